@@ -1,0 +1,85 @@
+/* corpusd's configuration: YAML, every key optional, unknown keys refused with their line. Every
+ * key is described in dist/corpusd.yaml, the example that is installed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+
+struct err;
+
+enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
+
+/* One grant: a uid or a gid gets a role. */
+struct access_grant {
+	bool is_group;
+	uint32_t id;
+	enum role role;
+};
+
+struct driver_settings {
+	char *name;	   /* "lxc" */
+	char *program;	   /* path; default: LIBEXEC/corpus-driver-NAME */
+	char *endpoint;	   /* NULL: default */
+	unsigned parallel; /* operations of this driver side by side; default 8 */
+};
+
+struct config {
+	char *state_dir;      /* /var/lib/corpus */
+	char *run_dir;	      /* /run/corpus */
+	char *log_dir;	      /* /var/log/corpus */
+	char *socket;	      /* RUN_DIR/agent.sock */
+	uint32_t socket_mode; /* 0666: who may do what is decided by peer credentials */
+	enum log_level log_level;
+	unsigned workers;      /* threads for what blocks; default 4 */
+	char *environment;     /* of the node: dev, staging, preprod, prod */
+	char *node_name;       /* default: the host name */
+	uint32_t node_address; /* shown to users as ssh host; 0: none */
+
+	uint32_t slots; /* 0: from the node's resources: one for each 512 MiB of memory */
+
+	struct {
+		char *path;	 /* STATE_DIR/pool */
+		char *loop_file; /* STATE_DIR/pool.img; empty: path is on btrfs already */
+		uint64_t loop_size, loop_max;
+		uint64_t image_max_size, image_max_entries;
+	} storage;
+
+	struct {
+		char *bridge;	  /* lxcbr1 */
+		uint32_t gateway; /* 10.5.0.1 */
+		unsigned prefix;  /* 16 */
+		char *domain;
+		bool dhcp;
+		uint16_t port_first, port_last;
+	} net;
+
+	struct {
+		uint32_t base, count; /* 0: from /etc/subuid, root's first range */
+	} idmap;
+
+	struct driver_settings *drivers;
+	size_t drivers_count;
+
+	struct access_grant *grants; /* root is always admin */
+	size_t grants_count;
+
+	uint64_t reconcile_ms;	     /* how often what is is compared with what should be; 60 s */
+	uint64_t operations_kept_ms; /* finished operations are forgotten after it; 7 d */
+	uint64_t events_kept;	     /* 10000 */
+	uint64_t stop_timeout_ms;    /* how long a guest may take to shut down; 30 s */
+};
+
+/* Reads and checks a file; a path of NULL gives the defaults. ERR_INVALID names key and line. */
+int config_load(const char *path, struct config **ret, struct err *err);
+
+/* Accepts NULL, returns NULL. */
+struct config *config_free(struct config *config);
+
+/* The role of a peer: the highest that a grant gives to its uid or one of its groups. */
+enum role config_role(const struct config *config, uid_t uid, const gid_t *gids, size_t gids_count);
+
+const char *role_to_string(enum role role);

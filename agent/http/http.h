@@ -1,0 +1,121 @@
+/* HTTP on top of libmicrohttpd's epoll descriptor, inside the agent's event loop: routing, bounds,
+ * bodies, roles, problem documents, waiting requests and event streams. It knows nothing of guests:
+ * agent/api/ holds the handlers.
+ *
+ * A handler runs on the loop's thread, never blocks, and answers its request exactly once, now or
+ * later (http_respond_*). A request that is not answered at once stays suspended and costs
+ * nothing.*/
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "agent/config/config.h"
+
+struct err;
+struct http_request;
+struct http_server;
+
+enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
+
+#define HTTP_BODY_MAX	(1024 * 1024)
+#define HTTP_JSON_DEPTH 32
+#define HTTP_PARAMS_MAX 4
+
+struct http_route {
+	enum http_method method;
+	const char *path; /* "/v1/guests/{}/ports/{}/{}": {} matches one segment, percent-decoded */
+	enum role role;	  /* least role that may call it */
+	/* What the body may be: none (a body is refused), a JSON object, the same but optional, or
+	 * a stream that the handler takes chunk by chunk. */
+	enum { BODY_NONE, BODY_JSON, BODY_JSON_OPTIONAL, BODY_STREAM } body;
+	const char *const *query; /* names of query parameters it knows, ends with NULL; others are
+				     refused by name. NULL: none. */
+	void (*handle)(struct http_request *request, void *agent);
+};
+
+struct http_config {
+	const char *socket_path;
+	uint32_t socket_mode;
+	int listen_fd; /* from socket activation, or -1 */
+	const struct http_route *routes;
+	size_t routes_count;
+	const struct config *config; /* for roles */
+	void *agent;		     /* handed to handlers */
+	/* Called when a request was answered, for audit and metrics. May be NULL. */
+	void (*answered)(void *agent, const struct http_request *request, unsigned status,
+		int64_t duration_ns);
+};
+
+int http_server_create(sd_event *loop, const struct http_config *config, struct http_server **ret,
+	struct err *err);
+
+/* Ends all connections. Accepts NULL, returns NULL. */
+struct http_server *http_server_destroy(struct http_server *server);
+
+/* --- What was asked ----------------------------------------------------------------------------
+ */
+
+enum http_method http_method(const struct http_request *request);
+const char *http_method_to_string(enum http_method method);
+const char *http_path(const struct http_request *request);		/* as sent, without query */
+const char *http_param(const struct http_request *request, unsigned i); /* the i-th {} */
+const char *http_query(const struct http_request *request, const char *name);  /* NULL: absent */
+const char *http_header(const struct http_request *request, const char *name); /* NULL: absent */
+const json_t *http_body(const struct http_request *request); /* borrowed; NULL: none */
+uid_t http_peer_uid(const struct http_request *request);
+pid_t http_peer_pid(const struct http_request *request);
+enum role http_peer_role(const struct http_request *request);
+
+/* SHA-256, hexadecimal, of method, path with query, and body: what an Idempotency-Key is bound to.
+ * For streams: without the body. */
+void http_request_hash(const struct http_request *request, char ret[static 65]);
+
+/* Hangs data on the request; `release` is called when the request ends, answered or cut. */
+void http_set_data(struct http_request *request, void *data, void (*release)(void *data));
+void *http_get_data(const struct http_request *request);
+
+/* --- Answers: exactly one ----------------------------------------------------------------------
+ */
+
+/* Adds a header to the answer to come (ETag, Location, Retry-After, …). */
+void http_add_header(struct http_request *request, const char *name, const char *value);
+
+/* Takes the JSON value over. */
+void http_respond_json(struct http_request *request, unsigned status, json_t *json);
+
+/* Text that is rendered already; copied. */
+void http_respond_text(struct http_request *request, unsigned status, const char *content_type,
+	const char *text, size_t size);
+
+void http_respond_empty(struct http_request *request, unsigned status);
+
+/* application/problem+json from an error; `operation` is its id, or NULL. */
+void http_respond_error(struct http_request *request, const struct err *err, const char *operation);
+
+/* --- Streams -----------------------------------------------------------------------------------
+ */
+
+/* For BODY_STREAM: connects the body to the writing end of a pipe. Returns the reading end (the
+ * caller closes it), from which a worker reads while the body arrives; end of file is the end of
+ * the body. A body that is cut short is not an end of file to trust: http_stream_complete tells.
+ * When the reader closes its end early the rest of the body is discarded. */
+int http_stream_to_pipe(struct http_request *request, struct err *err);
+
+/* Whether the whole body arrived; may be asked on the loop after the pipe's end of file. */
+bool http_stream_complete(const struct http_request *request);
+
+/* Answers 200 text/event-stream and keeps the connection. `gone` is called when the client has left
+ * (or, with *stream still usable, never after http_events_close). */
+struct http_events;
+struct http_events *http_respond_events(
+	struct http_request *request, void (*gone)(void *data), void *data);
+
+/* Queues text (whole "id: …\ndata: …\n\n" records). False when the client reads too slowly and more
+ * than 1 MiB waits: the stream is then closed and `gone` is called later. */
+bool http_events_send(struct http_events *stream, const char *text, size_t size);
+void http_events_close(struct http_events *stream);

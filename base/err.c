@@ -1,0 +1,152 @@
+/* Errors: making them, and the one table that says what each code means outside. */
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+struct code_info {
+	const char *name;
+	const char *title;
+	int errnum;
+	int http;
+	int exit;
+};
+
+static const struct code_info CODES[ERR_CODE_MAX_] = {
+	[ERR_OK] = {"ok", "OK", 0, 200, 0},
+	[ERR_MALFORMED] = {"malformed", "Malformed request", EBADMSG, 400, 2},
+	[ERR_UNAUTHORIZED] = {"unauthorized", "Not authenticated", EACCES, 401, 4},
+	[ERR_DENIED] = {"denied", "Not permitted", EPERM, 403, 4},
+	[ERR_NOT_FOUND] = {"not_found", "Not found", ENOENT, 404, 3},
+	[ERR_METHOD] = {"method_not_allowed", "Method not allowed", EOPNOTSUPP, 405, 2},
+	[ERR_EXISTS] = {"exists", "Already exists", EEXIST, 409, 5},
+	[ERR_ILLEGAL_STATE] = {"illegal_state", "Not possible in this state", EBUSY, 409, 5},
+	[ERR_CONFLICT] = {"conflict", "Conflict", EBUSY, 409, 5},
+	[ERR_NO_SLOT] = {"no_slot", "No free slot", EAGAIN, 409, 6},
+	[ERR_PRECONDITION] = {"precondition_failed", "Precondition failed", ESTALE, 412, 5},
+	[ERR_TOO_LARGE] = {"too_large", "Too large", EFBIG, 413, 2},
+	[ERR_MEDIA_TYPE] = {"media_type", "Unsupported media type", EPROTOTYPE, 415, 2},
+	[ERR_INVALID] = {"invalid", "Invalid value", EINVAL, 422, 2},
+	[ERR_KEY_REUSED] = {"key_reused", "Idempotency key used before", EINVAL, 422, 2},
+	[ERR_RATE] = {"too_many_requests", "Too many requests", EAGAIN, 429, 7},
+	[ERR_INTERNAL] = {"internal", "Internal error", EIO, 500, 1},
+	[ERR_UNSUPPORTED] = {"unsupported", "Not supported", ENOTSUP, 501, 8},
+	[ERR_DRIVER] = {"driver_failed", "The driver failed", EREMOTEIO, 502, 1},
+	[ERR_UNAVAILABLE] = {"unavailable", "Temporarily unavailable", EAGAIN, 503, 7},
+	[ERR_TIMEOUT] = {"timeout", "Deadline passed", ETIMEDOUT, 504, 7},
+	[ERR_NO_ROOM] = {"no_room", "No room left", ENOSPC, 507, 6},
+	[ERR_CANCELLED] = {"cancelled", "Cancelled", ECANCELED, 409, 1},
+};
+
+static const struct code_info *info(enum err_code code)
+{
+	return &CODES[code >= 0 && code < ERR_CODE_MAX_ ? code : ERR_INTERNAL];
+}
+
+static int fill(struct err *err, enum err_code code, int errnum, const char *field)
+{
+	if (err) {
+		err->code = code;
+		err->errnum = errnum;
+		snprintf(err->field, sizeof(err->field), "%s", field ? field : "");
+		err->message[0] = '\0';
+	}
+	return -errnum;
+}
+
+int err_set(struct err *err, enum err_code code, const char *field, const char *fmt, ...)
+{
+	if (err) {
+		char text[ERR_MESSAGE_MAX];
+		va_list ap;
+
+		/* Formatted first: an argument may point into *err. */
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		fill(err, code, info(code)->errnum, field);
+		memcpy(err->message, text, sizeof(text));
+	}
+	return -info(code)->errnum;
+}
+
+static enum err_code code_of_errno(int errnum)
+{
+	switch (errnum) {
+	case ENOSPC:
+	case EDQUOT: return ERR_NO_ROOM;
+	case ETIMEDOUT: return ERR_TIMEOUT;
+	default: return ERR_INTERNAL;
+	}
+}
+
+int err_errno(struct err *err, int errnum, const char *fmt, ...)
+{
+	int positive = errnum < 0 ? -errnum : errnum;
+
+	if (positive == 0)
+		positive = EIO;
+	if (err) {
+		char text[ERR_MESSAGE_MAX];
+		va_list ap;
+
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		fill(err, code_of_errno(positive), positive, NULL);
+		snprintf(err->message, sizeof(err->message), "%.*s: %s",
+			(int)sizeof(err->message) - 80, text, strerrordesc_np(positive));
+	}
+	return -positive;
+}
+
+void err_prefix(struct err *err, const char *fmt, ...)
+{
+	char prefix[ERR_MESSAGE_MAX / 2], old[ERR_MESSAGE_MAX];
+	va_list ap;
+
+	if (!err)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(prefix, sizeof(prefix), fmt, ap);
+	va_end(ap);
+	memcpy(old, err->message, sizeof(old));
+	snprintf(err->message, sizeof(err->message), "%s: %.*s", prefix,
+		(int)(sizeof(err->message) - sizeof(prefix) - 3), old);
+}
+
+const char *err_code_to_string(enum err_code code)
+{
+	return info(code)->name;
+}
+
+enum err_code err_code_from_string(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(CODES); i++)
+		if (strcmp(CODES[i].name, name) == 0)
+			return (enum err_code)i;
+	return ERR_INTERNAL;
+}
+
+int err_http_status(enum err_code code)
+{
+	return info(code)->http;
+}
+
+const char *err_title(enum err_code code)
+{
+	return info(code)->title;
+}
+
+int err_exit_status(enum err_code code)
+{
+	return info(code)->exit;
+}
+
+int err_errnum(enum err_code code)
+{
+	return info(code)->errnum;
+}

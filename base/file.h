@@ -1,0 +1,33 @@
+/* Files and descriptors: whole reads and writes, atomic replacement, directories. Returns 0 or a
+ * negative errno; nothing here logs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Writes all of it, over short writes and EINTR. */
+int file_write_all(int fd, const void *data, size_t size);
+
+/* Reads a whole file of at most `max` bytes into a NUL-terminated allocation. -EFBIG beyond it.
+ * `ret_size` may be NULL. */
+int file_read(const char *path, size_t max, char **ret_text, size_t *ret_size);
+
+/* The same, relative to a directory descriptor. */
+int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_t *ret_size);
+
+/* Writes `text` into an existing file, as the kernel's control files want it: one write. */
+int file_write(const char *path, const char *text);
+
+/* Replaces or makes `path` with `text`: a crash leaves the old or the new file, never a part.
+ * With `durable` the file and its directory are synced before it returns. */
+int file_replace(const char *path, const char *text, mode_t mode, bool durable);
+
+/* mkdir -p; the directories that it makes get `mode`. Existing ones are left as they are. */
+int file_mkdirs(const char *path, mode_t mode);
+
+/* rm -rf without following links or crossing into other file systems. -ENOENT is success. */
+int file_remove_tree(const char *path);
+
+/* snprintf for paths: -ENAMETOOLONG when it does not fit. */
+int file_path(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,30 @@
+/* Other programs: run one to its end, or start one that outlives us. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+struct process_options {
+	const char *const *argv; /* argv[0] is looked up in PATH; ends with NULL */
+	int stdin_fd;		 /* -1: /dev/null */
+	int stdout_fd;		 /* -1: /dev/null */
+	uint64_t timeout_ms;	 /* 0: none. At the deadline it is killed: ERR_TIMEOUT */
+};
+
+/* Runs a program and waits for its end. Exit status 0 is success; anything else is ERR_INTERNAL
+ * with the end of what it wrote to stderr in the message. All other descriptors are closed in it.
+ */
+int process_run(const struct process_options *options, struct err *err);
+
+/* Starts a program in a session of its own; its parent becomes init, so it outlives the caller and
+ * leaves no zombie with it. Returns its pid (> 0) or a negative errno. stderr is inherited. */
+pid_t process_start_detached(const struct process_options *options, struct err *err);
+
+/* A pidfd of process `pid`, or a negative errno (-ESRCH: it is gone). */
+int process_pidfd(pid_t pid);
+
+/* Time of its start in clock ticks since boot (proc(5), field 22 of stat): with the pid it names a
+ * process for ever. -ESRCH when it is gone. */
+int process_start_time(pid_t pid, uint64_t *ret);

@@ -1,0 +1,63 @@
+# Helpers for the folders of corpus.
+
+# corpus_library(NAME FOLDER SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…] [PUBLIC_PKG PACKAGE…])
+#
+# A static library corpus_NAME of the sources in this folder. FOLDER is its path in the tree
+# ("agent/ops"). Only its own headers and those of its DEPENDS can be included, by their path from
+# the top ("base/err.h"): each library gets an include directory that holds a link to its folder and
+# nothing else, so a wrong include does not compile. Dependencies do not pass on what they
+# themselves depend on, except for what their headers need (DEPENDS are public: headers include
+# headers). PKG are pkg-config packages for the sources, PUBLIC_PKG for the headers too.
+function(corpus_library name folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE;PKG;PUBLIC_PKG" ${ARGN})
+  set(target corpus_${name})
+  set(stage ${CMAKE_BINARY_DIR}/include/${name})
+  get_filename_component(parent ${folder} DIRECTORY)
+  file(MAKE_DIRECTORY ${stage}/${parent})
+  if(NOT EXISTS ${stage}/${folder})
+    file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${stage}/${folder} SYMBOLIC)
+  endif()
+  add_library(${target} STATIC ${ARG_SOURCES})
+  target_include_directories(${target} PUBLIC ${stage})
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(${target} PUBLIC corpus_${dependency})
+  endforeach()
+  foreach(dependency ${ARG_PRIVATE})
+    target_link_libraries(${target} PRIVATE corpus_${dependency})
+  endforeach()
+  corpus_packages(${target} PRIVATE ${ARG_PKG})
+  corpus_packages(${target} PUBLIC ${ARG_PUBLIC_PKG})
+endfunction()
+
+# corpus_packages(TARGET PRIVATE|PUBLIC PACKAGE…): links pkg-config packages.
+function(corpus_packages target visibility)
+  foreach(package ${ARGN})
+    string(MAKE_C_IDENTIFIER ${package} id)
+    if(NOT TARGET PkgConfig::${id})
+      pkg_check_modules(${id} REQUIRED IMPORTED_TARGET GLOBAL ${package})
+    endif()
+    target_link_libraries(${target} ${visibility} PkgConfig::${id})
+  endforeach()
+endfunction()
+
+# corpus_program(NAME SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…]): an executable.
+function(corpus_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PKG" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(${name} PRIVATE corpus_${dependency})
+  endforeach()
+  corpus_packages(${name} PRIVATE ${ARG_PKG})
+endfunction()
+
+# corpus_test(NAME SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…] [LABELS LABEL…]): a cmocka test
+# program, run by ctest. The label "root" says that it needs root and makes namespaces, mounts or
+# loop devices of its own.
+function(corpus_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PKG;LABELS" ${ARGN})
+  corpus_program(${name} SOURCES ${ARG_SOURCES} DEPENDS ${ARG_DEPENDS} PKG ${ARG_PKG} cmocka)
+  target_compile_definitions(${name} PRIVATE
+    TEST_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}" TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
+endfunction()

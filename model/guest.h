@@ -1,0 +1,153 @@
+/* A guest: what it should be (the specification that users write), what the node decided for it
+ * (id, address, MAC, host ports: kept for its whole life), and what it is (its state). Data only:
+ * validation, JSON and copies; nothing here touches the host. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/name.h"
+#include "model/port.h"
+
+struct err;
+
+enum guest_state {
+	GUEST_ABSENT,
+	GUEST_CREATING,
+	GUEST_STOPPED,
+	GUEST_STARTING,
+	GUEST_RUNNING,
+	GUEST_FREEZING,
+	GUEST_FROZEN,
+	GUEST_STOPPING,
+	GUEST_DESTROYING,
+	GUEST_ERROR,
+	GUEST_UNKNOWN, /* its driver cannot tell just now */
+	GUEST_STATE_MAX_,
+};
+
+const char *guest_state_to_string(enum guest_state state);
+int guest_state_from_string(const char *text, enum guest_state *ret); /* -EINVAL */
+
+/* What a guest may take of the node. Zero is "no limit". */
+struct guest_limits {
+	uint32_t cpu_milli;   /* thousandths of a CPU: 1500 is "1.5" */
+	uint64_t memory;      /* bytes */
+	uint64_t swap;	      /* bytes beyond memory */
+	uint32_t pids;	      /* processes and threads */
+	uint32_t io_weight;   /* 1-10000, 100 is the usual share (cgroup v2 io.weight) */
+	uint64_t net_ingress; /* bytes a second towards the guest */
+	uint64_t net_egress;  /* bytes a second from the guest */
+};
+
+#define GUEST_PORTS_MAX	 64
+#define GUEST_LABELS_MAX 64
+#define GUEST_LABEL_MAX	 255
+
+struct guest_label {
+	char *key;
+	char *value;
+};
+
+struct guest {
+	/* Decided by the node, once. */
+	char id[GUEST_ID_LEN + 1];
+	uint32_t address; /* IPv4, host byte order; 0 while none is leased */
+	uint8_t mac[6];
+	int64_t created_ms; /* since the epoch */
+
+	/* The specification. */
+	char *name;
+	char driver[DRIVER_NAME_MAX + 1];
+	char *image;
+	uint32_t slots;
+	struct guest_limits limits;
+	uint64_t storage_size; /* bytes */
+	char environment[16];  /* dev, staging, preprod, prod */
+	bool autostart;	       /* start with the node when it was running */
+	bool privileged;       /* root inside is root outside: admins only */
+	struct port *ports;    /* owned array; the entry with purpose "ssh" is always there */
+	size_t ports_count;
+	struct guest_label *labels; /* owned array, sorted by key */
+	size_t labels_count;
+
+	/* What it should be doing, and what it is. */
+	bool want_running;
+	enum guest_state state;
+	int64_t since_ms;    /* of the state */
+	pid_t pid;	     /* of its init on the node; 0 when it has none */
+	char *problem;	     /* why it is in GUEST_ERROR or GUEST_UNKNOWN; NULL otherwise */
+	uint64_t generation; /* counts every change of specification or state: the ETag */
+};
+
+/* Releases everything; accepts NULL; returns NULL. */
+struct guest *guest_free(struct guest *guest);
+void guest_freep(struct guest **guest);
+
+/* Deep copy, NULL when memory ran out. */
+struct guest *guest_copy(const struct guest *guest);
+
+/* --- JSON ------------------------------------------------------------------------------------ */
+
+/* A guest from a creation request (API: POST and PUT /v1/guests). Unknown fields are refused by
+ * their full path; read-only ones (id, state, ...) are refused with a hint. Fields that are absent
+ * get the defaults of the API: driver "lxc", slots 1, storage 5 GB, environment "dev", autostart
+ * on, state wanted running. `start: false` creates it stopped. ports[].host 0 or absent means "any
+ * free one". network.address may ask for an address. */
+int guest_from_request(const json_t *json, struct guest **ret, struct err *err);
+
+/* Applies a JSON merge patch (RFC 7396) of the changeable fields (limits, slots, environment,
+ * autostart, labels) to a guest. Fields that cannot be changed after creation are ERR_INVALID, with
+ * the way to do it instead (storage: enlarge and trim; ports: the ports resource). */
+int guest_patch(struct guest *guest, const json_t *patch, struct err *err);
+
+/* The guest as the API shows it; `node_address` fills ssh.host; a new reference. */
+json_t *guest_to_json(const struct guest *guest, const char *node_address);
+
+/* The specification and the node's decisions as state.db keeps them, and back. */
+json_t *guest_to_record(const struct guest *guest);
+int guest_from_record(const json_t *json, struct guest **ret, struct err *err);
+
+/* Whether two guests ask for the same: the comparison behind PUT. On a difference that can be
+ * changed in place `ret_patch` gets the merge patch from `have` to `want` (a new reference, an
+ * empty object when they are the same); one that cannot be changed is ERR_CONFLICT with its
+ * field.*/
+int guest_diff(
+	const struct guest *have, const struct guest *want, json_t **ret_patch, struct err *err);
+
+/* The port with that purpose, or NULL. */
+const struct port *guest_port_by_purpose(const struct guest *guest, const char *purpose);
+
+/* --- Verbs and states ------------------------------------------------------------------------ */
+
+enum guest_verb {
+	VERB_CREATE,
+	VERB_START,
+	VERB_STOP,
+	VERB_RESTART,
+	VERB_KILL,
+	VERB_DESTROY,
+	VERB_UPDATE,
+	VERB_ENLARGE,
+	VERB_TRIM,
+	VERB_PUBLISH,
+	VERB_UNPUBLISH,
+	VERB_SWITCH,
+	VERB_MAX_,
+};
+
+const char *guest_verb_to_string(enum guest_verb verb); /* "start", ... */
+int guest_verb_from_string(const char *text, enum guest_verb *ret);
+
+/* Whether the verb is legal in that state; the table is in verb.c. ERR_ILLEGAL_STATE names the
+ * states in which it is. */
+int guest_verb_check(
+	enum guest_verb verb, enum guest_state state, const char *guest_name, struct err *err);
+
+/* The state shown while the verb runs, and the one after it succeeded. GUEST_STATE_MAX_: as
+ * before. */
+enum guest_state guest_verb_during(enum guest_verb verb);
+enum guest_state guest_verb_after(enum guest_verb verb);

@@ -1,0 +1,115 @@
+/* Storage: one pool, the images in it, and the volumes that guests live on.
+ *
+ * This header is the contract between the agent and a storage backend (btrfs.c is the first). Each
+ * function blocks while it works, may be called from any thread, and may be called again with the
+ * same arguments after a crash at any point: it then finishes what was begun, or finds it done and
+ * succeeds. Nothing outside the pool is touched. Errors follow base/err.h; ERR_NO_ROOM is a full
+ * pool.
+ *
+ * On disk, below the pool's root:
+ *     images/NAME/        read-only subvolume: meta.json and rootfs/
+ *     volumes/ID/         subvolume of one guest: rootfs/
+ *     incoming/RANDOM/    an import under way; emptied when the pool is opened
+ * where NAME is the image's name and ID the guest's id. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/image.h"
+
+struct err;
+struct storage;
+
+struct storage_config {
+	const char *path;      /* pool's root. An empty or absent directory gets a loop file's file
+				  system mounted on it; a directory on btrfs is used as it is */
+	const char *loop_file; /* NULL: `path` must already be on btrfs */
+	uint64_t loop_size;    /* bytes, the size a new loop file gets (sparse) */
+	uint64_t loop_max;     /* bytes up to which it grows by itself when the pool runs short; 0:
+				  never */
+	const char *unpack_helper; /* path of the corpus-unpack program */
+	uint64_t image_max_size;   /* bytes an image may unpack to */
+	uint64_t image_max_entries;
+};
+
+struct storage_space {
+	uint64_t total, used, free; /* bytes of the pool as it is now */
+	uint64_t growable;	    /* bytes by which a loop pool may still grow */
+};
+
+struct volume_usage {
+	uint64_t size; /* the enforced limit */
+	uint64_t used; /* what counts against it, the image's files included */
+};
+
+/* Opens the pool, making it first where it does not exist: file, file system, mount, quotas. What a
+ * crash left half made (a loop device without a mount, incoming/) is finished or removed. */
+int storage_open(const struct storage_config *config, struct storage **ret, struct err *err);
+
+/* Leaves the pool mounted: guests outlive the agent. Accepts NULL, returns NULL. */
+struct storage *storage_close(struct storage *storage);
+
+/* Unmounts the pool and detaches its loop device: only for retirement of a node and for tests. Busy
+ * volumes make it fail with ERR_CONFLICT. */
+int storage_release(struct storage *storage, struct err *err);
+
+int storage_space(struct storage *storage, struct storage_space *ret, struct err *err);
+
+/* --- Images ---------------------------------------------------------------------------------- */
+
+struct image_source {
+	int fd; /* a tar archive, plain or compressed: file, pipe or socket; read to its end,
+		   not closed */
+	const char *sha256; /* what its bytes must hash to, or NULL */
+	bool replace; /* an image of that name may be replaced; guests made of it are unharmed */
+	/* Called now and then with the bytes read so far; a non-zero return cancels with
+	 * ERR_CANCELLED. May be NULL. */
+	int (*progress)(void *data, uint64_t bytes);
+	void *progress_data;
+};
+
+/* Unpacks an archive with the confined helper into a new image, which appears under its name only
+ * when it is complete. Hostile archives (names or links that lead outside, devices, bombs) are
+ * ERR_INVALID or ERR_TOO_LARGE and leave nothing. */
+int image_import(struct storage *storage, const char *name, const struct image_source *source,
+	struct image *ret, struct err *err);
+
+/* ERR_NOT_FOUND. */
+int image_get(struct storage *storage, const char *name, struct image *ret, struct err *err);
+
+/* Allocates an array, sorted by name; the caller frees it with free(). */
+int image_list(struct storage *storage, struct image **ret, size_t *ret_count, struct err *err);
+
+/* Volumes made of it are unharmed. An absent image is success. */
+int image_delete(struct storage *storage, const char *name, struct err *err);
+
+/* --- Volumes --------------------------------------------------------------------------------- */
+
+/* A writable clone of the image, limited to `size` bytes; ERR_INVALID (storage.size) when the image
+ * alone does not fit. `id` is the guest's. Done already is success, and applies `size`. */
+int volume_create(
+	struct storage *storage, const char *id, const char *image, uint64_t size, struct err *err);
+
+/* Also removes its quota and whatever the guest made in it (nested subvolumes). Absent is success.
+ */
+int volume_destroy(struct storage *storage, const char *id, struct err *err);
+
+/* Sets the limit, live. Growing beyond what the pool can ever hold is ERR_NO_ROOM; a size below
+ * what is used is ERR_INVALID, changes nothing, and its message and *ret_least name the least
+ * possible size. ret_least may be NULL. */
+int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
+	struct err *err);
+
+/* ERR_NOT_FOUND. With `exact` what the guest wrote a moment ago is counted too (forces a commit);
+ * without it the figure may lag by some seconds. */
+int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
+	struct err *err);
+
+/* Writes the path of the guest's root into buf. Pure. */
+int volume_rootfs(const struct storage *storage, const char *id, char *buf, size_t size);
+
+/* Ids of all volumes: a NULL-terminated array, each and the array freed by the caller with
+ * free().*/
+int volume_list(struct storage *storage, char ***ret, struct err *err);
