@@ -12,7 +12,7 @@ static bool reserve(struct strbuf *buf, size_t more)
 
 	if (buf->failed)
 		return false;
-	if (need > buf->room) {
+	if (!buf->text || need > buf->room) {
 		size_t room = buf->room ? buf->room : 256;
 		char *grown;
 

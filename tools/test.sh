@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# ./dev test, asan, tsan, chaos. `./dev test` ends with "N passed, N failed": the cases of the
+# compiled tests and of pytest together; what is left on the machine afterwards counts as failed.
+
+cmd_test() {
+	local word='' before=build/leftovers-before.json
+	parse_word "$@"
+	need_root test
+	ensure_deps
+	build test
+	"$PYTHON" tools/leftovers.py save "$before"
+	rm -rf build/results
+	compiled_tests test "$word" || true
+	python_tests "$word" || true
+	phase "nothing left behind" "$PYTHON" tools/leftovers.py compare "$before" || true
+	"$PYTHON" tools/count.py build/results "${BROKEN[@]}"
+}
+
+# -k WORD → $word
+parse_word() {
+	while [ $# -gt 0 ]; do
+		case $1 in
+		-k) word=${2:?-k needs a word} && shift 2 ;;
+		*) die "unknown argument: $1" ;;
+		esac
+	done
+}
+
+# compiled_tests PRESET WORD: through ctest, two at a time; its whole output is kept for counting.
+# Without address space randomization: the thread sanitizer does not know today's kernels' layout.
+compiled_tests() {
+	local preset=$1 word=$2 status=0
+	mkdir -p build/results
+	phase "compiled tests ($preset)" setarch -R ctest --test-dir "build/$preset" -j2 \
+		--output-on-failure --no-tests=ignore ${word:+-R "$word"} || status=$?
+	cp "build/$preset/Testing/Temporary/LastTest.log" "build/results/$preset.ctest" || true
+	return $status
+}
+
+# The black-box tests, against the product in build/$CORPUS_BUILD.
+python_tests() {
+	phase "product tests" "$PYTHON" -m pytest -n2 --dist loadgroup -q -p no:cacheprovider \
+		-c tests/pytest.ini --junitxml=build/results/product.xml ${1:+-k "$1"} tests
+}
+
+cmd_asan() { sanitized asan "$@"; }
+
+cmd_tsan() { sanitized tsan "$@"; }
+
+sanitized() {
+	local preset=$1 word=''
+	shift
+	parse_word "$@"
+	need_root "$preset"
+	ensure_deps
+	build "$preset"
+	rm -rf build/results
+	export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	compiled_tests "$preset" "$word" || true
+	"$PYTHON" tools/count.py build/results "${BROKEN[@]}"
+}
+
+# Random-instant kills of the agent and of its drivers for some minutes.
+cmd_chaos() {
+	need_root chaos
+	ensure_deps
+	build test
+	PYTHONPATH=tests "$PYTHON" tests/system/chaos.py "$@"
+}
