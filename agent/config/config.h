@@ -8,10 +8,9 @@
 #include <sys/types.h>
 
 #include "base/log.h"
+#include "model/role.h"
 
 struct err;
-
-enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
 
 /* One grant: a uid or a gid gets a role. */
 struct access_grant {
@@ -81,5 +80,3 @@ struct config *config_free(struct config *config);
 
 /* The role of a peer: the highest that a grant gives to its uid or one of its groups. */
 enum role config_role(const struct config *config, uid_t uid, const gid_t *gids, size_t gids_count);
-
-const char *role_to_string(enum role role);

@@ -14,13 +14,15 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
-#include "agent/config/config.h"
+#include "model/role.h"
 
 struct err;
 struct http_request;
 struct http_server;
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
+/* HEAD counts as GET: its handler runs and the body of the answer is left out. HTTP_OTHER is what
+ * no route can have; only `answered` ever sees it. */
+enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OTHER };
 
 #define HTTP_BODY_MAX	(1024 * 1024)
 #define HTTP_JSON_DEPTH 32
@@ -41,20 +43,31 @@ struct http_route {
 struct http_config {
 	const char *socket_path;
 	uint32_t socket_mode;
-	int listen_fd; /* from socket activation, or -1 */
-	const struct http_route *routes;
+	int listen_fd; /* from socket activation, or -1. Taken over when creating succeeds. */
+	const struct http_route *routes; /* must stay valid */
 	size_t routes_count;
-	const struct config *config; /* for roles */
-	void *agent;		     /* handed to handlers */
+	void *agent; /* handed to handlers */
+	/* The role of a peer, by its uid and all its gids; asked for each request. */
+	enum role (*role_of)(void *agent, uid_t uid, const gid_t *gids, size_t gids_count);
 	/* Called when a request was answered, for audit and metrics. May be NULL. */
 	void (*answered)(void *agent, const struct http_request *request, unsigned status,
 		int64_t duration_ns);
+
+	/* Bounds; 0 gives the default. */
+	unsigned connections_max;     /* 1024 */
+	unsigned connections_per_uid; /* 256; root is always let in */
+	unsigned idle_s; /* 60: a connection without a byte for so long is closed, and one whose
+			    request has not arrived wholly by then too (streams excepted) */
+	unsigned ping_s; /* 15: comment sent on event streams that are silent */
 };
 
+/* Makes the socket, or takes listen_fd, and serves it on the loop. A socket left by a dead agent is
+ * replaced; where another one listens: ERR_CONFLICT. Ignores SIGPIPE in this process. */
 int http_server_create(sd_event *loop, const struct http_config *config, struct http_server **ret,
 	struct err *err);
 
-/* Ends all connections. Accepts NULL, returns NULL. */
+/* Ends all connections; requests still held by somebody may be answered after it, in vain. Accepts
+ * NULL, returns NULL. */
 struct http_server *http_server_destroy(struct http_server *server);
 
 /* --- What was asked ----------------------------------------------------------------------------
@@ -74,6 +87,12 @@ enum role http_peer_role(const struct http_request *request);
 /* SHA-256, hexadecimal, of method, path with query, and body: what an Idempotency-Key is bound to.
  * For streams: without the body. */
 void http_request_hash(const struct http_request *request, char ret[static 65]);
+
+/* The request's life: it stays valid until it is answered, even when its client leaves before; the
+ * answer then goes nowhere. After its answer it must not be touched any more. One whose handler
+ * hung data on it with a `release` ends with its client: release is called at once, and it must not
+ * be touched after that. (A BODY_STREAM always stays until it is answered: its reader learns of the
+ * end from the pipe.) */
 
 /* Hangs data on the request; `release` is called when the request ends, answered or cut. */
 void http_set_data(struct http_request *request, void *data, void (*release)(void *data));
@@ -109,8 +128,9 @@ int http_stream_to_pipe(struct http_request *request, struct err *err);
 /* Whether the whole body arrived; may be asked on the loop after the pipe's end of file. */
 bool http_stream_complete(const struct http_request *request);
 
-/* Answers 200 text/event-stream and keeps the connection. `gone` is called when the client has left
- * (or, with *stream still usable, never after http_events_close). */
+/* Answers 200 text/event-stream and keeps the connection. `gone` is called once when the client has
+ * left, and the stream must not be touched after that; after http_events_close it is never called.
+ * Returns NULL, with the request answered, when the client is away already or memory is out. */
 struct http_events;
 struct http_events *http_respond_events(
 	struct http_request *request, void (*gone)(void *data), void *data);
