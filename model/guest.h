@@ -43,6 +43,13 @@ struct guest_limits {
 	uint64_t net_egress;  /* bytes a second from the guest */
 };
 
+#define GUEST_STORAGE_DEFAULT (UINT64_C(5) << 30) /* 5 GiB: the platform's "5 GB" */
+#define GUEST_STORAGE_MIN     (UINT64_C(1) << 20)
+#define GUEST_SIZE_MAX	      (UINT64_C(1) << 50) /* 1 PiB: beyond it a size is a mistake */
+#define GUEST_MEMORY_MIN      (UINT64_C(4) << 20)
+#define GUEST_SSH_PORT	      22 /* inside the guest; the port with purpose "ssh" */
+
+#define GUEST_SLOTS_MAX	 4096
 #define GUEST_PORTS_MAX	 64
 #define GUEST_LABELS_MAX 64
 #define GUEST_LABEL_MAX	 255
@@ -87,6 +94,9 @@ struct guest {
 struct guest *guest_free(struct guest *guest);
 void guest_freep(struct guest **guest);
 
+/* A guest with the defaults of the API, without name, image and ports; NULL when memory ran out. */
+struct guest *guest_create(void);
+
 /* Deep copy, NULL when memory ran out. */
 struct guest *guest_copy(const struct guest *guest);
 
@@ -95,31 +105,44 @@ struct guest *guest_copy(const struct guest *guest);
 /* A guest from a creation request (API: POST and PUT /v1/guests). Unknown fields are refused by
  * their full path; read-only ones (id, state, ...) are refused with a hint. Fields that are absent
  * get the defaults of the API: driver "lxc", slots 1, storage 5 GB, environment "dev", autostart
- * on, state wanted running. `start: false` creates it stopped. ports[].host 0 or absent means "any
- * free one". network.address may ask for an address. */
+ * on, state wanted running. `start: false` creates it stopped. ports[].host 0, null or absent means
+ * "any free one"; the port with purpose "ssh" is added when it is not given. network.address and
+ * network.mac may ask for an address. A field that is null counts as absent. */
 int guest_from_request(const json_t *json, struct guest **ret, struct err *err);
 
 /* Applies a JSON merge patch (RFC 7396) of the changeable fields (limits, slots, environment,
- * autostart, labels) to a guest. Fields that cannot be changed after creation are ERR_INVALID, with
+ * autostart, labels) to a guest; null resets a field to its default. On failure the guest is as it
+ * was. Fields that cannot be changed after creation are ERR_INVALID, with
  * the way to do it instead (storage: enlarge and trim; ports: the ports resource). */
 int guest_patch(struct guest *guest, const json_t *patch, struct err *err);
 
 /* The guest as the API shows it; `node_address` fills ssh.host; a new reference. */
 json_t *guest_to_json(const struct guest *guest, const char *node_address);
 
-/* The specification and the node's decisions as state.db keeps them, and back. */
+/* The specification, the node's decisions and the last known state as state.db keeps them, and
+ * back. All but the pid, which means nothing after a reboot, comes back exactly. */
 json_t *guest_to_record(const struct guest *guest);
 int guest_from_record(const json_t *json, struct guest **ret, struct err *err);
 
 /* Whether two guests ask for the same: the comparison behind PUT. On a difference that can be
  * changed in place `ret_patch` gets the merge patch from `have` to `want` (a new reference, an
- * empty object when they are the same); one that cannot be changed is ERR_CONFLICT with its
- * field.*/
+ * empty object when they are the same); one that cannot be changed is ERR_CONFLICT with its field.
+ * What `want` leaves to the node (address, MAC, host ports) is never a difference, nor is whether
+ * it should be running. */
 int guest_diff(
 	const struct guest *have, const struct guest *want, json_t **ret_patch, struct err *err);
 
 /* The port with that purpose, or NULL. */
 const struct port *guest_port_by_purpose(const struct guest *guest, const char *purpose);
+
+/* Removes all labels. */
+void guest_clear_labels(struct guest *guest);
+
+#define GUEST_ETAG_MAX (GUEST_ID_LEN + 24)
+
+/* "ID-GENERATION", without the quotes of the header: a guest that is made again under an old name
+ * never has an old tag. Returns buf. */
+const char *guest_etag(char buf[static GUEST_ETAG_MAX], const struct guest *guest);
 
 /* --- Verbs and states ------------------------------------------------------------------------ */
 
@@ -143,11 +166,12 @@ const char *guest_verb_to_string(enum guest_verb verb); /* "start", ... */
 int guest_verb_from_string(const char *text, enum guest_verb *ret);
 
 /* Whether the verb is legal in that state; the table is in verb.c. ERR_ILLEGAL_STATE names the
- * states in which it is. */
+ * states in which it is; creating what is there is ERR_EXISTS, all else with a guest that is absent
+ * ERR_NOT_FOUND. To be asked when a request comes and again when its turn has come. */
 int guest_verb_check(
 	enum guest_verb verb, enum guest_state state, const char *guest_name, struct err *err);
 
-/* The state shown while the verb runs, and the one after it succeeded. GUEST_STATE_MAX_: as
- * before. */
+/* The state shown while the verb runs, and the one after it succeeded. GUEST_STATE_MAX_: as before.
+ * A create ends in GUEST_STOPPED: what starts the new guest goes on from there. */
 enum guest_state guest_verb_during(enum guest_verb verb);
 enum guest_state guest_verb_after(enum guest_verb verb);

@@ -5,13 +5,14 @@ struct err;
 
 #define GUEST_NAME_MAX	 253 /* RFC 1035, 2.3.4 */
 #define IMAGE_NAME_MAX	 128
-#define DRIVER_NAME_MAX	 31
-#define PURPOSE_MAX	 31
+#define WORD_MAX	 31
+#define DRIVER_NAME_MAX	 WORD_MAX
+#define PURPOSE_MAX	 WORD_MAX
 #define GUEST_ID_LEN	 12 /* hexadecimal digits */
 #define OPERATION_ID_LEN 16
 
 /* A host name by RFC 1123: labels of 1-63 lower-case letters, digits and inner hyphens, joined by
- * dots, 253 at most. A name of four numbers is refused (it reads as an address). */
+ * dots, 253 at most. A name of numbers only is refused (it reads as an address). */
 int name_check_guest(const char *name, const char *field, struct err *err);
 
 /* Images: 1-128 of a-z 0-9 . _ - beginning with a letter or digit; one optional ":tag" of the same

@@ -1,0 +1,150 @@
+/* Guests in memory: made with the defaults of the API, copied, released. */
+#include "model/guest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+static const char *const STATES[] = {
+	[GUEST_ABSENT] = "absent",
+	[GUEST_CREATING] = "creating",
+	[GUEST_STOPPED] = "stopped",
+	[GUEST_STARTING] = "starting",
+	[GUEST_RUNNING] = "running",
+	[GUEST_FREEZING] = "freezing",
+	[GUEST_FROZEN] = "frozen",
+	[GUEST_STOPPING] = "stopping",
+	[GUEST_DESTROYING] = "destroying",
+	[GUEST_ERROR] = "error",
+	[GUEST_UNKNOWN] = "unknown",
+};
+
+const char *guest_state_to_string(enum guest_state state)
+{
+	return STATES[state];
+}
+
+int guest_state_from_string(const char *text, enum guest_state *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(STATES); i++)
+		if (strcmp(STATES[i], text) == 0) {
+			*ret = (enum guest_state)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+struct guest *guest_create(void)
+{
+	struct guest *guest = calloc(1, sizeof(*guest));
+
+	if (!guest)
+		return NULL;
+	strcpy(guest->driver, "lxc");
+	strcpy(guest->environment, "dev");
+	guest->slots = 1;
+	guest->storage_size = GUEST_STORAGE_DEFAULT;
+	guest->autostart = true;
+	guest->want_running = true;
+	return guest;
+}
+
+void guest_clear_labels(struct guest *guest)
+{
+	for (size_t i = 0; i < guest->labels_count; i++) {
+		free(guest->labels[i].key);
+		free(guest->labels[i].value);
+	}
+	free(guest->labels);
+	guest->labels = NULL;
+	guest->labels_count = 0;
+}
+
+struct guest *guest_free(struct guest *guest)
+{
+	if (!guest)
+		return NULL;
+	guest_clear_labels(guest);
+	free(guest->name);
+	free(guest->image);
+	free(guest->ports);
+	free(guest->problem);
+	free(guest);
+	return NULL;
+}
+
+void guest_freep(struct guest **guest)
+{
+	*guest = guest_free(*guest);
+}
+
+/* NULL stays NULL: false only when memory ran out. */
+static bool copy_text(char **ret, const char *text)
+{
+	*ret = text ? strdup(text) : NULL;
+	return !text || *ret;
+}
+
+static bool copy_ports(struct guest *copy, const struct guest *guest)
+{
+	if (guest->ports_count == 0)
+		return true;
+	copy->ports = calloc(guest->ports_count, sizeof(*copy->ports));
+	if (!copy->ports)
+		return false;
+	memcpy(copy->ports, guest->ports, guest->ports_count * sizeof(*copy->ports));
+	copy->ports_count = guest->ports_count;
+	return true;
+}
+
+static bool copy_labels(struct guest *copy, const struct guest *guest)
+{
+	if (guest->labels_count == 0)
+		return true;
+	copy->labels = calloc(guest->labels_count, sizeof(*copy->labels));
+	if (!copy->labels)
+		return false;
+	copy->labels_count = guest->labels_count;
+	for (size_t i = 0; i < guest->labels_count; i++)
+		if (!copy_text(&copy->labels[i].key, guest->labels[i].key) ||
+			!copy_text(&copy->labels[i].value, guest->labels[i].value))
+			return false;
+	return true;
+}
+
+struct guest *guest_copy(const struct guest *guest)
+{
+	CLEANUP(guest_freep) struct guest *copy = calloc(1, sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *guest;
+	/* What is owned is not shared, also when a copy fails half-way. */
+	copy->name = copy->image = copy->problem = NULL;
+	copy->ports = NULL;
+	copy->labels = NULL;
+	copy->ports_count = copy->labels_count = 0;
+	if (!copy_text(&copy->name, guest->name) || !copy_text(&copy->image, guest->image) ||
+		!copy_text(&copy->problem, guest->problem) || !copy_ports(copy, guest) ||
+		!copy_labels(copy, guest))
+		return NULL;
+	return TAKE_PTR(copy);
+}
+
+const struct port *guest_port_by_purpose(const struct guest *guest, const char *purpose)
+{
+	for (size_t i = 0; i < guest->ports_count; i++)
+		if (strcmp(guest->ports[i].purpose, purpose) == 0)
+			return &guest->ports[i];
+	return NULL;
+}
+
+const char *guest_etag(char buf[static GUEST_ETAG_MAX], const struct guest *guest)
+{
+	snprintf(buf, GUEST_ETAG_MAX, "%s-%" PRIu64, guest->id, guest->generation);
+	return buf;
+}
