@@ -21,9 +21,14 @@ struct db;
 struct db_txn;
 struct err;
 
-/* Opens, makes or migrates the file. A file that is damaged is moved aside (state.db.damaged-TIME)
- * and ERR_UNAVAILABLE is returned with advice, unless `salvage` is given: then what can be read is
- * kept. A schema newer than ours is refused. */
+/* Opens, makes or migrates the file; its directory must exist. Beside it lie the log (PATH-wal) and
+ * the mark (PATH-mark), which tells how many durable commits the file must hold.
+ *
+ * A file that is damaged, gone, or lacks what was called durable is left as it is, time after time,
+ * and ERR_UNAVAILABLE is returned with advice: an agent that began with an empty state would take
+ * running guests for leftovers. With `salvage` what can be read of it is kept, and the damaged file
+ * is moved aside (PATH.damaged-TIME). A schema newer than ours is ERR_UNSUPPORTED, a file that
+ * another process has open this way ERR_CONFLICT. */
 int db_open(sd_event *loop, const char *path, bool salvage, struct db **ret, struct err *err);
 
 /* Commits what is queued, calls all callbacks. Accepts NULL, returns NULL. */
@@ -57,19 +62,25 @@ void db_put_setting(struct db_txn *txn, const char *key, const char *value);
 /* `r` is 0 or a negative errno (disk full, …); *err tells. On the loop. */
 typedef void (*db_done_fn)(void *data, int r, const struct err *err);
 
-/* Takes the transaction over. `done` may be NULL. */
+/* Takes the transaction over; `done` may be NULL, failures are then logged. Callbacks come in the
+ * order of submission. A transaction that fails changes nothing and does not keep later ones from
+ * being tried: ERR_NO_ROOM on a full disk, ERR_CONFLICT for a guest's name or a request key that is
+ * taken, ERR_NOT_FOUND for a step of an operation that is not there. An empty durable transaction
+ * is a barrier: all before it is on disk. */
 void db_submit(struct db *db, struct db_txn *txn, bool durable, db_done_fn done, void *data);
 
-/* Blocks until all that was queued is committed and its callbacks are called: start and stop. */
+/* Blocks until all that was queued is committed and its callbacks are called: start and stop.
+ * Returns the first failure among them, which their callbacks got as well. */
 int db_flush(struct db *db, struct err *err);
 
 /* --- Reading -----------------------------------------------------------------------------------
- */
+ * A negative return of `each` ends the reading and is returned; *err is then its own to fill. While
+ * it runs, the function that called it must not be called again. */
 
 int db_load_guests(struct db *db, int (*each)(void *data, struct guest *guest /* taken over */),
 	void *data, struct err *err);
 
-/* Unfinished operations, oldest first; `args` is borrowed. */
+/* Unfinished operations, oldest first; `args` is borrowed, NULL when none were stored. */
 int db_load_unfinished(struct db *db,
 	int (*each)(void *data, const struct operation *operation, json_t *args), void *data,
 	struct err *err);
@@ -81,8 +92,8 @@ int db_get_operation(struct db *db, const char *id, struct operation *ret, struc
 int db_find_request(struct db *db, const char *request_key, char ret_id[OPERATION_ID_LEN + 1],
 	char ret_hash[65], struct err *err);
 
-/* Newest first, at most `limit`, older than operation `before` when not NULL, of one guest or image
- * name when `target` is not NULL. */
+/* Newest first, at most `limit`, older than operation `before` when not NULL (ERR_NOT_FOUND when it
+ * is not there), of one guest or image name when `target` is not NULL. */
 int db_list_operations(struct db *db, const char *before, const char *target, unsigned limit,
 	int (*each)(void *data, const struct operation *operation), void *data, struct err *err);
 
@@ -96,6 +107,6 @@ int db_event_range(struct db *db, uint64_t *ret_oldest, uint64_t *ret_newest, st
 /* NULL when unset; the caller frees it. */
 int db_get_setting(struct db *db, const char *key, char **ret, struct err *err);
 
-/* Forgets finished operations that ended before `before_ms` and events beyond the newest `keep`. On
- * the writer thread; no callback. */
+/* Forgets finished operations that ended before `before_ms` and events beyond the newest
+ * `keep_events`. On the writer thread, in pieces that hold nobody up; no callback. */
 void db_prune(struct db *db, int64_t before_ms, uint64_t keep_events);

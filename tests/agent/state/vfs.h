@@ -1,0 +1,13 @@
+/* A layer between SQLite and the file system that counts what is synced and fails on demand. */
+#pragma once
+
+/* Makes it the default for connections opened from now on; once for each process. */
+void vfs_install(void);
+
+/* fsyncs of a log (PATH-wal) so far, from any thread. */
+unsigned vfs_log_syncs(void);
+
+/* Result codes of SQLite (SQLITE_FULL, …) with which writes to, or syncs of, any file fail; 0: they
+ * work. */
+void vfs_fail_writes(int code);
+void vfs_fail_syncs(int code);
