@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 struct code_info {
 	const char *name;
@@ -46,14 +47,27 @@ static const struct code_info *info(enum err_code code)
 	return &CODES[code >= 0 && code < ERR_CODE_MAX_ ? code : ERR_INTERNAL];
 }
 
-static int fill(struct err *err, enum err_code code, int errnum, const char *field)
+/* Copies what fits, appending at `used`; returns what is used then. */
+static size_t append(char *buf, size_t size, size_t used, const char *text)
 {
-	if (err) {
-		err->code = code;
-		err->errnum = errnum;
-		snprintf(err->field, sizeof(err->field), "%s", field ? field : "");
-		err->message[0] = '\0';
-	}
+	size_t n = strnlen(text, size - 1 - used);
+
+	memmove(buf + used, text, n);
+	buf[used + n] = '\0';
+	return used + n;
+}
+
+/* `field` and `text` may point into *err; the field goes first since it comes from no other place
+ * than a field. */
+static int fill(
+	struct err *err, enum err_code code, int errnum, const char *field, const char *text)
+{
+	err->code = code;
+	err->errnum = errnum;
+	append(err->field, sizeof(err->field), 0, field ? field : "");
+	append(err->message, sizeof(err->message), 0, text);
+	utf8_scrub(err->field);
+	utf8_scrub(err->message);
 	return -errnum;
 }
 
@@ -67,8 +81,7 @@ int err_set(struct err *err, enum err_code code, const char *field, const char *
 		va_start(ap, fmt);
 		vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
-		fill(err, code, info(code)->errnum, field);
-		memcpy(err->message, text, sizeof(text));
+		fill(err, code, info(code)->errnum, field, text);
 	}
 	return -info(code)->errnum;
 }
@@ -83,22 +96,32 @@ static enum err_code code_of_errno(int errnum)
 	}
 }
 
+static void append_cause(struct err *err, const char *why)
+{
+	size_t used = strlen(err->message);
+
+	used = append(err->message, sizeof(err->message), used, ": ");
+	append(err->message, sizeof(err->message), used, why);
+}
+
 int err_errno(struct err *err, int errnum, const char *fmt, ...)
 {
 	int positive = errnum < 0 ? -errnum : errnum;
+	const char *why;
 
 	if (positive == 0)
 		positive = EIO;
+	why = strerrordesc_np(positive);
 	if (err) {
-		char text[ERR_MESSAGE_MAX];
+		/* Room is kept for the cause, which comes last. */
+		char text[ERR_MESSAGE_MAX - 80];
 		va_list ap;
 
 		va_start(ap, fmt);
 		vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
-		fill(err, code_of_errno(positive), positive, NULL);
-		snprintf(err->message, sizeof(err->message), "%.*s: %s",
-			(int)sizeof(err->message) - 80, text, strerrordesc_np(positive));
+		fill(err, code_of_errno(positive), positive, NULL, text);
+		append_cause(err, why ? why : "unknown error");
 	}
 	return -positive;
 }
@@ -106,6 +129,7 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...)
 void err_prefix(struct err *err, const char *fmt, ...)
 {
 	char prefix[ERR_MESSAGE_MAX / 2], old[ERR_MESSAGE_MAX];
+	size_t used;
 	va_list ap;
 
 	if (!err)
@@ -114,8 +138,10 @@ void err_prefix(struct err *err, const char *fmt, ...)
 	vsnprintf(prefix, sizeof(prefix), fmt, ap);
 	va_end(ap);
 	memcpy(old, err->message, sizeof(old));
-	snprintf(err->message, sizeof(err->message), "%s: %.*s", prefix,
-		(int)(sizeof(err->message) - sizeof(prefix) - 3), old);
+	used = append(err->message, sizeof(err->message), 0, prefix);
+	used = append(err->message, sizeof(err->message), used, ": ");
+	append(err->message, sizeof(err->message), used, old);
+	utf8_scrub(err->message);
 }
 
 const char *err_code_to_string(enum err_code code)

@@ -45,6 +45,9 @@ struct err {
 	char message[ERR_MESSAGE_MAX]; /* a sentence for a person, without a full stop */
 };
 
+/* What is put into an error, from whatever source, is made harmless: one line of valid UTF-8, cut
+ * at the end where it does not fit. Arguments may point into the error that is replaced. */
+
 /* Fills *err (NULL is allowed: then nobody wants to know) and returns the code's negative errno,
  * so that an error is made and returned in one line. `field` may be NULL. */
 int err_set(struct err *err, enum err_code code, const char *field, const char *fmt, ...)

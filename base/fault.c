@@ -26,6 +26,12 @@ static struct {
 	} rules[RULES_MAX];
 } g_faults = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static bool known(const char *action)
+{
+	return strcmp(action, "kill") == 0 || strcmp(action, "fail") == 0 ||
+	       strncmp(action, "wait:", 5) == 0;
+}
+
 static void load(void)
 {
 	const char *text = getenv("CORPUS_FAULT");
@@ -33,12 +39,19 @@ static void load(void)
 	char *save = NULL;
 
 	g_faults.loaded = true;
+	if (!copy)
+		abort();
 	for (char *p = strtok_r(copy, ",", &save); p && g_faults.count < RULES_MAX;
 		p = strtok_r(NULL, ",", &save)) {
 		struct rule *rule = &g_faults.rules[g_faults.count];
 
-		if (sscanf(p, "%95[^=]=%31[^@]@%lu", rule->point, rule->action, &rule->nth) >= 2)
-			g_faults.count++;
+		/* A test whose rule is not understood would pass without having tested. */
+		if (sscanf(p, "%95[^=]=%31[^@]@%lu", rule->point, rule->action, &rule->nth) < 2 ||
+			!known(rule->action)) {
+			dprintf(STDERR_FILENO, "CORPUS_FAULT: bad rule %s\n", p);
+			abort();
+		}
+		g_faults.count++;
 	}
 }
 

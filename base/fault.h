@@ -4,7 +4,8 @@
  * The environment variable CORPUS_FAULT holds rules `point=action[@n]` separated by commas:
  * `action` is `kill` (SIGKILL to oneself), `wait:MS` or `fail` (fault_point returns true); with
  * `@n` only the n-th passage (from 1) of the point in this process acts. A point is a name with
- * dots, "ops.guest.create.volume.before"; a rule may end in `*` to match all that begin so. */
+ * dots, "ops.guest.create.volume.before"; a point may end in `*` to match all that begin so. A rule
+ * that is not understood aborts the process. */
 #pragma once
 
 #include <stdbool.h>

@@ -19,14 +19,18 @@ int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_
 /* Writes `text` into an existing file, as the kernel's control files want it: one write. */
 int file_write(const char *path, const char *text);
 
-/* Replaces or makes `path` with `text`: a crash leaves the old or the new file, never a part.
- * With `durable` the file and its directory are synced before it returns. */
+/* Replaces or makes `path` with `text`: a crash leaves the old or the new file, never a part, and
+ * at most a ".NAME.new" beside it, which the next one overwrites. One writer at a time. With
+ * `durable` the file and its directory are synced before it returns. */
 int file_replace(const char *path, const char *text, mode_t mode, bool durable);
 
-/* mkdir -p; the directories that it makes get `mode`. Existing ones are left as they are. */
+/* mkdir -p; the directories that it makes get `mode`. Existing ones are left as they are; -ENOTDIR
+ * where something else has the name. */
 int file_mkdirs(const char *path, mode_t mode);
 
-/* rm -rf without following links or crossing into other file systems. -ENOENT is success. */
+/* rm -rf of any depth, without following links or crossing into other file systems or mounts, bind
+ * mounts included: -EXDEV, and what lies beyond is not touched (entries before it may be gone).
+ * Absent is success. A path that ends in a slash or dots is -EINVAL. */
 int file_remove_tree(const char *path);
 
 /* snprintf for paths: -ENAMETOOLONG when it does not fit. */

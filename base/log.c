@@ -23,7 +23,7 @@ static const struct {
 
 static struct {
 	const char *program;
-	enum log_level level;
+	_Atomic enum log_level level; /* a reload changes it under the workers */
 	bool journal;
 } g_log = {.program = "corpus", .level = LOG_LEVEL_INFO};
 

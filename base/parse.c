@@ -73,7 +73,7 @@ static int read_digits(const char **text, uint64_t *ret_value, unsigned *ret_cou
 
 static int size_factor(const char *unit, uint64_t *ret)
 {
-	while (*unit == ' ')
+	if (*unit == ' ' && unit[1])
 		unit++;
 	for (size_t i = 0; i < ARRAY_SIZE(SIZE_UNITS); i++)
 		if (strcmp(SIZE_UNITS[i].name, unit) == 0) {
@@ -105,6 +105,8 @@ int parse_size(const char *text, uint64_t *ret)
 	r = size_factor(text, &factor);
 	if (r < 0)
 		return r;
+	if (factor == 1 && scale > 1)
+		return -EINVAL; /* there is no part of a byte */
 	if (__builtin_mul_overflow(whole, factor, &whole) ||
 		__builtin_add_overflow(
 			whole, (uint64_t)((unsigned __int128)fraction * factor / scale), &whole) ||

@@ -8,8 +8,8 @@
 /* Decimal, without sign or leading blanks; -EINVAL, or -ERANGE above max. */
 int parse_u64(const char *text, uint64_t max, uint64_t *ret);
 
-/* Bytes: a number, or a number (a decimal fraction is allowed) with a unit: B, kB MB GB TB (powers
- * of 1000), KiB MiB GiB TiB or k m g t (powers of 1024). */
+/* Bytes: a number, or a number (a decimal fraction is allowed) with a unit, after a blank or none:
+ * B, kB MB GB TB (powers of 1000), KiB MiB GiB TiB or k m g t (powers of 1024). */
 int parse_size(const char *text, uint64_t *ret);
 
 /* Milliseconds: "90s", "500ms", "2m", "1h", "1h30m"; a bare number is seconds. */

@@ -2,8 +2,11 @@
 #include "base/process.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,70 +20,125 @@
 
 #define STDERR_KEPT 300
 
-/* In the child: the three standard descriptors as told, all others closed, default signals. */
-static void child_exec(const struct process_options *o, int stderr_fd)
+/* In the child, between fork and exec: only what a signal handler might do. */
+static void complain(const char *program, int errnum)
+{
+	const char *why = strerrordesc_np(errnum);
+	const char *const parts[] = {program, ": ", why ? why : "unknown error", "\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0)
+			return;
+}
+
+/* In the child: the three standard descriptors as told, all others closed, default signals. When
+ * the program cannot be run, its negative errno goes to `failure_fd`, or words to stderr where that
+ * is -1. */
+static void child_exec(const struct process_options *o, int stderr_fd, int failure_fd)
 {
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR);
 	int in = o->stdin_fd >= 0 ? o->stdin_fd : null;
 	int out = o->stdout_fd >= 0 ? o->stdout_fd : null;
+	int failure;
 
 	/* Above the standard three first, so that none is overwritten before it is used. */
 	in = fcntl(in, F_DUPFD, 3);
 	out = fcntl(out, F_DUPFD, 3);
 	stderr_fd = fcntl(stderr_fd, F_DUPFD, 3);
+	if (failure_fd >= 0)
+		failure_fd = fcntl(failure_fd, F_DUPFD, 3);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(stderr_fd, 2) < 0)
 		_exit(126);
-	syscall(SYS_close_range, 3U, ~0U, 0U);
+	syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	execvp(o->argv[0], (char *const *)o->argv);
-	dprintf(2, "%s: %s\n", o->argv[0], strerror(errno));
+	failure = -errno;
+	if (failure_fd < 0)
+		complain(o->argv[0], -failure);
+	else if (write(failure_fd, &failure, sizeof(failure)) < 0)
+		_exit(126);
 	_exit(127);
 }
 
-/* Keeps the last bytes of what comes until the end of file or the deadline: -ETIMEDOUT. */
-static int drain(int fd, int64_t deadline_ns, char kept[static STDERR_KEPT + 1])
+/* The last bytes of what a program wrote to stderr. */
+struct tail {
+	size_t used;
+	char text[STDERR_KEPT + 1];
+};
+
+/* Takes what is there; false at the end of file. */
+static bool tail_read(struct tail *tail, int fd)
 {
-	size_t used = 0;
 	char chunk[STDERR_KEPT];
+	ssize_t n = read(fd, chunk, sizeof(chunk));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n <= 0)
+		return false;
+	if (tail->used + (size_t)n > STDERR_KEPT) {
+		size_t drop = tail->used + (size_t)n - STDERR_KEPT;
+
+		memmove(tail->text, tail->text + drop, tail->used - drop);
+		tail->used -= drop;
+	}
+	memcpy(tail->text + tail->used, chunk, (size_t)n);
+	tail->used += (size_t)n;
+	tail->text[tail->used] = '\0';
+	return true;
+}
+
+/* Milliseconds for poll() until the deadline, rounded up; -1: no deadline; 0: it has passed. */
+static int wait_ms(int64_t deadline_ns)
+{
+	int64_t left;
+
+	if (!deadline_ns)
+		return -1;
+	left = deadline_ns - clock_monotonic_ns();
+	if (left <= 0)
+		return 0;
+	left = left / 1000000 + 1;
+	return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* Reads stderr until the process has ended: not until the end of file, which a daemon that it
+ * left behind may keep away, or which may come long before. -ETIMEDOUT. */
+static int follow(int pidfd, int fd, int64_t deadline_ns, struct tail *tail)
+{
+	struct pollfd p[] = {{.fd = pidfd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
 
 	for (;;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int wait_ms = -1;
-		ssize_t n;
+		int wait = wait_ms(deadline_ns);
 
-		if (deadline_ns) {
-			int64_t left = deadline_ns - clock_monotonic_ns();
-
-			if (left <= 0)
-				return -ETIMEDOUT;
-			wait_ms = (int)(left / 1000000) + 1;
-		}
-		if (poll(&p, 1, wait_ms) <= 0)
+		if (wait == 0)
+			return -ETIMEDOUT;
+		if (poll(p, ARRAY_SIZE(p), wait) < 0) {
+			if (errno != EINTR)
+				return -errno;
 			continue;
-		n = read(fd, chunk, sizeof(chunk));
-		if (n <= 0)
-			return 0;
-		if (used + (size_t)n > STDERR_KEPT) {
-			size_t drop = used + (size_t)n - STDERR_KEPT;
-
-			memmove(kept, kept + drop, used - drop);
-			used -= drop;
 		}
-		memcpy(kept + used, chunk, (size_t)n);
-		used += (size_t)n;
-		kept[used] = '\0';
+		/* What it wrote before its end is there at its end: read all of that first. */
+		if (p[1].fd >= 0 && p[1].revents) {
+			if (!tail_read(tail, fd))
+				p[1].fd = -1;
+		} else if (p[0].revents) {
+			return 0;
+		}
 	}
 }
 
-static int report(const struct process_options *o, int status, char *text, struct err *err)
+static void tail_trim(struct tail *tail)
 {
-	size_t n = strlen(text);
+	while (tail->used > 0 && tail->text[tail->used - 1] == '\n')
+		tail->text[--tail->used] = '\0';
+}
 
-	while (n > 0 && text[n - 1] == '\n')
-		text[--n] = '\0';
+static int report(const struct process_options *o, int status, const char *text, struct err *err)
+{
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (WIFEXITED(status))
@@ -90,43 +148,116 @@ static int report(const struct process_options *o, int status, char *text, struc
 		WTERMSIG(status), text);
 }
 
+static int64_t deadline_of(uint64_t timeout_ms)
+{
+	int64_t now = clock_monotonic_ns();
+
+	if (!timeout_ms)
+		return 0;
+	return timeout_ms > (uint64_t)(INT64_MAX - now) / 1000000
+		       ? INT64_MAX
+		       : now + (int64_t)timeout_ms * 1000000;
+}
+
+/* In the child. It ends with us: after our death nobody knows of it, and what it was doing is begun
+ * again. A group of its own lets its children be ended with it. */
+static void child_run(const struct process_options *o, int stderr_fd, pid_t parent)
+{
+	setpgid(0, 0);
+	/* A parent in another pid namespace reads as 0. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || (getppid() != parent && getppid() != 0))
+		_exit(126);
+	child_exec(o, stderr_fd, -1);
+}
+
+/* Waits for the end of the child; at the deadline its whole group is killed. */
+static int finish(pid_t pid, int stderr_fd, int64_t deadline, struct tail *tail, int *ret_status)
+{
+	AUTOCLOSE int pidfd = process_pidfd(pid);
+	int r = pidfd < 0 ? pidfd : follow(pidfd, stderr_fd, deadline, tail);
+
+	if (r < 0) {
+		kill(-pid, SIGKILL);
+		kill(pid, SIGKILL);
+	}
+	while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
 int process_run(const struct process_options *o, struct err *err)
 {
 	AUTOCLOSE int read_end = -1;
 	AUTOCLOSE int write_end = -1;
-	char text[STDERR_KEPT + 1] = "";
-	int64_t deadline =
-		o->timeout_ms ? clock_monotonic_ns() + (int64_t)o->timeout_ms * 1000000 : 0;
+	struct tail tail = {0};
+	pid_t pid, self = getpid();
 	int pipefd[2], status = 0, r;
-	pid_t pid;
 
 	if (pipe2(pipefd, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "cannot make a pipe for %s", o->argv[0]);
 	read_end = pipefd[0];
 	write_end = pipefd[1];
+	if (fcntl(read_end, F_SETFL, O_NONBLOCK) < 0)
+		return err_errno(err, errno, "cannot read what %s writes", o->argv[0]);
 	pid = fork();
 	if (pid < 0)
 		return err_errno(err, errno, "cannot start %s", o->argv[0]);
 	if (pid == 0)
-		child_exec(o, write_end);
+		child_run(o, write_end, self);
+	setpgid(pid, pid); /* here too: whoever comes first */
 	write_end = fd_close(write_end);
-	r = drain(read_end, deadline, text);
+	r = finish(pid, read_end, deadline_of(o->timeout_ms), &tail, &status);
+	tail_trim(&tail);
+	if (r == -ETIMEDOUT)
+		return err_set(err, ERR_TIMEOUT, NULL, "%s did not end within %llu ms: %s",
+			o->argv[0], (unsigned long long)o->timeout_ms, tail.text);
 	if (r < 0)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (r < 0)
-		return err_set(err, ERR_TIMEOUT, NULL, "%s did not end within %llu ms", o->argv[0],
-			(unsigned long long)o->timeout_ms);
-	return report(o, status, text, err);
+		return err_errno(err, r, "cannot wait for %s", o->argv[0]);
+	return report(o, status, tail.text, err);
+}
+
+/* In the process between: has the program started by a grandchild, tells its pid, and ends. */
+static void child_detach(const struct process_options *o, int tell_fd)
+{
+	pid_t pid;
+
+	setsid();
+	pid = fork();
+	if (pid == 0)
+		child_exec(o, STDERR_FILENO, tell_fd);
+	if (pid < 0)
+		pid = -errno;
+	if (write(tell_fd, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(1);
+	_exit(0);
+}
+
+/* What the two children tell, in any order: the pid, and the negative errno of a failed start. The
+ * end of file is the start of the program, since exec closes its end. */
+static pid_t hear_start(int fd)
+{
+	pid_t pid = -EIO, heard;
+	bool failed = false;
+
+	for (;;) {
+		ssize_t n = read(fd, &heard, sizeof(heard));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != sizeof(heard))
+			return pid;
+		if (!failed)
+			pid = heard;
+		failed = failed || heard < 0;
+	}
 }
 
 pid_t process_start_detached(const struct process_options *o, struct err *err)
 {
 	AUTOCLOSE int read_end = -1;
 	AUTOCLOSE int write_end = -1;
-	pid_t middle, pid = 0;
 	int pipefd[2], status;
+	pid_t middle, pid;
 
 	if (pipe2(pipefd, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "cannot make a pipe for %s", o->argv[0]);
@@ -135,21 +266,13 @@ pid_t process_start_detached(const struct process_options *o, struct err *err)
 	middle = fork();
 	if (middle < 0)
 		return err_errno(err, errno, "cannot start %s", o->argv[0]);
-	if (middle == 0) {
-		setsid();
-		pid = fork();
-		if (pid == 0)
-			child_exec(o, STDERR_FILENO);
-		if (write(write_end, &pid, sizeof(pid)) != sizeof(pid))
-			_exit(1);
-		_exit(0);
-	}
+	if (middle == 0)
+		child_detach(o, write_end);
 	write_end = fd_close(write_end);
-	if (read(read_end, &pid, sizeof(pid)) != sizeof(pid))
-		pid = -EIO;
+	pid = hear_start(read_end);
 	while (waitpid(middle, &status, 0) < 0 && errno == EINTR)
 		;
-	return pid > 0 ? pid : err_errno(err, EIO, "cannot start %s", o->argv[0]);
+	return pid > 0 ? pid : err_errno(err, pid, "cannot start %s", o->argv[0]);
 }
 
 int process_pidfd(pid_t pid)

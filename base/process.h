@@ -10,16 +10,20 @@ struct process_options {
 	const char *const *argv; /* argv[0] is looked up in PATH; ends with NULL */
 	int stdin_fd;		 /* -1: /dev/null */
 	int stdout_fd;		 /* -1: /dev/null */
-	uint64_t timeout_ms;	 /* 0: none. At the deadline it is killed: ERR_TIMEOUT */
+	uint64_t timeout_ms;	 /* 0: none. At the deadline it is killed: ERR_TIMEOUT. Not for
+				    detached ones */
 };
 
 /* Runs a program and waits for its end. Exit status 0 is success; anything else is ERR_INTERNAL
  * with the end of what it wrote to stderr in the message. All other descriptors are closed in it.
- */
+ * It leads a process group of its own, which is killed at the deadline, and is itself killed when
+ * the calling thread ends: nothing goes on that nobody waits for. A daemon that it leaves behind
+ * runs on, and is not waited for. */
 int process_run(const struct process_options *options, struct err *err);
 
 /* Starts a program in a session of its own; its parent becomes init, so it outlives the caller and
- * leaves no zombie with it. Returns its pid (> 0) or a negative errno. stderr is inherited. */
+ * leaves no zombie with it. Returns its pid (> 0) once it runs, or a negative errno. stderr is
+ * inherited. */
 pid_t process_start_detached(const struct process_options *options, struct err *err);
 
 /* A pidfd of process `pid`, or a negative errno (-ESRCH: it is gone). */

@@ -1,6 +1,7 @@
 /* Random bytes from the kernel. */
 #include "base/random.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -13,6 +14,8 @@ void random_bytes(void *buf, size_t size)
 	while (size > 0) {
 		ssize_t n = getrandom(p, size, 0);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			abort();
 		p += n;

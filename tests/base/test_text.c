@@ -1,0 +1,162 @@
+/* Growing strings, random digits, quoting for logs, UTF-8. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/strbuf.h"
+#include "base/utf8.h"
+
+static void a_string_grows_by_pieces(void **state)
+{
+	struct strbuf buf = {0};
+	AUTOFREE char *text = NULL;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		strbuf_addf(&buf, "%d,", i);
+	strbuf_add(&buf, "end");
+	strbuf_add_bytes(&buf, ".xyz", 1);
+	text = strbuf_take(&buf);
+	assert_non_null(text);
+	assert_int_equal(strlen(text), 10 * 2 + 90 * 3 + 900 * 4 + 4);
+	assert_memory_equal(text, "0,1,2,", 6);
+	assert_string_equal(text + strlen(text) - 8, "999,end.");
+	assert_null(buf.text);
+	assert_int_equal(buf.used, 0);
+}
+
+static void an_empty_string_is_a_string(void **state)
+{
+	struct strbuf buf = {0};
+	AUTOFREE char *text = strbuf_take(&buf);
+
+	(void)state;
+	assert_string_equal(text, "");
+}
+
+static void a_failed_string_ignores_the_rest_and_yields_nothing(void **state)
+{
+	struct strbuf buf = {0};
+
+	(void)state;
+	strbuf_add(&buf, "begun");
+	buf.failed = true;
+	strbuf_add(&buf, "more");
+	assert_int_equal(buf.used, 5);
+	assert_null(strbuf_take(&buf));
+	assert_null(buf.text);
+	strbuf_finish(&buf);
+}
+
+static void random_digits_are_hexadecimal_and_differ(void **state)
+{
+	char a[33], b[33], odd[6];
+
+	(void)state;
+	random_hex(a, 32);
+	random_hex(b, 32);
+	random_hex(odd, 5);
+	assert_int_equal(strspn(a, "0123456789abcdef"), 32);
+	assert_int_equal(strlen(a), 32);
+	assert_int_equal(strlen(odd), 5);
+	assert_string_not_equal(a, b);
+}
+
+static void quoting_keeps_a_log_line_one_line(void **state)
+{
+	(void)state;
+	assert_string_equal(LOG_Q("plain text"), "\"plain text\"");
+	assert_string_equal(LOG_Q("a\"b\\c"), "\"a\\\"b\\\\c\"");
+	assert_string_equal(LOG_Q("a\nb\x7f"), "\"a\\x0ab\\x7f\"");
+	assert_string_equal(LOG_Q(NULL), "\"\"");
+}
+
+static void quoting_cuts_what_does_not_fit(void **state)
+{
+	char text[LOG_QUOTE_MAX * 2];
+	char buf[LOG_QUOTE_MAX + 1];
+
+	(void)state;
+	memset(text, '\n', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	buf[LOG_QUOTE_MAX] = 'X';
+	log_quote(buf, text);
+	assert_int_equal(buf[LOG_QUOTE_MAX], 'X');
+	assert_true(strlen(buf) < LOG_QUOTE_MAX);
+	assert_int_equal(buf[strlen(buf) - 1], '"');
+}
+
+static void levels_have_names(void **state)
+{
+	enum log_level level = LOG_LEVEL_ERROR;
+
+	(void)state;
+	assert_int_equal(log_level_from_string("debug", &level), 0);
+	assert_int_equal(level, LOG_LEVEL_DEBUG);
+	assert_true(log_level_from_string("loud", &level) < 0);
+	assert_int_equal(level, LOG_LEVEL_DEBUG);
+	assert_string_equal(log_level_to_string(LOG_LEVEL_WARNING), "warning");
+}
+
+static void characters_are_measured(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t length;
+	} cases[] = {
+		{"", 0},
+		{"a", 1},
+		{"\x7f", 1},
+		{"\xc3\xa9", 2},
+		{"\xe2\x82\xac", 3},
+		{"\xf0\x9f\x98\x80", 4},
+		{"\x80", 0},
+		{"\xc0\x80", 0},	 /* overlong */
+		{"\xe0\x80\x80", 0},	 /* overlong */
+		{"\xed\xa0\x80", 0},	 /* surrogate */
+		{"\xf4\x90\x80\x80", 0}, /* beyond U+10FFFF */
+		{"\xf5\x80\x80\x80", 0},
+		{"\xc3", 0}, /* cut */
+		{"\xe2\x82", 0},
+		{"\xf0\x9f\x98", 0},
+		{"\xe2\x28\xa1", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(utf8_length(cases[i].text), cases[i].length);
+}
+
+static void scrubbing_leaves_one_valid_line(void **state)
+{
+	char text[] = "ok \xc3\xa9\t\xff\xc3(\x1b[0m\xe2\x82";
+
+	(void)state;
+	utf8_scrub(text);
+	assert_string_equal(text, "ok \xc3\xa9 ?\?( [0m?\?");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_string_grows_by_pieces),
+		cmocka_unit_test(an_empty_string_is_a_string),
+		cmocka_unit_test(a_failed_string_ignores_the_rest_and_yields_nothing),
+		cmocka_unit_test(random_digits_are_hexadecimal_and_differ),
+		cmocka_unit_test(quoting_keeps_a_log_line_one_line),
+		cmocka_unit_test(quoting_cuts_what_does_not_fit),
+		cmocka_unit_test(levels_have_names),
+		cmocka_unit_test(characters_are_measured),
+		cmocka_unit_test(scrubbing_leaves_one_valid_line),
+	};
+
+	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}
