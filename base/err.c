@@ -174,5 +174,5 @@ int err_exit_status(enum err_code code)
 
 int err_errnum(enum err_code code)
 {
-	return info(code)->errnum;
+	return -info(code)->errnum;
 }

@@ -21,7 +21,7 @@ static void every_code_has_name_title_errno_status(void **state)
 			err_code_from_string(err_code_to_string((enum err_code)code)), code);
 		if (code == ERR_OK)
 			continue;
-		assert_true(err_errnum((enum err_code)code) > 0);
+		assert_true(err_errnum((enum err_code)code) < 0);
 		assert_in_range(err_http_status((enum err_code)code), 400, 507);
 		assert_in_range(err_exit_status((enum err_code)code), 1, 8);
 	}
