@@ -4,37 +4,20 @@
  * All functions are called on the loop's thread and never block. Replies arrive as callbacks from
  * the loop. A process that dies, or does not answer within a call's deadline, is killed and started
  * again, with growing pauses while it keeps dying (held back at most 30 s); the calls it had in
- * hand end with ERR_UNAVAILABLE, and the caller decides whether to repeat them. */
+ * hand end with ERR_UNAVAILABLE (the one whose deadline passed with ERR_TIMEOUT), and the caller
+ * decides whether to repeat them. Calls made during a pause wait for its end where that is within a
+ * second, and are refused at once with the time that is left where it is longer. */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#include "base/err.h"
 #include "drivers/driver.h"
+#include "drivers/protocol/call.h"
 
 struct err;
 struct driver_client;
-
-enum driver_call {
-	DRIVER_CALL_PROBE,
-	DRIVER_CALL_CREATE,
-	DRIVER_CALL_START,
-	DRIVER_CALL_STOP,
-	DRIVER_CALL_KILL,
-	DRIVER_CALL_DESTROY,
-	DRIVER_CALL_STATUS,
-	DRIVER_CALL_LIST,
-	DRIVER_CALL_SET_LIMITS,
-	DRIVER_CALL_FREEZE,
-	DRIVER_CALL_THAW,
-	DRIVER_CALL_EXEC,
-	DRIVER_CALL_MAX_,
-};
-
-const char *driver_call_to_string(enum driver_call call); /* "create", … */
 
 struct driver_client_config {
 	const char *name;    /* "lxc" */
@@ -42,27 +25,7 @@ struct driver_client_config {
 	struct driver_config driver;
 };
 
-/* Arguments of a call; only those that the call knows are read. Copied before return. */
-struct driver_request {
-	enum driver_call call;
-	const char *id;			   /* all but probe, create, list */
-	const struct driver_guest *guest;  /* create */
-	const struct guest_limits *limits; /* set_limits */
-	const struct driver_exec *exec;	   /* exec; its descriptors are duplicated */
-	uint64_t timeout_ms;		   /* stop: how long to ask before killing */
-	uint64_t deadline_ms;		   /* 0: the contract's own, plus a margin */
-};
-
-/* Result of a call; valid during the callback. */
-struct driver_reply {
-	int result;			      /* 0 or a negative errno */
-	struct err error;		      /* when result < 0 */
-	const struct driver_info *info;	      /* probe */
-	const struct driver_status *statuses; /* start, status: one; list: all */
-	size_t statuses_count;
-	int exec_status; /* exec: wait status */
-};
-
+/* The reply is valid during the callback. */
 typedef void (*driver_reply_fn)(void *data, const struct driver_reply *reply);
 
 /* The process came (up), went (down), or a guest changed. */
@@ -81,8 +44,9 @@ int driver_client_create(sd_event *loop, const struct driver_client_config *conf
 struct driver_client *driver_client_destroy(struct driver_client *client);
 
 /* Sends a call, starting the process if need be. The callback comes later, exactly once, never
- * before this returns. Failure here (no callback then) means no process could be had:
- * ERR_UNAVAILABLE. */
+ * before this returns; it may make further calls, but not destroy the client. Failure here (no
+ * callback then): ERR_UNAVAILABLE when no process can be had now, ERR_INVALID for arguments that
+ * the wire cannot carry. */
 int driver_client_call(struct driver_client *client, const struct driver_request *request,
 	driver_reply_fn reply, void *data, struct err *err);
 

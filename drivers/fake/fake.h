@@ -1,0 +1,14 @@
+/* A driver whose guests are sleeping processes of the node: for tests of everything above drivers,
+ * without root and in milliseconds. What it keeps survives its own death as with real drivers.
+ * docs/WRITING-A-DRIVER.md has a section about it. */
+#pragma once
+
+#include "drivers/driver.h"
+
+/* What a running fake guest is said to use: a lower memory limit is refused. */
+#define FAKE_MEMORY_USED (1024 * 1024)
+
+extern const struct driver_ops fake_driver_ops;
+
+/* A descriptor of the wire, for faults that send garbage; -1 (as it begins): there is none. */
+void fake_set_wire(int fd);

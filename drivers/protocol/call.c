@@ -1,0 +1,195 @@
+/* The calls of the contract: one table of what each takes and how long it may last, and one
+ * function for each that unpacks a request into the driver's own arguments. */
+#include "drivers/protocol/call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define S 1000ULL
+
+typedef int (*run_fn)(struct driver *driver, const struct driver_request *request,
+	struct driver_info *info, struct driver_reply *ret);
+
+static int run_probe(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)q;
+	ret->info = info;
+	return d->ops->probe(d, info, &ret->error);
+}
+
+static int run_create(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->create(d, q->guest, &ret->error);
+}
+
+/* The two calls that answer with the status of one guest. */
+static int run_for_status(
+	int (*fn)(struct driver *, const char *, struct driver_status *, struct err *),
+	struct driver *d, const char *id, struct driver_reply *ret)
+{
+	AUTOFREE struct driver_status *status = calloc(1, sizeof(*status));
+	int r;
+
+	if (!status)
+		return err_errno(&ret->error, ENOMEM, "no memory for a status");
+	r = fn(d, id, status, &ret->error);
+	if (r < 0)
+		return r;
+	ret->statuses = TAKE_PTR(status);
+	ret->statuses_count = 1;
+	return 0;
+}
+
+static int run_start(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return run_for_status(d->ops->start, d, q->id, ret);
+}
+
+static int run_stop(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->stop(d, q->id, q->timeout_ms, &ret->error);
+}
+
+static int run_kill(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->kill(d, q->id, &ret->error);
+}
+
+static int run_destroy(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->destroy(d, q->id, &ret->error);
+}
+
+static int run_status(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return run_for_status(d->ops->status, d, q->id, ret);
+}
+
+static int run_list(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	struct driver_status *statuses = NULL;
+	int r;
+
+	(void)q;
+	(void)info;
+	r = d->ops->list(d, &statuses, &ret->statuses_count, &ret->error);
+	if (r == 0)
+		ret->statuses = statuses;
+	return r;
+}
+
+static int unsupported(const struct driver *d, enum driver_call call, struct driver_reply *ret)
+{
+	return err_set(&ret->error, ERR_UNSUPPORTED, NULL, "driver %s cannot %s a guest",
+		d->ops->name, driver_call_to_string(call));
+}
+
+static int run_set_limits(struct driver *d, const struct driver_request *q,
+	struct driver_info *info, struct driver_reply *ret)
+{
+	(void)info;
+	if (!d->ops->set_limits)
+		return unsupported(d, q->call, ret);
+	return d->ops->set_limits(d, q->id, q->limits, &ret->error);
+}
+
+static int run_freeze(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->freeze ? d->ops->freeze(d, q->id, &ret->error)
+			      : unsupported(d, q->call, ret);
+}
+
+static int run_thaw(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->thaw ? d->ops->thaw(d, q->id, &ret->error) : unsupported(d, q->call, ret);
+}
+
+static int run_exec(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	if (!d->ops->exec)
+		return unsupported(d, q->call, ret);
+	return d->ops->exec(d, q->id, q->exec, &ret->exec_status, &ret->error);
+}
+
+static const struct {
+	const char *name;
+	run_fn run;
+	uint64_t deadline_ms; /* as driver.h states */
+	bool takes_id;
+	bool changes;
+} CALLS[] = {
+	[DRIVER_CALL_PROBE] = {"probe", run_probe, 5 * S, false, false},
+	[DRIVER_CALL_CREATE] = {"create", run_create, 10 * S, false, true},
+	[DRIVER_CALL_START] = {"start", run_start, 30 * S, true, true},
+	[DRIVER_CALL_STOP] = {"stop", run_stop, 10 * S, true, true}, /* beyond its timeout */
+	[DRIVER_CALL_KILL] = {"kill", run_kill, 10 * S, true, true},
+	[DRIVER_CALL_DESTROY] = {"destroy", run_destroy, 15 * S, true, true},
+	[DRIVER_CALL_STATUS] = {"status", run_status, 1 * S, true, false},
+	[DRIVER_CALL_LIST] = {"list", run_list, 5 * S, false, false},
+	[DRIVER_CALL_SET_LIMITS] = {"set_limits", run_set_limits, 5 * S, true, false},
+	[DRIVER_CALL_FREEZE] = {"freeze", run_freeze, 10 * S, true, true},
+	[DRIVER_CALL_THAW] = {"thaw", run_thaw, 10 * S, true, true},
+	[DRIVER_CALL_EXEC] = {"exec", run_exec, 0, true, false},
+};
+
+const char *driver_call_to_string(enum driver_call call)
+{
+	return call < DRIVER_CALL_MAX_ ? CALLS[call].name : "unknown";
+}
+
+int driver_call_from_string(const char *text, enum driver_call *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(CALLS); i++)
+		if (strcmp(CALLS[i].name, text) == 0) {
+			*ret = (enum driver_call)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+bool driver_call_takes_id(enum driver_call call)
+{
+	return CALLS[call].takes_id;
+}
+
+bool driver_call_changes(enum driver_call call)
+{
+	return CALLS[call].changes;
+}
+
+uint64_t driver_call_deadline_ms(const struct driver_request *q)
+{
+	if (q->deadline_ms)
+		return q->deadline_ms;
+	return CALLS[q->call].deadline_ms + (q->call == DRIVER_CALL_STOP ? q->timeout_ms : 0);
+}
+
+void driver_call_run(struct driver *driver, const struct driver_request *request,
+	struct driver_info *info, struct driver_reply *ret)
+{
+	*ret = (struct driver_reply){0};
+	ret->result = CALLS[request->call].run(driver, request, info, ret);
+}

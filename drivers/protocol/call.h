@@ -1,0 +1,66 @@
+/* The calls of the driver contract as values: what is asked of a driver, and what it answers. Both
+ * ends of the boundary (drivers/host and drivers/client) use these, and drivers/protocol puts them
+ * on the wire. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "drivers/driver.h"
+
+enum driver_call {
+	DRIVER_CALL_PROBE,
+	DRIVER_CALL_CREATE,
+	DRIVER_CALL_START,
+	DRIVER_CALL_STOP,
+	DRIVER_CALL_KILL,
+	DRIVER_CALL_DESTROY,
+	DRIVER_CALL_STATUS,
+	DRIVER_CALL_LIST,
+	DRIVER_CALL_SET_LIMITS,
+	DRIVER_CALL_FREEZE,
+	DRIVER_CALL_THAW,
+	DRIVER_CALL_EXEC,
+	DRIVER_CALL_MAX_,
+};
+
+/* Arguments of a call; only those that the call knows are read. */
+struct driver_request {
+	enum driver_call call;
+	const char *id;			   /* all but probe, create, list */
+	const struct driver_guest *guest;  /* create */
+	const struct guest_limits *limits; /* set_limits */
+	const struct driver_exec *exec;	   /* exec; its descriptors are duplicated */
+	uint64_t timeout_ms;		   /* stop: how long to ask before killing */
+	uint64_t deadline_ms;		   /* 0: the contract's own; exec then has none */
+};
+
+/* Result of a call. */
+struct driver_reply {
+	int result;			      /* 0 or a negative errno */
+	struct err error;		      /* when result < 0 */
+	const struct driver_info *info;	      /* probe */
+	const struct driver_status *statuses; /* start, status: one; list: all */
+	size_t statuses_count;
+	int exec_status; /* exec: wait status */
+};
+
+const char *driver_call_to_string(enum driver_call call);	      /* "create", … */
+int driver_call_from_string(const char *text, enum driver_call *ret); /* -EINVAL */
+
+/* Whether it is about one guest, named by its id. */
+bool driver_call_takes_id(enum driver_call call);
+
+/* Whether it may begin, end or change the state of a guest. */
+bool driver_call_changes(enum driver_call call);
+
+/* How long this call may take: what the request says, else the contract; 0: for ever. */
+uint64_t driver_call_deadline_ms(const struct driver_request *request);
+
+/* Runs the call on a driver in this process. `statuses` of the reply is allocated and owned by the
+ * caller of this (free()); `info` must be given for probe. A function that the driver lacks is
+ * ERR_UNSUPPORTED. */
+void driver_call_run(struct driver *driver, const struct driver_request *request,
+	struct driver_info *info, struct driver_reply *ret);

@@ -1,0 +1,75 @@
+/* What travels on the wire, as text and back. docs/driver-protocol.md describes every message; the
+ * decoders take nothing on trust: a wrong type, a missing field or a number out of range is
+ * ERR_MALFORMED and names the fault. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "drivers/protocol/call.h"
+
+struct err;
+
+/* Statuses that fit into one message with room to spare; longer lists come in several. */
+#define MESSAGE_STATUSES_MAX 400
+#define MESSAGE_ARGS_MAX     4096
+
+/* --- Greeting -------------------------------------------------------------------------------- */
+
+struct message_hello {
+	json_t *json; /* keeps the strings */
+	struct driver_config config;
+};
+
+/* Agent to driver. All encoders allocate the text; NULL when memory ran out. */
+char *message_encode_hello(const struct driver_config *config);
+/* ERR_UNSUPPORTED for another version of the protocol. */
+int message_decode_hello(const char *text, struct message_hello *ret, struct err *err);
+void message_hello_finish(struct message_hello *hello);
+
+/* Driver to agent; `failed` is NULL when it is ready. */
+char *message_encode_welcome(const struct driver_ops *ops, const struct err *failed);
+/* `ret_name` gets the driver's own name. An error that the driver reports becomes *err. */
+int message_decode_welcome(
+	const char *text, char ret_name[static DRIVER_NAME_MAX + 1], struct err *err);
+
+/* --- Calls ----------------------------------------------------------------------------------- */
+
+struct message_call {
+	json_t *json; /* keeps the strings */
+	uint64_t serial;
+	struct driver_request request; /* points into this struct */
+	struct driver_guest guest;
+	struct guest_limits limits;
+	struct driver_exec exec; /* its descriptors are the receiver's to fill in */
+	const char **strings;	 /* argv and env */
+};
+
+char *message_encode_call(uint64_t serial, const struct driver_request *request);
+/* Also fails for a call whose arguments are not complete; `ret->serial` is then set where the text
+ * had one, so that the failure can be answered. */
+int message_decode_call(const char *text, struct message_call *ret, struct err *err);
+void message_call_finish(struct message_call *call);
+
+/* --- Replies and events ---------------------------------------------------------------------- */
+
+enum message_kind { MESSAGE_REPLY, MESSAGE_EVENT };
+
+struct message_answer {
+	enum message_kind kind;
+	uint64_t serial;
+	bool more;		   /* of a list: further messages follow */
+	struct driver_reply reply; /* points into this struct */
+	struct driver_info info;
+	struct driver_status *statuses; /* owned; of an event: one */
+	size_t statuses_count;
+};
+
+/* A reply, or one part of one: `first` and `count` say which of its statuses. */
+char *message_encode_reply(uint64_t serial, enum driver_call call, const struct driver_reply *reply,
+	size_t first, size_t count);
+char *message_encode_event(const struct driver_status *status);
+int message_decode_answer(const char *text, struct message_answer *ret, struct err *err);
+void message_answer_finish(struct message_answer *answer);

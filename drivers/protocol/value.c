@@ -1,0 +1,300 @@
+/* Values to JSON and back. Unknown fields are ignored, so that either side may learn more; known
+ * ones are taken only in their own type and range. */
+#include "drivers/protocol/value.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/parse.h"
+
+#define PID_MAX_LIMIT (4 * 1024 * 1024) /* proc(5), pid_max on 64-bit systems */
+
+int value_parse(const char *text, json_t **ret, struct err *err)
+{
+	json_error_t error;
+	json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+
+	if (!json)
+		return err_set(err, ERR_MALFORMED, NULL, "not JSON: %s", error.text);
+	if (!json_is_object(json)) {
+		json_decref(json);
+		return err_set(err, ERR_MALFORMED, NULL, "a message must be an object");
+	}
+	*ret = json;
+	return 0;
+}
+
+char *value_print(json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	return text;
+}
+
+static int wrong(struct err *err, const char *key, const char *what)
+{
+	return err_set(err, ERR_MALFORMED, key, "%s must be %s", key, what);
+}
+
+int value_string(const json_t *object, const char *key, const char **ret, struct err *err)
+{
+	const json_t *v = json_object_get(object, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_string(v))
+		return wrong(err, key, "a string");
+	*ret = json_string_value(v);
+	return 0;
+}
+
+int value_u64(const json_t *object, const char *key, uint64_t max, uint64_t *ret, struct err *err)
+{
+	const json_t *v = json_object_get(object, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
+		(uint64_t)json_integer_value(v) > max)
+		return wrong(err, key, "a whole number within its range");
+	*ret = (uint64_t)json_integer_value(v);
+	return 0;
+}
+
+int value_bool(const json_t *object, const char *key, bool *ret, struct err *err)
+{
+	const json_t *v = json_object_get(object, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_boolean(v))
+		return wrong(err, key, "true or false");
+	*ret = json_is_true(v);
+	return 0;
+}
+
+int value_object(const json_t *object, const char *key, json_t **ret, struct err *err)
+{
+	json_t *v = json_object_get(object, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_object(v))
+		return wrong(err, key, "an object");
+	*ret = v;
+	return 0;
+}
+
+/* --- Limits ---------------------------------------------------------------------------------- */
+
+/* JSON integers are signed: what is beyond means "no limit" anyway, and is cut to the largest. */
+static json_int_t clamp(uint64_t n)
+{
+	return n > INT64_MAX ? INT64_MAX : (json_int_t)n;
+}
+
+json_t *value_from_limits(const struct guest_limits *l)
+{
+	return json_pack("{sI sI sI sI sI sI sI}", "cpu_milli", (json_int_t)l->cpu_milli, "memory",
+		clamp(l->memory), "swap", clamp(l->swap), "pids", (json_int_t)l->pids, "io_weight",
+		(json_int_t)l->io_weight, "net_ingress", clamp(l->net_ingress), "net_egress",
+		clamp(l->net_egress));
+}
+
+int value_to_limits(const json_t *json, struct guest_limits *ret, struct err *err)
+{
+	uint64_t cpu = 0, pids = 0, io = 0;
+	struct guest_limits l = {0};
+	int r;
+
+	if ((r = value_u64(json, "cpu_milli", UINT32_MAX, &cpu, err)) < 0 ||
+		(r = value_u64(json, "memory", INT64_MAX, &l.memory, err)) < 0 ||
+		(r = value_u64(json, "swap", INT64_MAX, &l.swap, err)) < 0 ||
+		(r = value_u64(json, "pids", UINT32_MAX, &pids, err)) < 0 ||
+		(r = value_u64(json, "io_weight", 10000, &io, err)) < 0 ||
+		(r = value_u64(json, "net_ingress", INT64_MAX, &l.net_ingress, err)) < 0 ||
+		(r = value_u64(json, "net_egress", INT64_MAX, &l.net_egress, err)) < 0)
+		return r;
+	l.cpu_milli = (uint32_t)cpu;
+	l.pids = (uint32_t)pids;
+	l.io_weight = (uint32_t)io;
+	*ret = l;
+	return 0;
+}
+
+/* --- Guests ---------------------------------------------------------------------------------- */
+
+static json_t *from_net(const struct driver_guest *g)
+{
+	json_t *net = json_pack("{s:s* s:s* s:s}", "bridge", g->net.bridge, "link", g->net.link,
+		"mac", FMT_MAC(g->net.mac));
+
+	if (net && g->net.address) {
+		json_object_set_new(net, "address", json_string(FMT_IPV4(g->net.address)));
+		json_object_set_new(net, "prefix", json_integer(g->net.prefix));
+	}
+	if (net && g->net.gateway)
+		json_object_set_new(net, "gateway", json_string(FMT_IPV4(g->net.gateway)));
+	return net;
+}
+
+json_t *value_from_guest(const struct driver_guest *g)
+{
+	return json_pack("{s:s s:s s:s s:b s:o s:o}", "id", g->id, "name", g->name, "rootfs",
+		g->rootfs, "privileged", g->privileged, "limits", value_from_limits(&g->limits),
+		"net", from_net(g));
+}
+
+static int to_address(const json_t *json, const char *key, uint32_t *ret, struct err *err)
+{
+	const char *text = NULL;
+	int r = value_string(json, key, &text, err);
+
+	if (r == 0 && text && parse_ipv4(text, ret) < 0)
+		return wrong(err, key, "an IPv4 address");
+	return r;
+}
+
+static int to_net(const json_t *json, struct driver_guest *g, struct err *err)
+{
+	const char *mac = NULL;
+	uint64_t prefix = 0;
+	int r;
+
+	if ((r = value_string(json, "bridge", &g->net.bridge, err)) < 0 ||
+		(r = value_string(json, "link", &g->net.link, err)) < 0 ||
+		(r = value_string(json, "mac", &mac, err)) < 0 ||
+		(r = to_address(json, "address", &g->net.address, err)) < 0 ||
+		(r = to_address(json, "gateway", &g->net.gateway, err)) < 0 ||
+		(r = value_u64(json, "prefix", 32, &prefix, err)) < 0)
+		return r;
+	if (mac && parse_mac(mac, g->net.mac) < 0)
+		return wrong(err, "mac", "six bytes in hexadecimal");
+	if (g->net.link && strlen(g->net.link) > DRIVER_LINK_MAX)
+		return wrong(err, "link", "at most 15 characters long");
+	g->net.prefix = (unsigned)prefix;
+	return 0;
+}
+
+int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err)
+{
+	struct driver_guest g = {0};
+	json_t *limits = NULL, *net = NULL;
+	int r;
+
+	if ((r = value_string(json, "id", &g.id, err)) < 0 ||
+		(r = value_string(json, "name", &g.name, err)) < 0 ||
+		(r = value_string(json, "rootfs", &g.rootfs, err)) < 0 ||
+		(r = value_bool(json, "privileged", &g.privileged, err)) < 0 ||
+		(r = value_object(json, "limits", &limits, err)) < 0 ||
+		(r = value_object(json, "net", &net, err)) < 0)
+		return r;
+	if (!g.id || !g.name || !g.rootfs)
+		return err_set(err, ERR_MALFORMED, "guest", "a guest needs id, name and rootfs");
+	if (limits && (r = value_to_limits(limits, &g.limits, err)) < 0)
+		return r;
+	if (net && (r = to_net(net, &g, err)) < 0)
+		return r;
+	*ret = g;
+	return 0;
+}
+
+/* --- Status ---------------------------------------------------------------------------------- */
+
+json_t *value_from_status(const struct driver_status *s)
+{
+	return json_pack("{ss ss sI}", "id", s->id, "state", guest_state_to_string(s->state), "pid",
+		(json_int_t)s->pid);
+}
+
+int value_to_status(const json_t *json, struct driver_status *ret, struct err *err)
+{
+	struct driver_status s = {0};
+	const char *id = NULL, *state = NULL;
+	uint64_t pid = 0;
+	int r;
+
+	if ((r = value_string(json, "id", &id, err)) < 0 ||
+		(r = value_string(json, "state", &state, err)) < 0 ||
+		(r = value_u64(json, "pid", PID_MAX_LIMIT, &pid, err)) < 0)
+		return r;
+	if (!id || strlen(id) > GUEST_ID_LEN || !state ||
+		guest_state_from_string(state, &s.state) < 0)
+		return err_set(err, ERR_MALFORMED, "status", "a status needs an id and a state");
+	strcpy(s.id, id);
+	s.pid = (pid_t)pid;
+	*ret = s;
+	return 0;
+}
+
+/* --- What a driver is ------------------------------------------------------------------------ */
+
+json_t *value_from_info(const struct driver_info *info)
+{
+	json_t *list = json_array();
+
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (info->capabilities & (1U << bit))
+			json_array_append_new(list, json_string(driver_capability_to_string(
+							    (enum driver_capability)(1U << bit))));
+	return json_pack("{ss ss so sb ss}", "name", info->name, "version", info->version,
+		"capabilities", list, "usable", info->usable, "problem", info->problem);
+}
+
+static uint32_t to_capability(const char *name)
+{
+	for (unsigned bit = 0; name && bit < 32; bit++)
+		if (strcmp(driver_capability_to_string((enum driver_capability)(1U << bit)),
+			    name) == 0)
+			return 1U << bit;
+	return 0;
+}
+
+int value_to_info(const json_t *json, struct driver_info *ret, struct err *err)
+{
+	const char *name = "", *version = "", *problem = "";
+	struct driver_info info = {0};
+	const json_t *list = json_object_get(json, "capabilities"), *item;
+	size_t i;
+	int r;
+
+	if ((r = value_string(json, "name", &name, err)) < 0 ||
+		(r = value_string(json, "version", &version, err)) < 0 ||
+		(r = value_string(json, "problem", &problem, err)) < 0 ||
+		(r = value_bool(json, "usable", &info.usable, err)) < 0)
+		return r;
+	json_array_foreach (list, i, item)
+		info.capabilities |= to_capability(json_string_value(item));
+	snprintf(info.name, sizeof(info.name), "%s", name);
+	snprintf(info.version, sizeof(info.version), "%s", version);
+	snprintf(info.problem, sizeof(info.problem), "%s", problem);
+	*ret = info;
+	return 0;
+}
+
+/* --- Errors ---------------------------------------------------------------------------------- */
+
+json_t *value_from_error(const struct err *error)
+{
+	return json_pack("{s:s s:s* s:s}", "code", err_code_to_string(error->code), "field",
+		error->field[0] ? error->field : NULL, "message", error->message);
+}
+
+int value_to_error(const json_t *json, struct err *ret, struct err *err)
+{
+	const char *code = "internal", *field = NULL, *message = "";
+	enum err_code known;
+	int r;
+
+	if ((r = value_string(json, "code", &code, err)) < 0 ||
+		(r = value_string(json, "field", &field, err)) < 0 ||
+		(r = value_string(json, "message", &message, err)) < 0)
+		return r;
+	known = err_code_from_string(code);
+	err_set(ret, known == ERR_OK ? ERR_INTERNAL : known, field, "%s", message);
+	return 0;
+}

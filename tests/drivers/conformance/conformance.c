@@ -1,0 +1,484 @@
+/* The conformance suite: one test for each rule of drivers/driver.h. */
+#include "conformance.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/process.h"
+#include "guests.h"
+#include "subject.h"
+
+#define MEMORY_LIMIT (256ULL * 1024 * 1024)
+
+/* --- What it is and what it does not know ------------------------------------------------------
+ */
+
+static void probe_tells_name_version_and_capabilities(void **state)
+{
+	struct outcome o = call_ok((struct driver_request){.call = DRIVER_CALL_PROBE});
+
+	(void)state;
+	assert_true(o.info.name[0] != '\0');
+	assert_true(o.info.version[0] != '\0');
+	if (!o.info.usable)
+		fail_msg("not usable here: %s", o.info.problem);
+}
+
+static void a_guest_that_is_not_defined_is_not_found(void **state)
+{
+	static const enum driver_call calls[] = {
+		DRIVER_CALL_START, DRIVER_CALL_STOP, DRIVER_CALL_KILL, DRIVER_CALL_STATUS};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		call_fails((struct driver_request){.call = calls[i], .id = "00000000dead"},
+			ERR_NOT_FOUND);
+	call_ok((struct driver_request){.call = DRIVER_CALL_DESTROY, .id = "00000000dead"});
+}
+
+static void ids_that_we_never_made_are_refused(void **state)
+{
+	static const char *const ids[] = {
+		"", "../../tmp", "..", "a/b", "ABCDEFABCDEF", "0123456789abcdef", "abc def ghi "};
+	struct outcome o;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		struct driver_guest guest = guest_facts(ids[i], ROOTFS_PLAIN);
+
+		o = call((struct driver_request){.call = DRIVER_CALL_CREATE, .guest = &guest});
+		assert_int_not_equal(o.result, 0);
+		o = call((struct driver_request){.call = DRIVER_CALL_START, .id = ids[i]});
+		assert_int_not_equal(o.result, 0);
+		o = call((struct driver_request){.call = DRIVER_CALL_DESTROY, .id = ids[i]});
+		assert_int_not_equal(o.result, 0);
+	}
+	o = call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+	assert_int_equal(o.statuses_count, 0);
+}
+
+/* --- Life --------------------------------------------------------------------------------------
+ */
+
+static void create_defines_a_stopped_guest_and_can_be_repeated(void **state)
+{
+	struct outcome o;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_STOPPED);
+	assert_int_equal(status_of(GUEST_A).pid, 0);
+	o = call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+	assert_int_equal(o.statuses_count, 1);
+	assert_string_equal(o.statuses[0].id, GUEST_A);
+	destroy_guest(GUEST_A);
+}
+
+static void start_runs_it_and_can_be_repeated(void **state)
+{
+	struct driver_status first, second;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	first = start_guest(GUEST_A);
+	second = start_guest(GUEST_A);
+	assert_int_equal(first.pid, second.pid);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	assert_int_equal(status_of(GUEST_A).pid, first.pid);
+	destroy_guest(GUEST_A);
+}
+
+static void stop_ends_it_and_can_be_repeated(void **state)
+{
+	pid_t pid;
+	int64_t begun;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	pid = start_guest(GUEST_A).pid;
+	begun = clock_monotonic_ns();
+	stop_guest(GUEST_A, 20000);
+	assert_true(clock_monotonic_ns() - begun < 15 * 1000000000LL);
+	assert_process_gone(pid);
+	assert_nothing_left(GUEST_A, true);
+	stop_guest(GUEST_A, 20000);
+	start_guest(GUEST_A);
+	stop_guest(GUEST_A, 20000);
+	destroy_guest(GUEST_A);
+}
+
+static void kill_ends_it_and_can_be_repeated(void **state)
+{
+	struct driver_request q = {.call = DRIVER_CALL_KILL, .id = GUEST_A};
+	pid_t pid;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_STUBBORN);
+	pid = start_guest(GUEST_A).pid;
+	call_ok(q);
+	assert_process_gone(pid);
+	assert_nothing_left(GUEST_A, true);
+	call_ok(q);
+	destroy_guest(GUEST_A);
+}
+
+static void a_guest_that_ignores_the_request_is_killed_at_the_timeout(void **state)
+{
+	int64_t begun, ms;
+	pid_t pid;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_STUBBORN);
+	pid = start_guest(GUEST_A).pid;
+	begun = clock_monotonic_ns();
+	stop_guest(GUEST_A, 700);
+	ms = (clock_monotonic_ns() - begun) / 1000000;
+	assert_in_range(ms, 690, 5000);
+	assert_process_gone(pid);
+	assert_nothing_left(GUEST_A, true);
+	destroy_guest(GUEST_A);
+}
+
+static void destroy_of_a_running_guest_leaves_nothing_but_its_root(void **state)
+{
+	struct stat st;
+	pid_t pid;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	pid = start_guest(GUEST_A).pid;
+	destroy_guest(GUEST_A);
+	assert_process_gone(pid);
+	assert_int_equal(stat(guest_facts(GUEST_A, ROOTFS_PLAIN).rootfs, &st), 0);
+	destroy_guest(GUEST_A);
+	call_fails(
+		(struct driver_request){.call = DRIVER_CALL_STATUS, .id = GUEST_A}, ERR_NOT_FOUND);
+	assert_int_equal(
+		call_ok((struct driver_request){.call = DRIVER_CALL_LIST}).statuses_count, 0);
+}
+
+static void a_guest_without_init_fails_to_start_and_leaves_nothing_running(void **state)
+{
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_NO_INIT);
+	for (int i = 0; i < 2; i++) {
+		struct outcome o = call_fails(
+			(struct driver_request){.call = DRIVER_CALL_START, .id = GUEST_A},
+			ERR_DRIVER);
+
+		assert_non_null(strstr(o.error.message, "init"));
+		assert_int_equal(status_of(GUEST_A).state, GUEST_STOPPED);
+		assert_nothing_left(GUEST_A, true);
+	}
+	/* Redefined with a root that has one, it starts. */
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	destroy_guest(GUEST_A);
+}
+
+static void several_guests_start_and_end_side_by_side(void **state)
+{
+	static const char *const ids[] = {
+		GUEST_A, GUEST_B, "00000000000c", "00000000000d", "00000000000e", "00000000000f"};
+	struct driver_request q[ARRAY_SIZE(ids)];
+	struct outcome o[ARRAY_SIZE(ids)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		define_guest(ids[i], ROOTFS_PLAIN);
+		q[i] = (struct driver_request){.call = DRIVER_CALL_START, .id = ids[i]};
+	}
+	subject_call(subject(), q, o, ARRAY_SIZE(ids));
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		if (o[i].result < 0)
+			fail_msg("%s: %s", ids[i], o[i].error.message);
+		assert_int_equal(o[i].statuses[0].state, GUEST_RUNNING);
+		q[i].call = DRIVER_CALL_DESTROY;
+	}
+	assert_int_equal(call_ok((struct driver_request){.call = DRIVER_CALL_LIST}).statuses_count,
+		ARRAY_SIZE(ids));
+	subject_call(subject(), q, o, ARRAY_SIZE(ids));
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		assert_int_equal(o[i].result, 0);
+		assert_nothing_left(ids[i], false);
+	}
+}
+
+/* --- Events, and lives of the driver itself ----------------------------------------------------
+ */
+
+static void changes_come_as_events(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	pid = start_guest(GUEST_A).pid;
+	subject_wait_event(subject(), GUEST_A, GUEST_RUNNING);
+	kill(pid, SIGKILL);
+	subject_wait_event(subject(), GUEST_A, GUEST_STOPPED);
+	assert_nothing_left(GUEST_A, true);
+	start_guest(GUEST_A);
+	subject_wait_event(subject(), GUEST_A, GUEST_RUNNING);
+	stop_guest(GUEST_A, 20000);
+	subject_wait_event(subject(), GUEST_A, GUEST_STOPPED);
+	destroy_guest(GUEST_A);
+}
+
+static void guests_outlive_the_driver(void **state)
+{
+	struct outcome o;
+	pid_t pid;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	pid = start_guest(GUEST_A).pid;
+	subject_crash(subject());
+	subject_forget_events(subject());
+	o = call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+	assert_int_equal(o.statuses_count, 1);
+	assert_int_equal(o.statuses[0].state, GUEST_RUNNING);
+	assert_int_equal(o.statuses[0].pid, pid);
+	/* The new one sees the end of what the old one began. */
+	kill(pid, SIGKILL);
+	subject_wait_event(subject(), GUEST_A, GUEST_STOPPED);
+	start_guest(GUEST_A);
+	destroy_guest(GUEST_A);
+}
+
+static void run_crashing_call(int in)
+{
+	struct driver_guest guest = guest_facts(GUEST_A, ROOTFS_PLAIN);
+	struct driver_request calls[] = {
+		[CRASH_CREATE] = {.call = DRIVER_CALL_CREATE, .guest = &guest},
+		[CRASH_START] = {.call = DRIVER_CALL_START, .id = GUEST_A},
+		[CRASH_STOP] = {.call = DRIVER_CALL_STOP, .id = GUEST_A, .timeout_ms = 5000},
+		[CRASH_DESTROY] = {.call = DRIVER_CALL_DESTROY, .id = GUEST_A},
+	};
+	struct outcome o = call(calls[in]);
+
+	assert_int_not_equal(o.result, 0);
+	unsetenv("CORPUS_FAULT");
+	subject_crash(subject());
+	call_ok(calls[in]);
+}
+
+static void crash_in_call(const struct crash_point *p)
+{
+	AUTOFREE char *rule = NULL;
+
+	if (p->in != CRASH_CREATE)
+		define_guest(GUEST_A, ROOTFS_PLAIN);
+	if (p->in == CRASH_STOP || p->in == CRASH_DESTROY)
+		start_guest(GUEST_A);
+	assert_true(asprintf(&rule, "%s=kill", p->point) > 0);
+	setenv("CORPUS_FAULT", rule, 1);
+	subject_crash(subject());
+	run_crashing_call(p->in);
+	if (p->in == CRASH_START)
+		assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	if (p->in == CRASH_STOP)
+		assert_nothing_left(GUEST_A, true);
+	destroy_guest(GUEST_A);
+}
+
+static void a_call_cut_off_anywhere_can_be_repeated(void **state)
+{
+	const struct crash_point *p = environment()->crash_points;
+
+	(void)state;
+	if (!subject_is_process(subject()) || !p)
+		skip();
+	for (; p->point; p++) {
+		print_message("           killed at %s\n", p->point);
+		crash_in_call(p);
+	}
+}
+
+static size_t count_fds(pid_t pid)
+{
+	AUTOFREE char *path = NULL;
+	size_t n = 0;
+
+	assert_true(asprintf(&path, "/proc/%d/fd", pid) > 0);
+	CLEANUP(closedirp) DIR *dir = opendir(path);
+
+	while (dir && readdir(dir))
+		n++;
+	return n;
+}
+
+static void calls_leak_no_descriptors(void **state)
+{
+	size_t before = 0;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		define_guest(GUEST_A, ROOTFS_PLAIN);
+		start_guest(GUEST_A);
+		destroy_guest(GUEST_A);
+		if (i == 0)
+			before = count_fds(subject_pid(subject()));
+	}
+	assert_int_equal(count_fds(subject_pid(subject())), before);
+}
+
+/* --- Limits and freezing -----------------------------------------------------------------------
+ */
+
+static void limits_change_while_it_runs_and_stay(void **state)
+{
+	struct guest_limits limits = {.memory = MEMORY_LIMIT, .pids = 100, .cpu_milli = 500};
+	struct driver_request q = {
+		.call = DRIVER_CALL_SET_LIMITS, .id = GUEST_A, .limits = &limits};
+
+	(void)state;
+	if (!can(DRIVER_CAN_SET_LIMITS))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	call_ok(q);
+	start_guest(GUEST_A);
+	call_ok(q);
+	limits = (struct guest_limits){0};
+	call_ok(q);
+	limits.memory = MEMORY_LIMIT;
+	call_ok(q);
+	stop_guest(GUEST_A, 20000);
+	start_guest(GUEST_A);
+	destroy_guest(GUEST_A);
+}
+
+static void a_memory_limit_below_what_is_used_is_refused(void **state)
+{
+	struct guest_limits limits = {.memory = 4096};
+	struct driver_request q = {
+		.call = DRIVER_CALL_SET_LIMITS, .id = GUEST_A, .limits = &limits};
+	struct outcome o;
+
+	(void)state;
+	if (!can(DRIVER_CAN_SET_LIMITS))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	o = call_fails(q, ERR_INVALID);
+	assert_string_equal(o.error.field, "limits.memory");
+	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	destroy_guest(GUEST_A);
+	q.limits = &(struct guest_limits){0};
+	call_fails(q, ERR_NOT_FOUND);
+}
+
+static void a_guest_can_be_frozen_and_thawed(void **state)
+{
+	struct driver_request freeze = {.call = DRIVER_CALL_FREEZE, .id = GUEST_A};
+	struct driver_request thaw = {.call = DRIVER_CALL_THAW, .id = GUEST_A};
+
+	(void)state;
+	if (!can(DRIVER_CAN_FREEZE))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	call_ok(freeze);
+	call_ok(freeze);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_FROZEN);
+	call_ok(thaw);
+	call_ok(thaw);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	/* A frozen one is ended like any other. */
+	call_ok(freeze);
+	stop_guest(GUEST_A, 3000);
+	assert_nothing_left(GUEST_A, true);
+	destroy_guest(GUEST_A);
+}
+
+/* --- Commands inside ---------------------------------------------------------------------------
+ */
+
+static void exec_passes_input_output_and_exit_status(void **state)
+{
+	(void)state;
+	if (!can(DRIVER_CAN_EXEC))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	assert_exec((const char *[]){"sh", "-c", "cat; echo err >&2; exit 7", NULL}, "hello\n",
+		"hello\n", "err\n", W_EXITCODE(7, 0));
+	assert_exec((const char *[]){"sh", "-c", "kill -9 $$", NULL}, "", "", "",
+		W_EXITCODE(0, SIGKILL));
+	assert_exec((const char *[]){"no-such-command", NULL}, "", "", "", W_EXITCODE(127, 0));
+	destroy_guest(GUEST_A);
+}
+
+static void exec_sets_environment_and_directory(void **state)
+{
+	(void)state;
+	if (!can(DRIVER_CAN_EXEC))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	assert_exec((const char *[]){"sh", "-c", "echo $HOME; pwd; id -u", NULL}, "",
+		"/root\n/\n0\n", "", 0);
+	destroy_guest(GUEST_A);
+}
+
+static void exec_in_a_stopped_guest_is_refused(void **state)
+{
+	const char *argv[] = {"true", NULL};
+	struct driver_exec exec = {.argv = argv, .stdin_fd = 0, .stdout_fd = 1, .stderr_fd = 2};
+	struct outcome o;
+
+	(void)state;
+	if (!can(DRIVER_CAN_EXEC))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	o = call((struct driver_request){.call = DRIVER_CALL_EXEC, .id = GUEST_A, .exec = &exec});
+	assert_int_not_equal(o.result, 0);
+	destroy_guest(GUEST_A);
+}
+
+int conformance_run(const char *name, const struct environment *e)
+{
+	const struct CMUnitTest tests[] = {
+		guest_test(probe_tells_name_version_and_capabilities),
+		guest_test(a_guest_that_is_not_defined_is_not_found),
+		guest_test(ids_that_we_never_made_are_refused),
+		guest_test(create_defines_a_stopped_guest_and_can_be_repeated),
+		guest_test(start_runs_it_and_can_be_repeated),
+		guest_test(stop_ends_it_and_can_be_repeated),
+		guest_test(kill_ends_it_and_can_be_repeated),
+		guest_test(a_guest_that_ignores_the_request_is_killed_at_the_timeout),
+		guest_test(destroy_of_a_running_guest_leaves_nothing_but_its_root),
+		guest_test(a_guest_without_init_fails_to_start_and_leaves_nothing_running),
+		guest_test(several_guests_start_and_end_side_by_side),
+		guest_test(changes_come_as_events),
+		guest_test(guests_outlive_the_driver),
+		guest_test(a_call_cut_off_anywhere_can_be_repeated),
+		guest_test(calls_leak_no_descriptors),
+		guest_test(limits_change_while_it_runs_and_stay),
+		guest_test(a_memory_limit_below_what_is_used_is_refused),
+		guest_test(a_guest_can_be_frozen_and_thawed),
+		guest_test(exec_passes_input_output_and_exit_status),
+		guest_test(exec_sets_environment_and_directory),
+		guest_test(exec_in_a_stopped_guest_is_refused),
+	};
+	int failed;
+
+	guests_begin(e);
+	failed = cmocka_run_group_tests_name(name, tests, NULL, NULL);
+	guests_end();
+	return failed;
+}

@@ -1,0 +1,37 @@
+/* What the tests of the suite share: the driver under test, and short words for calls on guests
+ * that fail the test when they fail. */
+#pragma once
+
+#include "conformance.h"
+#include "subject.h"
+
+#define GUEST_A "00000000000a"
+#define GUEST_B "00000000000b"
+
+/* A test after which no guest is left, however it ended. */
+#define guest_test(f) cmocka_unit_test_teardown(f, guests_remove_all)
+
+void guests_begin(const struct environment *environment);
+void guests_end(void);
+int guests_remove_all(void **state);
+
+const struct environment *environment(void);
+struct subject *subject(void);
+bool can(enum driver_capability capability);
+
+struct outcome call(struct driver_request request);
+struct outcome call_ok(struct driver_request request);
+struct outcome call_fails(struct driver_request request, enum err_code code);
+
+struct driver_guest guest_facts(const char *id, enum rootfs_kind kind);
+void define_guest(const char *id, enum rootfs_kind kind);
+struct driver_status start_guest(const char *id);
+struct driver_status status_of(const char *id);
+void stop_guest(const char *id, uint64_t timeout_ms);
+void destroy_guest(const char *id);
+
+void assert_process_gone(pid_t pid);
+void assert_nothing_left(const char *id, bool defined);
+/* Runs a command in GUEST_A. */
+void assert_exec(const char *const *argv, const char *input, const char *output, const char *errors,
+	int status);
