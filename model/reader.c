@@ -129,7 +129,7 @@ static int read_number(const struct reader_field *field, const json_t *value, co
 int reader_u16(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	int r = read_number(field, value, path, &number, err);
 
 	if (r == 0)
@@ -140,7 +140,7 @@ int reader_u16(const struct reader_field *field, const json_t *value, const char
 int reader_u32(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	int r = read_number(field, value, path, &number, err);
 
 	if (r == 0)

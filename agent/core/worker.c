@@ -161,7 +161,8 @@ int workers_submit(struct workers *workers, work_fn work, done_fn done, void *da
 	pthread_mutex_lock(&workers->lock);
 	*workers->end = job;
 	workers->end = &job->next;
-	pthread_cond_signal(&workers->wakeup);
 	pthread_mutex_unlock(&workers->lock);
+	/* After the unlock: who wakes up must not run into the lock at once. */
+	pthread_cond_signal(&workers->wakeup);
 	return 0;
 }

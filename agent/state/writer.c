@@ -64,8 +64,9 @@ void writer_submit(struct writer *writer, struct db_txn *txn)
 	pthread_mutex_lock(&writer->lock);
 	*writer->end = txn;
 	writer->end = &txn->next;
-	pthread_cond_signal(&writer->wakeup);
 	pthread_mutex_unlock(&writer->lock);
+	/* After the unlock: who wakes up must not run into the lock at once. */
+	pthread_cond_signal(&writer->wakeup);
 }
 
 /* Cuts a group off the queue: those at its head that are not durable, or, from a durable one on,
