@@ -1,0 +1,277 @@
+/* Commands about guests: list, show, create, apply, set, start, stop, restart, kill. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/strbuf.h"
+#include "cli/args.h"
+#include "cli/body.h"
+#include "cli/change.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/each.h"
+#include "cli/fetch.h"
+#include "cli/show.h"
+#include "cli/url.h"
+
+#define APPLY_MAX (16 * 1024 * 1024)
+
+/* --- list, show ------------------------------------------------------------------------------ */
+
+/* All --label values as the API takes them: joined by commas. */
+static char *joined_labels(const struct args *args)
+{
+	struct strbuf buf = {0};
+	size_t position = 0;
+	const char *label;
+
+	while ((label = args_next(args, "label", &position))) {
+		strbuf_add(&buf, buf.used ? "," : "");
+		strbuf_add(&buf, label);
+	}
+	return strbuf_take(&buf);
+}
+
+static char *list_path(const struct args *args)
+{
+	static const struct {
+		const char *option, *parameter;
+	} FILTERS[] = {{"state", "state"}, {"driver", "driver"}, {"env", "environment"},
+		{"image", "image"}, {"fields", "fields"}, {"limit", "limit"}, {"after", "after"}};
+	AUTOFREE char *labels = joined_labels(args);
+	struct strbuf buf = {0};
+
+	strbuf_add(&buf, "/v1/guests");
+	for (size_t i = 0; i < ARRAY_SIZE(FILTERS); i++)
+		url_query(&buf, FILTERS[i].parameter, args_value(args, FILTERS[i].option));
+	url_query(&buf, "label", labels && *labels ? labels : NULL);
+	url_query(&buf, "name", args->operands_count ? args->operands[0] : NULL);
+	return strbuf_take(&buf);
+}
+
+int cmd_list(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = NULL;
+
+	if (args_has(args, "fields") && !cli->json)
+		return err_set(err, ERR_INVALID, NULL, "--fields is for --json");
+	path = list_path(args);
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return fetch_and_show(cli, path, show_guests, err);
+}
+
+static char *guest_path(const char *name, const char *rest)
+{
+	struct strbuf buf = {0};
+
+	url_path(&buf, "/v1/guests/%s", name);
+	strbuf_add(&buf, rest);
+	return strbuf_take(&buf);
+}
+
+int cmd_show(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = guest_path(args->operands[0], "");
+
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return fetch_and_show(cli, path, show_guest, err);
+}
+
+/* --- create, apply, set ---------------------------------------------------------------------- */
+
+int cmd_create(struct cli *cli, const struct args *args, struct err *err)
+{
+	json_auto_t *body = NULL;
+	int r;
+
+	if (!args_has(args, "image"))
+		return err_set(err, ERR_INVALID, NULL,
+			"--image is needed: `corpus image list` shows which there are");
+	r = body_for_create(args, &body, err);
+	if (r < 0)
+		return r;
+	return change_run(cli,
+		&(struct change){
+			.method = "POST",
+			.path = "/v1/guests",
+			.body = body,
+			.subject = args->operands[0],
+			.say = show_guest_access,
+		},
+		err);
+}
+
+static int read_all(const char *file, char **ret, struct err *err)
+{
+	int r = file_read(strcmp(file, "-") == 0 ? "/dev/stdin" : file, APPLY_MAX, ret, NULL);
+
+	return r < 0 ? err_errno(err, r, "%s", file) : 0;
+}
+
+static int apply_one(struct cli *cli, const json_t *guest, struct err *err)
+{
+	const char *name = json_text(guest, "name");
+	AUTOFREE char *path = guest_path(name, "");
+
+	if (!*name)
+		return err_set(err, ERR_INVALID, "name", "every guest needs a name");
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return change_run(cli,
+		&(struct change){
+			.method = "PUT",
+			.path = path,
+			.body = guest,
+			.subject = name,
+			.say = show_guest_access,
+		},
+		err);
+}
+
+/* Each guest for itself; the first failure is the result. */
+static int apply_all(struct cli *cli, const json_t *guests, struct err *err)
+{
+	const json_t *guest;
+	size_t i;
+	int result = 0;
+
+	json_array_foreach (guests, i, guest) {
+		struct err failure = {0};
+		int r = cli_interrupted() ? err_set(&failure, ERR_CANCELLED, NULL, "interrupted")
+					  : apply_one(cli, guest, &failure);
+
+		if (r < 0) {
+			cli_report(cli, json_text(guest, "name"), &failure);
+			cli->reported = true;
+		}
+		if (r < 0 && result == 0) {
+			*err = failure;
+			result = r;
+		}
+	}
+	return result;
+}
+
+int cmd_apply(struct cli *cli, const struct args *args, struct err *err)
+{
+	const char *file = args_value(args, "file");
+	AUTOFREE char *text = NULL;
+	json_auto_t *json = NULL;
+	json_error_t where;
+	int r;
+
+	if (!file)
+		return err_set(err, ERR_INVALID, NULL, "--file is needed; - is standard input");
+	r = read_all(file, &text, err);
+	if (r < 0)
+		return r;
+	json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+	if (!json)
+		return err_set(
+			err, ERR_MALFORMED, NULL, "%s, line %d: %s", file, where.line, where.text);
+	return json_is_array(json) ? apply_all(cli, json, err) : apply_one(cli, json, err);
+}
+
+int cmd_set(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = guest_path(args->operands[0], "");
+	json_auto_t *patch = json_object();
+
+	if (!path || !patch)
+		return err_errno(err, ENOMEM, "making a request");
+	for (size_t i = 1; i < args->operands_count; i++) {
+		int r = body_add_assignment(patch, args->operands[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return change_run(cli,
+		&(struct change){
+			.method = "PATCH",
+			.path = path,
+			.body = patch,
+			.subject = args->operands[0],
+			.past = "changed",
+		},
+		err);
+}
+
+/* --- start, stop, restart, kill -------------------------------------------------------------- */
+
+static int act(struct cli *cli, const char *name, const char *action, const json_t *body,
+	const char *past, struct err *err)
+{
+	struct strbuf buf = {0};
+	AUTOFREE char *path = NULL;
+
+	url_path(&buf, "/v1/guests/%s/actions/%s", name, action);
+	path = strbuf_take(&buf);
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return change_run(cli,
+		&(struct change){
+			.method = "POST",
+			.path = path,
+			.body = body,
+			.subject = name,
+			.past = past,
+		},
+		err);
+}
+
+static int act_gracefully(struct cli *cli, const struct args *args, const char *name,
+	const char *action, const char *past, struct err *err)
+{
+	const char *grace = args_value(args, "grace");
+	json_auto_t *body = grace ? json_pack("{s:s}", "timeout", grace) : NULL;
+
+	return act(cli, name, action, body, past, err);
+}
+
+static int start_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	(void)args;
+	return act(cli, name, "start", NULL, "started", err);
+}
+
+static int stop_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	return act_gracefully(cli, args, name, "stop", "stopped", err);
+}
+
+static int restart_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	return act_gracefully(cli, args, name, "restart", "restarted", err);
+}
+
+static int kill_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	(void)args;
+	return act(cli, name, "kill", NULL, "killed", err);
+}
+
+int cmd_start(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, start_one, err);
+}
+
+int cmd_stop(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, stop_one, err);
+}
+
+int cmd_restart(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, restart_one, err);
+}
+
+int cmd_kill(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, kill_one, err);
+}

@@ -1,0 +1,129 @@
+/* Commands about the node and its operations: node, slots, operations, operation, cancel. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "cli/args.h"
+#include "cli/change.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/fetch.h"
+#include "cli/show.h"
+#include "cli/url.h"
+
+#define OPERATIONS_SHOWN "50"
+
+/* A change of the node's mode is done when it is answered: it is no operation. */
+static int change_mode(struct cli *cli, const char *mode, struct err *err)
+{
+	json_auto_t *body = json_pack("{s:s}", "mode", mode);
+	CLEANUP(response_finish) struct response answer;
+	int r;
+
+	if (!body)
+		return err_set(err, ERR_INVALID, NULL, "the mode is not UTF-8 text");
+	r = client_perform(cli->client,
+		&(struct request){
+			.method = "PATCH",
+			.path = cli->dry_run ? "/v1/node?dry_run=true" : "/v1/node",
+			.body = body,
+		},
+		&answer, err);
+	if (cli->json && answer.text)
+		change_print_json(cli, answer.text);
+	else if (r == 0 && !cli->quiet)
+		show_node(cli, answer.json);
+	return r;
+}
+
+int cmd_node(struct cli *cli, const struct args *args, struct err *err)
+{
+	const char *mode = args_value(args, "mode");
+
+	return mode ? change_mode(cli, mode, err) : fetch_and_show(cli, "/v1/node", show_node, err);
+}
+
+int cmd_slots(struct cli *cli, const struct args *args, struct err *err)
+{
+	(void)args;
+	return fetch_and_show(cli, "/v1/node/slots", show_slots, err);
+}
+
+int cmd_operations(struct cli *cli, const struct args *args, struct err *err)
+{
+	const char *limit = args_value(args, "limit");
+	struct strbuf buf = {0};
+	AUTOFREE char *path = NULL;
+
+	strbuf_add(&buf, "/v1/operations");
+	url_query(&buf, "target", args_value(args, "target"));
+	url_query(&buf, "limit", limit ? limit : OPERATIONS_SHOWN);
+	url_query(&buf, "before", args_value(args, "before"));
+	path = strbuf_take(&buf);
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return fetch_and_show(cli, path, show_operations, err);
+}
+
+static char *operation_path(const char *id)
+{
+	struct strbuf buf = {0};
+
+	url_path(&buf, "/v1/operations/%s", id);
+	return strbuf_take(&buf);
+}
+
+int cmd_operation(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = operation_path(args->operands[0]);
+
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	if (args_has(args, "wait"))
+		return change_follow(cli, args->operands[0], err);
+	return fetch_and_show(cli, path, show_operation, err);
+}
+
+static int ask_to_cancel(struct cli *cli, const char *id, struct response *ret, struct err *err)
+{
+	AUTOFREE char *path = operation_path(id);
+
+	*ret = (struct response){0};
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return client_perform(
+		cli->client, &(struct request){.method = "DELETE", .path = path}, ret, err);
+}
+
+/* The end that is waited for is that of the operation; to be cancelled is what was wanted. */
+static int wait_for_cancel(struct cli *cli, const char *id, struct err *err)
+{
+	int r = change_follow(cli, id, err);
+
+	if (r < 0 && err->code == ERR_CANCELLED && !cli_interrupted()) {
+		if (!cli->json)
+			cli_say(cli, "%s: cancelled", id);
+		return 0;
+	}
+	return r;
+}
+
+int cmd_cancel(struct cli *cli, const struct args *args, struct err *err)
+{
+	const char *id = args->operands[0];
+	CLEANUP(response_finish) struct response answer;
+	int r;
+
+	if (cli->dry_run)
+		return err_set(err, ERR_INVALID, NULL, "a cancel has no --dry-run");
+	r = ask_to_cancel(cli, id, &answer, err);
+	if (r == 0 && cli->wait)
+		return wait_for_cancel(cli, id, err);
+	if (cli->json && answer.text)
+		change_print_json(cli, answer.text);
+	else if (r == 0)
+		cli_say(cli, "%s: asked to stop", id);
+	return r;
+}

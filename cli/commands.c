@@ -1,0 +1,186 @@
+/* The table of commands: what is parsed, helped with and completed follows from it. */
+#include "cli/commands.h"
+
+#include <stdint.h>
+
+#define ANY SIZE_MAX
+
+static const struct option NODE_OPTIONS[] = {
+	{"mode", 'm', "MODE", "active, drain (no new guests) or maintenance (no changes)",
+		COMPLETE_MODE},
+	{0},
+};
+
+static const struct option LIST_OPTIONS[] = {
+	{"state", 0, "STATE[,...]", "only in these states", COMPLETE_STATE},
+	{"driver", 'd', "DRIVER", "only of this driver", COMPLETE_DRIVER},
+	{"env", 'e', "ENVIRONMENT", "only of this environment", COMPLETE_ENVIRONMENT},
+	{"image", 'i', "IMAGE", "only made of this image", COMPLETE_IMAGE},
+	{"label", 'l', "KEY[=VALUE]", "only with this label", COMPLETE_NOTHING, .many = true},
+	{"fields", 'f', "FIELD[,...]", "with --json: only these fields"},
+	{"limit", 0, "N", "at most so many"},
+	{"after", 0, "NAME", "begin after the guest of this name", COMPLETE_GUEST},
+	{0},
+};
+
+static const struct option CREATE_OPTIONS[] = {
+	{"image", 'i', "IMAGE", "what it starts from (needed)", COMPLETE_IMAGE},
+	{"driver", 'd', "DRIVER", "lxc, unless told otherwise", COMPLETE_DRIVER},
+	{"slots", 0, "N", "slots of the node that it takes: 1"},
+	{"cpus", 'c', "N", "at most so many CPUs, as in 1.5"},
+	{"memory", 'm', "SIZE", "at most so much memory, as in 512MiB"},
+	{"swap", 0, "SIZE", "at most so much swap beyond memory"},
+	{"pids", 0, "N", "at most so many processes and threads"},
+	{"io-weight", 0, "N", "share of disk time, 1 to 10000; 100 is usual"},
+	{"net-ingress", 0, "SIZE", "bytes a second towards it"},
+	{"net-egress", 0, "SIZE", "bytes a second from it"},
+	{"size", 0, "SIZE", "of its storage: 5GiB"},
+	{"port", 'p', "PORT", "publish [tcp:|udp:][HOST:]GUEST[:PURPOSE]; may be repeated",
+		COMPLETE_NOTHING, .many = true},
+	{"label", 'l', "KEY=VALUE", "note this about it; may be repeated", COMPLETE_NOTHING,
+		.many = true},
+	{"env", 'e', "ENVIRONMENT", "dev, staging, preprod or prod", COMPLETE_ENVIRONMENT},
+	{"address", 0, "IP", "of the guests' network; else the first free one"},
+	{"mac", 0, "MAC", "of its network card; else one of 00:16:3e"},
+	{"no-start", 0, NULL, "leave it stopped"},
+	{"privileged", 0, NULL, "root inside is root outside"},
+	{"autostart", 0, NULL, "start with the node when it was running (so by default)"},
+	{"no-autostart", 0, NULL, "never start with the node"},
+	{0},
+};
+
+static const struct option APPLY_OPTIONS[] = {
+	{"file", 'f', "FILE", "a guest or an array of them, as JSON; - is standard input",
+		COMPLETE_FILE},
+	{0},
+};
+
+static const struct option STOP_OPTIONS[] = {
+	{"grace", 'g', "TIME", "how long it may take before it is killed, as in 30s"},
+	{0},
+};
+
+static const struct option DESTROY_OPTIONS[] = {
+	{"yes", 'y', NULL, "do not ask"},
+	{0},
+};
+
+static const struct option RESIZE_OPTIONS[] = {
+	{"to", 0, "SIZE", "the size to have afterwards, instead of a difference"},
+	{0},
+};
+
+static const struct option PUBLISH_OPTIONS[] = {
+	{"purpose", 0, "WORD", "what it is for: web, ..."},
+	{0},
+};
+
+static const struct option SWITCH_OPTIONS[] = {
+	{"to", 0, "NAME", "the guest that it shall lead to (needed)", COMPLETE_GUEST},
+	{"port", 'p', "GUEST", "port inside that guest; else as before"},
+	{"flush", 0, NULL, "also cut the connections to the guest before"},
+	{0},
+};
+
+static const struct option IMPORT_OPTIONS[] = {
+	{"sha256", 0, "DIGEST", "what the archive must hash to"},
+	{"replace", 0, NULL, "replace an image of that name"},
+	{0},
+};
+
+static const struct option BUILD_OPTIONS[] = {
+	{"name", 0, "NAME", "of the image; else the kind"},
+	{"replace", 0, NULL, "replace an image of that name"},
+	{0},
+};
+
+static const struct option OPERATIONS_OPTIONS[] = {
+	{"target", 0, "NAME", "only of this guest or image", COMPLETE_GUEST},
+	{"limit", 0, "N", "at most so many: 50"},
+	{"before", 0, "ID", "only older than this one", COMPLETE_OPERATION},
+	{0},
+};
+
+static const struct option OPERATION_OPTIONS[] = {
+	{"wait", 'w', NULL, "wait for its end; the exit status is then its own"},
+	{0},
+};
+
+static const struct option EVENTS_OPTIONS[] = {
+	{"follow", 'f', NULL, "go on with what happens"},
+	{"after", 0, "N",
+		"begin after this number; else with the oldest kept, or with what happens "
+		"now when following"},
+	{0},
+};
+
+#define GUESTS                                                                                     \
+	{                                                                                          \
+		COMPLETE_GUEST, COMPLETE_GUEST                                                     \
+	}
+#define GUEST                                                                                      \
+	{                                                                                          \
+		COMPLETE_GUEST, COMPLETE_NOTHING                                                   \
+	}
+#define IMAGE                                                                                      \
+	{                                                                                          \
+		COMPLETE_IMAGE, COMPLETE_NOTHING                                                   \
+	}
+
+const struct command COMMANDS[] = {
+	{"node", "computenode_infos", "", "show the node, or change its mode", cmd_node,
+		NODE_OPTIONS, .change = true},
+	{"slots", NULL, "", "show the slots and who uses them", cmd_slots},
+	{"list", "ls", "[PATTERN]", "list guests", cmd_list, LIST_OPTIONS, 0, 1, GUEST},
+	{"show", NULL, "NAME", "show one guest", cmd_show, NULL, 1, 1, GUEST},
+	{"create", "guest_create", "NAME --image IMAGE", "create a guest and start it", cmd_create,
+		CREATE_OPTIONS, 1, 1, .change = true},
+	{"apply", NULL, "-f FILE", "make guests as a file describes them", cmd_apply, APPLY_OPTIONS,
+		0, 0, .change = true},
+	{"set", NULL, "NAME KEY=VALUE...", "change limits and settings of a guest", cmd_set, NULL,
+		2, ANY, {COMPLETE_GUEST, COMPLETE_KEY}, .change = true},
+	{"start", NULL, "NAME...", "start guests", cmd_start, NULL, 1, ANY, GUESTS, .change = true},
+	{"stop", NULL, "NAME...", "shut guests down", cmd_stop, STOP_OPTIONS, 1, ANY, GUESTS,
+		.change = true},
+	{"restart", NULL, "NAME...", "shut guests down and start them", cmd_restart, STOP_OPTIONS,
+		1, ANY, GUESTS, .change = true},
+	{"kill", NULL, "NAME...", "end guests at once", cmd_kill, NULL, 1, ANY, GUESTS,
+		.change = true},
+	{"destroy", "guest_delete", "NAME...", "destroy guests and all they hold", cmd_destroy,
+		DESTROY_OPTIONS, 1, ANY, GUESTS, .change = true},
+	{"storage", NULL, "NAME", "show a guest's storage", cmd_storage, NULL, 1, 1, GUEST},
+	{"enlarge", NULL, "NAME [SIZE]", "add SIZE (5GiB) to a guest's storage", cmd_enlarge,
+		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
+	{"trim", NULL, "NAME [SIZE]", "take SIZE (5GiB) from a guest's storage", cmd_trim,
+		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
+	{"ports", NULL, "[NAME]", "list published ports", cmd_ports, NULL, 0, 1, GUEST},
+	{"publish", NULL, "NAME [HOST:]GUEST[/udp]", "publish a port of a guest", cmd_publish,
+		PUBLISH_OPTIONS, 2, 2, GUEST, .change = true},
+	{"unpublish", NULL, "NAME HOST[/udp]", "take a published port back", cmd_unpublish, NULL, 2,
+		2, {COMPLETE_GUEST, COMPLETE_PORT}, .change = true},
+	{"switch", NULL, "HOST[/udp] --to NAME", "point a published port at another guest",
+		cmd_switch, SWITCH_OPTIONS, 1, 1, {COMPLETE_PORT}, .change = true},
+	{"image list", "images", "", "list images", cmd_image_list},
+	{"image show", NULL, "NAME", "show one image", cmd_image_show, NULL, 1, 1, IMAGE},
+	{"image import", NULL, "NAME FILE|DIR|-", "make an image of an archive or a directory",
+		cmd_image_import, IMPORT_OPTIONS, 2, 2, {COMPLETE_IMAGE, COMPLETE_FILE},
+		.change = true},
+	{"image build", NULL, "KIND [OPTION...]", "build an image: busybox, debian",
+		cmd_image_build, BUILD_OPTIONS, 0, ANY, {COMPLETE_KIND}, .change = true,
+		.passes = true},
+	{"image delete", NULL, "NAME...", "delete images", cmd_image_delete, NULL, 1, ANY,
+		{COMPLETE_IMAGE, COMPLETE_IMAGE}, .change = true},
+	{"operations", NULL, "", "list operations, newest first", cmd_operations,
+		OPERATIONS_OPTIONS},
+	{"operation", NULL, "ID", "show an operation, or wait for its end", cmd_operation,
+		OPERATION_OPTIONS, 1, 1, {COMPLETE_OPERATION}},
+	{"cancel", NULL, "ID", "stop an operation and undo what it did", cmd_cancel, NULL, 1, 1,
+		{COMPLETE_OPERATION}, .change = true},
+	{"events", NULL, "", "show what happened, and what happens", cmd_events, EVENTS_OPTIONS},
+	{"version", NULL, "", "show the versions of command and agent", cmd_version},
+	{"help", NULL, "[COMMAND]", "show help", cmd_help, NULL, 0, 2,
+		{COMPLETE_COMMAND, COMPLETE_COMMAND}},
+	{"__complete", NULL, "[WORD...]", "list what the last word can become", cmd_complete, NULL,
+		0, ANY, .passes = true, .hidden = true},
+	{0},
+};

@@ -1,0 +1,50 @@
+/* All commands, in the order of help. */
+#pragma once
+
+#include "cli/args.h"
+
+extern const struct command COMMANDS[]; /* ends with a NULL name */
+
+/* Commands, by the file that holds them. */
+#define COMMAND(name) int name(struct cli *cli, const struct args *args, struct err *err)
+
+COMMAND(cmd_node); /* cmd_node.c */
+COMMAND(cmd_slots);
+COMMAND(cmd_operations);
+COMMAND(cmd_operation);
+COMMAND(cmd_cancel);
+
+COMMAND(cmd_events); /* cmd_events.c */
+
+COMMAND(cmd_list); /* cmd_guest.c */
+COMMAND(cmd_show);
+COMMAND(cmd_create);
+COMMAND(cmd_apply);
+COMMAND(cmd_set);
+COMMAND(cmd_start);
+COMMAND(cmd_stop);
+COMMAND(cmd_restart);
+COMMAND(cmd_kill);
+COMMAND(cmd_destroy); /* cmd_destroy.c */
+
+COMMAND(cmd_storage); /* cmd_storage.c */
+COMMAND(cmd_enlarge);
+COMMAND(cmd_trim);
+
+COMMAND(cmd_ports); /* cmd_ports.c */
+COMMAND(cmd_publish);
+COMMAND(cmd_unpublish);
+COMMAND(cmd_switch);
+
+COMMAND(cmd_image_list); /* cmd_image.c */
+COMMAND(cmd_image_show);
+COMMAND(cmd_image_import);
+COMMAND(cmd_image_build);
+COMMAND(cmd_image_delete);
+
+COMMAND(cmd_version); /* help.c */
+COMMAND(cmd_help);
+
+COMMAND(cmd_complete); /* complete.c */
+
+#undef COMMAND

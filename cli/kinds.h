@@ -1,0 +1,10 @@
+/* Kinds of images that can be built here: programs that write a tar archive to standard output. */
+#pragma once
+
+#include <stdbool.h>
+
+/* Path of the program of a kind; the caller frees it. NULL when there is none. */
+char *kinds_program(const char *kind);
+
+/* Names of all kinds, sorted and joined; the caller frees it. NULL without memory. */
+char *kinds_list(const char *separator);

@@ -1,0 +1,241 @@
+/* Guests, their storage and ports. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "base/strbuf.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/facts.h"
+#include "cli/show.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+#define SSH "ssh"
+
+static bool is_ssh(const json_t *port)
+{
+	return strcmp(json_text(port, "purpose"), SSH) == 0;
+}
+
+/* "40001:80 udp 40002:53": what is published, without ssh. */
+static char *ports_in_short(const json_t *guest)
+{
+	struct strbuf buf = {0};
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (json_at(guest, "ports"), i, port) {
+		if (is_ssh(port))
+			continue;
+		strbuf_add(&buf, buf.used ? " " : "");
+		strbuf_addf(&buf, "%s:%s%s", V_NUMBER(port, "host"), V_NUMBER(port, "guest"),
+			strcmp(json_text(port, "proto"), "udp") == 0 ? "/udp" : "");
+	}
+	return strbuf_take(&buf);
+}
+
+static void add_guest(struct table *table, const json_t *guest)
+{
+	AUTOFREE char *ports = ports_in_short(guest);
+
+	table_add(table, (const char *const[]){
+				 json_text(guest, "name"),
+				 json_text(guest, "state"),
+				 json_text(guest, "driver"),
+				 json_text(guest, "image"),
+				 V_NUMBER(guest, "slots"),
+				 V_SIZE(guest, "storage.size"),
+				 json_text(guest, "network.address"),
+				 V_NUMBER(guest, "ssh.port"),
+				 ports,
+			 });
+}
+
+void show_guests(struct cli *cli, const json_t *page)
+{
+	static const struct table_column COLUMNS[] = {{"NAME"}, {"STATE", .state = true},
+		{"DRIVER"}, {"IMAGE"}, {"SLOTS", .right = true}, {"STORAGE", .right = true},
+		{"ADDRESS"}, {"SSH", .right = true}, {"PORTS"}};
+	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
+	const json_t *guest;
+	size_t i;
+
+	json_array_foreach (json_at(page, "guests"), i, guest)
+		add_guest(table, guest);
+	table_print(table, cli->out, cli->colour);
+	if (*json_text(page, "next"))
+		cli_say(cli, "There are more: --after %s", json_text(page, "next"));
+}
+
+/* --- One guest ------------------------------------------------------------------------------- */
+
+static char *limits_in_short(const json_t *limits)
+{
+	static const struct {
+		const char *name;
+		bool size;
+		const char *unit;
+	} LIMITS[] = {{"cpus", false, ""}, {"memory", true, ""}, {"swap", true, ""},
+		{"pids", false, ""}, {"io_weight", false, ""}, {"net_ingress", true, "/s"},
+		{"net_egress", true, "/s"}};
+	struct strbuf buf = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(LIMITS); i++) {
+		const char *name = LIMITS[i].name;
+
+		if (json_number_value(json_at(limits, name)) == 0)
+			continue;
+		strbuf_addf(&buf, "%s%s %s%s", buf.used ? ", " : "", name,
+			LIMITS[i].size ? V_SIZE(limits, name) : V_NUMBER(limits, name),
+			LIMITS[i].unit);
+	}
+	return strbuf_take(&buf);
+}
+
+static char *labels_in_short(const json_t *labels)
+{
+	struct strbuf buf = {0};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)labels, key, value)
+		strbuf_addf(&buf, "%s%s=%s", buf.used ? ", " : "", key, json_string_value(value));
+	return strbuf_take(&buf);
+}
+
+/* The command that reaches it, or NULL. */
+static char *ssh_command(const json_t *guest)
+{
+	const json_t *ssh = json_at(guest, "ssh");
+	const char *host = json_text(ssh, "host");
+	char *command;
+
+	if (!json_is_integer(json_at(ssh, "port")))
+		return NULL;
+	if (asprintf(&command, "ssh -p %s %s@%s", V_NUMBER(ssh, "port"), json_text(ssh, "user"),
+		    *host ? host : "NODE") < 0)
+		return NULL;
+	return command;
+}
+
+static void add_state(struct table *facts, const json_t *guest)
+{
+	facts_add(facts, "state", json_text(guest, "state"));
+	facts_add(facts, "since", V_TIME(guest, "since"));
+	facts_add(facts, "problem", json_text(guest, "problem"));
+}
+
+static void add_settings(struct table *facts, const json_t *guest)
+{
+	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
+	AUTOFREE char *labels = labels_in_short(json_at(guest, "labels"));
+
+	facts_add(facts, "driver", json_text(guest, "driver"));
+	facts_add(facts, "image", json_text(guest, "image"));
+	facts_add(facts, "environment", json_text(guest, "environment"));
+	facts_add(facts, "slots", V_NUMBER(guest, "slots"));
+	facts_add(facts, "limits", limits && *limits ? limits : "none");
+	facts_add(facts, "storage", V_SIZE(guest, "storage.size"));
+	facts_add(facts, "autostart", value_switch(guest, "autostart.on"));
+	facts_add(facts, "privileged", value_switch(guest, "privileged"));
+	facts_add(facts, "labels", labels);
+}
+
+static void add_reach(struct table *facts, const json_t *guest)
+{
+	AUTOFREE char *ssh = ssh_command(guest);
+
+	facts_add(facts, "address", json_text(guest, "network.address"));
+	facts_add(facts, "mac", json_text(guest, "network.mac"));
+	facts_add(facts, "ssh", ssh);
+}
+
+void show_guest(struct cli *cli, const json_t *guest)
+{
+	struct table *facts = facts_create();
+
+	facts_add(facts, "name", json_text(guest, "name"));
+	facts_add(facts, "id", json_text(guest, "id"));
+	add_state(facts, guest);
+	add_settings(facts, guest);
+	add_reach(facts, guest);
+	facts_add(facts, "created", V_TIME(guest, "created"));
+	facts_print(cli, facts);
+	if (json_array_size(json_at(guest, "ports")) > 0) {
+		fputc('\n', cli->out);
+		show_ports(cli, guest);
+	}
+}
+
+static void add_reached_ports(struct table *facts, const json_t *guest)
+{
+	const char *host = json_text(guest, "ssh.host");
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (json_at(guest, "ports"), i, port) {
+		const char *purpose = json_text(port, "purpose");
+
+		if (!is_ssh(port))
+			facts_addf(facts, *purpose ? purpose : "port", "%s:%s/%s leads to %s",
+				*host ? host : "NODE", V_NUMBER(port, "host"),
+				json_text(port, "proto"), V_NUMBER(port, "guest"));
+	}
+}
+
+void show_guest_access(struct cli *cli, const char *name, const json_t *guest)
+{
+	struct table *facts;
+	AUTOFREE char *ssh = ssh_command(guest);
+
+	if (cli->quiet)
+		return;
+	cli_say(cli, "%s: %s", name, guest ? json_text(guest, "state") : "done");
+	facts = facts_create();
+	facts_add(facts, "  address", json_text(guest, "network.address"));
+	facts_add(facts, "  ssh", ssh);
+	add_reached_ports(facts, guest);
+	facts_print(cli, facts);
+}
+
+/* --- Storage and ports ----------------------------------------------------------------------- */
+
+void show_storage(struct cli *cli, const json_t *storage)
+{
+	struct table *facts = facts_create();
+	double size = json_number_value(json_at(storage, "size"));
+	double used = json_number_value(json_at(storage, "used"));
+
+	facts_add(facts, "size", V_SIZE(storage, "size"));
+	facts_addf(facts, "used", "%s (%.0f %%)", V_SIZE(storage, "used"),
+		size > 0 ? used / size * 100 : 0);
+	facts_add(facts, "free", V_SIZE(storage, "free"));
+	facts_add(facts, "least", V_SIZE(storage, "least"));
+	facts_add(facts, "trimmable", V_SIZE(storage, "trimmable"));
+	facts_print(cli, facts);
+}
+
+/* The guest's name and address are there in the node's list, and not in a guest's own. */
+void show_ports(struct cli *cli, const json_t *list)
+{
+	static const struct table_column COLUMNS[] = {{"PROTO"}, {"HOST", .right = true},
+		{"GUEST", .right = true}, {"PURPOSE"}, {"NAME"}, {"ADDRESS"}};
+	const json_t *ports = json_at(list, "ports"), *port;
+	bool own = json_at(list, "name") != NULL;
+	CLEANUP(table_destroyp)
+	struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS) - (own ? 2 : 0));
+	size_t i;
+
+	json_array_foreach (ports, i, port)
+		table_add(table, (const char *const[]){
+					 json_text(port, "proto"),
+					 V_NUMBER(port, "host"),
+					 V_NUMBER(port, "guest"),
+					 json_text(port, "purpose"),
+					 json_text(port, "name"),
+					 json_text(port, "address"),
+				 });
+	table_print(table, cli->out, cli->colour);
+}
