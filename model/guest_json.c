@@ -268,13 +268,20 @@ static json_t *mac_or_null(const uint8_t mac[static 6])
 	return memcmp(mac, zero, 6) ? json_string(FMT_MAC(mac)) : json_null();
 }
 
+static json_t *cpus_or_null(uint32_t milli)
+{
+	if (milli % 1000 == 0)
+		return number_or_null(milli / 1000);
+	return json_real(milli / 1000.0);
+}
+
 json_t *guest_limits_to_json(const struct guest_limits *limits)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpus",
-		limits->cpu_milli ? json_real(limits->cpu_milli / 1000.0) : json_null(), "memory",
-		number_or_null(limits->memory), "swap", number_or_null(limits->swap), "pids",
-		number_or_null(limits->pids), "io_weight", number_or_null(limits->io_weight),
-		"net_ingress", number_or_null(limits->net_ingress), "net_egress",
+		cpus_or_null(limits->cpu_milli), "memory", number_or_null(limits->memory), "swap",
+		number_or_null(limits->swap), "pids", number_or_null(limits->pids), "io_weight",
+		number_or_null(limits->io_weight), "net_ingress",
+		number_or_null(limits->net_ingress), "net_egress",
 		number_or_null(limits->net_egress));
 }
 
@@ -326,19 +333,23 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 		"etag", guest_etag(etag, guest));
 }
 
+/* The fields that are set once. */
+static json_t *fixed_to_json(const struct guest *guest)
+{
+	return json_pack("{s:s, s:s, s:o, s:b, s:{s:I}, s:{s:o, s:o}, s:o}", "name", guest->name,
+		"driver", guest->driver, "image", text_or_null(guest->image), "privileged",
+		guest->privileged, "storage", "size", (json_int_t)guest->storage_size, "network",
+		"address", address_or_null(guest->address), "mac", mac_or_null(guest->mac), "ports",
+		guest_ports_to_json(guest));
+}
+
 json_t *guest_to_json(const struct guest *guest, const char *node_address)
 {
-	json_t *json = json_pack("{s:s, s:s, s:o, s:{s:I}, s:{s:o, s:o}, s:o, s:b}", "name",
-		guest->name, "driver", guest->driver, "image", text_or_null(guest->image),
-		"storage", "size", (json_int_t)guest->storage_size, "network", "address",
-		address_or_null(guest->address), "mac", mac_or_null(guest->mac), "ports",
-		guest_ports_to_json(guest), "privileged", guest->privileged);
-	json_t *changeable = guest_changeable_to_json(guest);
-	json_t *observed = observed_to_json(guest, node_address);
+	json_t *json = fixed_to_json(guest);
+	json_auto_t *changeable = guest_changeable_to_json(guest);
+	json_auto_t *observed = observed_to_json(guest, node_address);
 
 	json_object_update(json, changeable);
 	json_object_update(json, observed);
-	json_decref(changeable);
-	json_decref(observed);
 	return json;
 }

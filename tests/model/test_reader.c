@@ -1,0 +1,184 @@
+/* Reading JSON by tables: paths, types, and that what is absent or null leaves things alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "model/reader.h"
+
+struct inner {
+	uint16_t small;
+	uint64_t duration;
+};
+
+struct outer {
+	struct inner inner;
+	char word[8];
+	char *text;
+	uint64_t large;
+};
+
+static const struct reader_field INNER[] = {
+	{.name = "small",
+		.read = reader_u16,
+		.offset = offsetof(struct inner, small),
+		.required = true,
+		.min = 1,
+		.max = 9},
+	{.name = "duration",
+		.read = reader_duration,
+		.offset = offsetof(struct inner, duration),
+		.min = 100,
+		.max = 60000},
+};
+
+static const struct reader_field OUTER[] = {
+	{.name = "inner",
+		.read = reader_nested,
+		.offset = offsetof(struct outer, inner),
+		.fields = INNER,
+		.fields_count = ARRAY_SIZE(INNER)},
+	{.name = "word", .read = reader_chars, .offset = offsetof(struct outer, word), .size = 8},
+	{.name = "text", .read = reader_text, .offset = offsetof(struct outer, text)},
+	{.name = "large",
+		.read = reader_u64,
+		.offset = offsetof(struct outer, large),
+		.max = INT64_MAX},
+	{.name = "fixed", .refusal = "cannot be set"},
+};
+
+static int read_outer(const char *text, struct outer *outer, struct err *err)
+{
+	json_auto_t *json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+	assert_non_null(json);
+	return reader_object(json, "", OUTER, ARRAY_SIZE(OUTER), outer, err);
+}
+
+static void refusals_name_the_full_path_and_what_is_expected(void **state)
+{
+	static const struct {
+		const char *json, *field, *message;
+	} cases[] = {
+		{"[]", "", "the request must be a JSON object"},
+		{"\"x\"", "", "the request must be a JSON object"},
+		{"null", "", "the request must be a JSON object"},
+		{"{\"foo\": 1}", "foo", "foo is not a known field"},
+		{"{\"foo\": null}", "foo", "foo is not a known field"},
+		{"{\"\": 1}", "", " is not a known field"},
+		{"{\"inner\": {\"small\": 1, \"foo\": 1}}", "inner.foo",
+			"inner.foo is not a known field"},
+		{"{\"inner\": 5}", "inner", "inner must be a JSON object"},
+		{"{\"inner\": {}}", "inner.small", "inner.small is missing"},
+		{"{\"inner\": {\"small\": null}}", "inner.small", "inner.small is missing"},
+		{"{\"inner\": {\"small\": 0}}", "inner.small",
+			"inner.small must be a whole number from 1 to 9"},
+		{"{\"inner\": {\"small\": 10}}", "inner.small",
+			"inner.small must be a whole number from 1 to 9"},
+		{"{\"inner\": {\"small\": 65537}}", "inner.small",
+			"inner.small must be a whole number from 1 to 9"},
+		{"{\"inner\": {\"small\": -1}}", "inner.small",
+			"inner.small must be a whole number from 1 to 9"},
+		{"{\"inner\": {\"small\": 1.0}}", "inner.small",
+			"inner.small must be a whole number"},
+		{"{\"inner\": {\"small\": \"1\"}}", "inner.small",
+			"inner.small must be a whole number"},
+		{"{\"inner\": {\"small\": 1, \"duration\": \"1y\"}}", "inner.duration",
+			"inner.duration must be a duration: seconds, or a string like \"90s\""},
+		{"{\"inner\": {\"small\": 1, \"duration\": true}}", "inner.duration",
+			"inner.duration must be a duration: seconds, or a string like \"90s\""},
+		{"{\"inner\": {\"small\": 1, \"duration\": -1}}", "inner.duration",
+			"inner.duration must be a duration: seconds, or a string like \"90s\""},
+		{"{\"inner\": {\"small\": 1, \"duration\": 9223372036854775807}}", "inner.duration",
+			"inner.duration must be a duration: seconds, or a string like \"90s\""},
+		{"{\"inner\": {\"small\": 1, \"duration\": 61}}", "inner.duration",
+			"inner.duration must be a duration from 100ms to 60000ms"},
+		{"{\"word\": 5}", "word", "word must be a string"},
+		{"{\"word\": \"12345678\"}", "word", "word must have at most 7 characters"},
+		{"{\"word\": \"a\\u0000b\"}", "word", "word must be a string without NUL bytes"},
+		{"{\"fixed\": 1}", "fixed", "fixed cannot be set"},
+		{"{\"fixed\": null}", "fixed", "fixed cannot be set"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct outer outer = {0};
+		struct err err = {0};
+		int r = read_outer(cases[i].json, &outer, &err);
+
+		if (r != -EINVAL || err.code != ERR_INVALID ||
+			strcmp(err.field, cases[i].field) != 0 ||
+			strcmp(err.message, cases[i].message) != 0)
+			fail_msg("%s: returned %d: \"%s\": %s", cases[i].json, r, err.field,
+				err.message);
+		free(outer.text);
+	}
+}
+
+static void null_and_absent_leave_the_default(void **state)
+{
+	struct outer outer = {.word = "old", .large = 5, .inner.small = 3};
+
+	(void)state;
+	assert_int_equal(
+		read_outer("{\"word\": null, \"text\": null, \"inner\": null}", &outer, NULL), 0);
+	assert_string_equal(outer.word, "old");
+	assert_int_equal(outer.large, 5);
+	assert_int_equal(outer.inner.small, 3);
+	assert_null(outer.text);
+}
+
+static void values_arrive(void **state)
+{
+	struct outer outer = {.text = strdup("old")};
+
+	(void)state;
+	assert_int_equal(read_outer("{\"word\": \"1234567\", \"text\": \"new\", "
+				    "\"large\": 9223372036854775807, "
+				    "\"inner\": {\"small\": 9, \"duration\": \"1s500ms\"}}",
+				 &outer, NULL),
+		0);
+	assert_string_equal(outer.word, "1234567");
+	assert_string_equal(outer.text, "new");
+	assert_int_equal(outer.large, INT64_MAX);
+	assert_int_equal(outer.inner.small, 9);
+	assert_int_equal(outer.inner.duration, 1500);
+	assert_int_equal(
+		read_outer("{\"inner\": {\"small\": 1, \"duration\": 60}}", &outer, NULL), 0);
+	assert_int_equal(outer.inner.duration, 60000);
+	free(outer.text);
+}
+
+static void a_hostile_name_is_shown_cut_and_harmless(void **state)
+{
+	char text[400] = "{\"inner\": {\"\\u001b[31m\\n";
+	struct outer outer = {0};
+	struct err err = {0};
+
+	(void)state;
+	memset(text + strlen(text), 'x', 300);
+	strcpy(text + 330, "\": 1}}");
+	memset(text + 30, 'x', 300);
+	assert_int_equal(read_outer(text, &outer, &err), -EINVAL);
+	assert_int_equal(strlen(err.field), ERR_FIELD_MAX - 1);
+	assert_memory_equal(err.field, "inner. [31m xxx", 15);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refusals_name_the_full_path_and_what_is_expected),
+		cmocka_unit_test(null_and_absent_leave_the_default),
+		cmocka_unit_test(values_arrive),
+		cmocka_unit_test(a_hostile_name_is_shown_cut_and_harmless),
+	};
+
+	return cmocka_run_group_tests_name("reader", tests, NULL, NULL);
+}
