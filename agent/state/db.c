@@ -15,14 +15,12 @@
 #include "base/err.h"
 #include "base/log.h"
 
-static int advise(struct err *err, const char *path)
+static int advise(struct err *err, const struct err *damage, const char *path)
 {
-	struct err damage = *err;
-
 	return err_set(err, ERR_UNAVAILABLE, NULL,
 		"%.250s; it was left as it is: restore %s from a backup, or start with --salvage "
 		"to keep what can be read of it",
-		damage.message, path);
+		damage->message, path);
 }
 
 /* Opens the file for writing, after a salvage where that is needed and allowed. */
@@ -40,9 +38,11 @@ static int open_file(const char *path, bool salvage, int64_t mark, sqlite3 **ret
 		r = salvage_run(path, mark, err);
 		return r < 0 ? r : check_open(path, mark, ret, ret_durable, err);
 	}
+	if (r == SQLITE_DAMAGED)
+		return advise(err, &damage, path);
 	if (r < 0 && err)
 		*err = damage;
-	return r == SQLITE_DAMAGED ? advise(err, path) : r;
+	return r;
 }
 
 static int open_all(sd_event *loop, const char *path, bool salvage, struct db *db, struct err *err)

@@ -15,7 +15,7 @@ struct layer {
 
 static sqlite3_vfs *g_real;
 static sqlite3_vfs g_vfs;
-static atomic_uint g_log_syncs;
+static atomic_uint g_log_syncs, g_other_syncs;
 static atomic_int g_fail_writes, g_fail_syncs;
 
 #define REAL(f)	      (((struct layer *)(f))->real)
@@ -47,8 +47,7 @@ static int layer_sync(sqlite3_file *f, int flags)
 {
 	int code = atomic_load(&g_fail_syncs);
 
-	if (((struct layer *)f)->log)
-		atomic_fetch_add(&g_log_syncs, 1);
+	atomic_fetch_add(((struct layer *)f)->log ? &g_log_syncs : &g_other_syncs, 1);
 	return code ? code : CALL(f, xSync)(REAL(f), flags);
 }
 
@@ -153,6 +152,11 @@ void vfs_install(void)
 unsigned vfs_log_syncs(void)
 {
 	return atomic_load(&g_log_syncs);
+}
+
+unsigned vfs_other_syncs(void)
+{
+	return atomic_load(&g_other_syncs);
 }
 
 void vfs_fail_writes(int code)

@@ -4,8 +4,9 @@
 /* Makes it the default for connections opened from now on; once for each process. */
 void vfs_install(void);
 
-/* fsyncs of a log (PATH-wal) so far, from any thread. */
+/* fsyncs so far, from any thread: of logs (PATH-wal), and of all other files. */
 unsigned vfs_log_syncs(void);
+unsigned vfs_other_syncs(void);
 
 /* Result codes of SQLite (SQLITE_FULL, …) with which writes to, or syncs of, any file fail; 0: they
  * work. */
