@@ -64,6 +64,11 @@ int net_teardown(struct net *net, struct err *err);
  * link but its own address and MAC. The driver makes the link itself, named by link_name(). */
 int net_attach(struct net *net, const struct net_guest *guest, struct err *err);
 
+/* To be called when the guest's link is there, so after each start: makes a guest that connects to
+ * its own published port find itself, which on some nodes is the link's to allow. Repeatable; a
+ * link that is not there is success; net_apply does the same for all. */
+int net_link_ready(struct net *net, const struct net_guest *guest, struct err *err);
+
 /* Takes all of that away, with the lease, the connections in conntrack and a link that was left
  * behind. Absent is success. */
 int net_detach(struct net *net, const struct net_guest *guest, struct err *err);

@@ -1,0 +1,287 @@
+/* The network as the agent sees it: bridge, firewall, connection tracking, DHCP and names in the
+ * right order. Two locks, so that publishing a port never waits for a daemon to start: `setup` for
+ * links and dnsmasq, `filter` for the firewall's and conntrack's sockets; taken in that order. */
+#include "net/net.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "net/conntrack.h"
+#include "net/dhcp.h"
+#include "net/firewall.h"
+#include "net/link.h"
+#include "net/listeners.h"
+#include "net/nfnetlink.h"
+
+struct net {
+	struct net_config config; /* bridge and domain are copies */
+	struct firewall_net where;
+	pthread_mutex_t setup;
+	struct link_socket *links;
+	struct dhcp *dhcp;
+	pthread_mutex_t filter;
+	const struct firewall_ops *ops;
+	struct firewall *firewall;
+	struct nfnl conntrack;
+};
+
+static void unlockp(pthread_mutex_t **lock)
+{
+	pthread_mutex_unlock(*lock);
+}
+
+/* Holds a lock to the end of the enclosing block. */
+#define HOLD(lock)                                                                                 \
+	CLEANUP(unlockp) pthread_mutex_t *held_##lock = &net->lock;                                \
+	pthread_mutex_lock(held_##lock)
+
+static bool only(const char *text, const char *characters)
+{
+	return text[0] && text[strspn(text, characters)] == '\0';
+}
+
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
+
+/* These go into configuration files and paths. */
+static int check_config(const struct net_config *config, struct err *err)
+{
+	if (!only(config->bridge, NAME_CHARACTERS) || strlen(config->bridge) > NET_LINK_NAME_MAX ||
+		config->bridge[0] == '.' || config->bridge[0] == '-')
+		return err_set(err, ERR_INVALID, "net.bridge",
+			"%s is no name for a bridge: at most %d letters, digits, '-', '_' and '.'",
+			config->bridge, NET_LINK_NAME_MAX);
+	if (config->prefix < 8 || config->prefix > 30)
+		return err_set(err, ERR_INVALID, "net.prefix",
+			"a prefix of 8 to 30 is needed, not %u", config->prefix);
+	if (config->domain && !only(config->domain, NAME_CHARACTERS))
+		return err_set(
+			err, ERR_INVALID, "net.domain", "%s is no DNS domain", config->domain);
+	if (config->dhcp && !config->run_dir)
+		return err_set(err, ERR_INVALID, "run_dir", "DHCP needs a run_dir");
+	if (config->dhcp && strpbrk(config->run_dir, "\n ,\"\\#"))
+		return err_set(err, ERR_INVALID, "run_dir",
+			"%s cannot be written into dnsmasq's configuration", config->run_dir);
+	return 0;
+}
+
+static int open_parts(struct net *net, const struct net_config *config, struct err *err)
+{
+	int r = link_open(&net->links, err);
+
+	if (r == 0)
+		r = net->ops->open(&net->where, &net->firewall, err);
+	if (r == 0)
+		r = nfnl_open(&net->conntrack, err);
+	if (r == 0 && config->run_dir)
+		r = dhcp_open(config, &net->dhcp, err);
+	return r;
+}
+
+int net_open(const struct net_config *config, struct net **ret, struct err *err)
+{
+	struct net *net;
+	int r = check_config(config, err);
+
+	if (r < 0)
+		return r;
+	net = calloc(1, sizeof(*net));
+	if (!net)
+		return err_errno(err, ENOMEM, "cannot open the network");
+	net->where = (struct firewall_net){.gateway = config->gateway, .prefix = config->prefix};
+	memcpy(net->where.bridge, config->bridge, strlen(config->bridge));
+	net->config = (struct net_config){.bridge = net->where.bridge,
+		.gateway = config->gateway,
+		.prefix = config->prefix,
+		.dhcp = config->dhcp};
+	net->ops = &firewall_nft;
+	pthread_mutex_init(&net->setup, NULL);
+	pthread_mutex_init(&net->filter, NULL);
+	r = open_parts(net, config, err);
+	if (r < 0) {
+		net_close(net);
+		return r;
+	}
+	*ret = net;
+	return 0;
+}
+
+struct net *net_close(struct net *net)
+{
+	if (!net)
+		return NULL;
+	dhcp_close(net->dhcp);
+	nfnl_close(&net->conntrack);
+	net->ops->close(net->firewall);
+	link_close(net->links);
+	pthread_mutex_destroy(&net->filter);
+	pthread_mutex_destroy(&net->setup);
+	free(net);
+	return NULL;
+}
+
+static int apply_firewall(struct net *net, const struct net_guest *guests, size_t guests_count,
+	const struct net_port *ports, size_t ports_count, unsigned *changes, struct err *err)
+{
+	HOLD(filter);
+
+	return net->ops->apply(
+		net->firewall, guests, guests_count, ports, ports_count, changes, err);
+}
+
+static int apply_dhcp(struct net *net, const struct net_guest *guests, size_t guests_count,
+	unsigned *changes, struct err *err)
+{
+	if (!net->dhcp)
+		return 0;
+	return net->config.dhcp ? dhcp_apply(net->dhcp, guests, guests_count, changes, err)
+				: dhcp_stop(net->dhcp, err);
+}
+
+int net_apply(struct net *net, const struct net_guest *guests, size_t guests_count,
+	const struct net_port *ports, size_t ports_count, unsigned *ret_changes, struct err *err)
+{
+	unsigned changes = 0;
+	int r;
+
+	HOLD(setup);
+	r = link_bridge_apply(net->links, &net->config, &changes, err);
+	fault_point("net.apply.bridge");
+	if (r == 0)
+		r = apply_firewall(net, guests, guests_count, ports, ports_count, &changes, err);
+	fault_point("net.apply.firewall");
+	/* Only behind the rules: they keep guests from the node's loopback. */
+	if (r == 0)
+		r = link_sysctls_apply(net->config.bridge, &changes, err);
+	if (r == 0)
+		r = link_remove_strays(
+			net->links, net->config.bridge, guests, guests_count, &changes, err);
+	if (r == 0)
+		r = link_hairpin_all(net->links, net->config.bridge, &changes, err);
+	fault_point("net.apply.links");
+	if (r == 0)
+		r = apply_dhcp(net, guests, guests_count, &changes, err);
+	if (r == 0 && ret_changes)
+		*ret_changes = changes;
+	return r;
+}
+
+int net_teardown(struct net *net, struct err *err)
+{
+	unsigned changes = 0;
+	int r;
+
+	HOLD(setup);
+	r = net->dhcp ? dhcp_stop(net->dhcp, err) : 0;
+	fault_point("net.teardown.dhcp");
+	if (r == 0)
+		r = link_remove_strays(net->links, net->config.bridge, NULL, 0, &changes, err);
+	/* The bridge, with its route_localnet, goes before the rules that guard it. */
+	if (r == 0)
+		r = link_bridge_remove(net->links, &net->config, err);
+	fault_point("net.teardown.bridge");
+	if (r < 0)
+		return r;
+	HOLD(filter);
+	return net->ops->teardown(net->firewall, err);
+}
+
+static int allow(struct net *net, const struct net_guest *guest, struct err *err)
+{
+	HOLD(filter);
+
+	return net->ops->allow(net->firewall, guest, err);
+}
+
+static int forbid(struct net *net, const struct net_guest *guest, struct err *err)
+{
+	HOLD(filter);
+
+	return net->ops->forbid(net->firewall, guest, err);
+}
+
+static int cut_guest(struct net *net, const struct net_guest *guest, struct err *err)
+{
+	HOLD(filter);
+
+	return conntrack_cut_guest(&net->conntrack, guest->address, err);
+}
+
+int net_attach(struct net *net, const struct net_guest *guest, struct err *err)
+{
+	int r = 0;
+
+	HOLD(setup);
+	if (net->config.dhcp)
+		r = dhcp_add(net->dhcp, guest, err);
+	fault_point("net.attach.dhcp");
+	return r < 0 ? r : allow(net, guest, err);
+}
+
+int net_link_ready(struct net *net, const struct net_guest *guest, struct err *err)
+{
+	HOLD(setup);
+
+	return link_hairpin_guest(net->links, guest->id, err);
+}
+
+int net_detach(struct net *net, const struct net_guest *guest, struct err *err)
+{
+	int r;
+
+	HOLD(setup);
+	r = forbid(net, guest, err);
+	fault_point("net.detach.firewall");
+	if (r == 0)
+		r = link_remove_guest(net->links, guest->id, err);
+	if (r == 0)
+		r = cut_guest(net, guest, err);
+	fault_point("net.detach.link");
+	if (r == 0 && net->config.dhcp)
+		r = dhcp_remove(net->dhcp, guest, err);
+	return r;
+}
+
+static int cut_port(
+	struct net *net, enum port_proto proto, uint16_t host, bool strays, struct err *err)
+{
+	return conntrack_cut_port(
+		&net->conntrack, proto, host, net->config.gateway, net->config.prefix, strays, err);
+}
+
+int net_publish(struct net *net, const struct net_port *port, bool flush, struct err *err)
+{
+	bool udp = port->proto == PORT_UDP;
+	int r;
+
+	if (!firewall_net_has(&net->where, port->address))
+		return err_set(err, ERR_INVALID, NULL,
+			"a port cannot lead outside the network of %s", net->config.bridge);
+	HOLD(filter);
+	r = net->ops->publish(net->firewall, port, err);
+	fault_point("net.publish.firewall");
+	if (r < 0 || !(flush || udp))
+		return r;
+	return cut_port(net, port->proto, port->host, udp, err);
+}
+
+int net_unpublish(struct net *net, enum port_proto proto, uint16_t host, struct err *err)
+{
+	int r;
+
+	HOLD(filter);
+	r = net->ops->unpublish(net->firewall, proto, host, err);
+	fault_point("net.unpublish.firewall");
+	return r < 0 ? r : cut_port(net, proto, host, false, err);
+}
+
+int net_port_available(
+	struct net *net, enum port_proto proto, uint16_t host, const char *field, struct err *err)
+{
+	(void)net;
+	return listeners_check(proto, host, field, err);
+}
