@@ -7,10 +7,13 @@
  * pool.
  *
  * On disk, below the pool's root:
- *     images/NAME/        read-only subvolume: meta.json and rootfs/
- *     volumes/ID/         subvolume of one guest: rootfs/
- *     incoming/RANDOM/    an import under way; emptied when the pool is opened
- * where NAME is the image's name and ID the guest's id. */
+ *     images/NAME/               read-only subvolume: meta.json and rootfs/
+ *     images/.incoming-RANDOM/   an import under way; removed when the pool is opened
+ *     volumes/ID/                subvolume of one guest: rootfs/, and the meta.json of its image
+ * where NAME is the image's name and ID the guest's id.
+ *
+ * A volume's size is the room for what the guest writes. The files of its image that it leaves
+ * alone do not count: all guests share them. A guest can always hold its full size. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,6 +25,12 @@
 struct err;
 struct storage;
 
+/* docs/storage.md says what speaks for which. */
+enum storage_quota {
+	STORAGE_QUOTA_AUTO,    /* simple quotas where the kernel has them (6.7), else classic */
+	STORAGE_QUOTA_CLASSIC, /* slower with many guests; older kernels can mount the pool */
+};
+
 struct storage_config {
 	const char *path;      /* pool's root. An empty or absent directory gets a loop file's file
 				  system mounted on it; a directory on btrfs is used as it is */
@@ -32,6 +41,7 @@ struct storage_config {
 	const char *unpack_helper; /* path of the corpus-unpack program */
 	uint64_t image_max_size;   /* bytes an image may unpack to */
 	uint64_t image_max_entries;
+	enum storage_quota quota; /* how sizes are enforced in a new loop pool */
 };
 
 struct storage_space {
@@ -41,7 +51,7 @@ struct storage_space {
 
 struct volume_usage {
 	uint64_t size; /* the enforced limit */
-	uint64_t used; /* what counts against it, the image's files included */
+	uint64_t used; /* what the guest wrote and still holds; 0 to `size` */
 };
 
 /* Opens the pool, making it first where it does not exist: file, file system, mount, quotas. What a
@@ -56,6 +66,11 @@ struct storage *storage_close(struct storage *storage);
 int storage_release(struct storage *storage, struct err *err);
 
 int storage_space(struct storage *storage, struct storage_space *ret, struct err *err);
+
+/* Looks after the pool; cheap when there is nothing to do. Grows a loop pool that runs short, has
+ * the kernel recount quotas that it marked as not to be trusted, and removes quota groups of what
+ * was deleted. To be called every few seconds, since guests write without asking. */
+int storage_tend(struct storage *storage, struct err *err);
 
 /* --- Images ---------------------------------------------------------------------------------- */
 
@@ -87,8 +102,10 @@ int image_delete(struct storage *storage, const char *name, struct err *err);
 
 /* --- Volumes --------------------------------------------------------------------------------- */
 
-/* A writable clone of the image, limited to `size` bytes; ERR_INVALID (storage.size) when the image
- * alone does not fit. `id` is the guest's. Done already is success, and applies `size`. */
+/* A writable clone of the image, limited to `size` bytes: ERR_INVALID (storage.size) below 16 MiB,
+ * ERR_NO_ROOM beyond what the pool can ever hold. `id` is the guest's. Done already is success, and
+ * applies `size`: to be called again after a power failure, which may lose the limit of a clone
+ * made less than half a minute before. */
 int volume_create(
 	struct storage *storage, const char *id, const char *image, uint64_t size, struct err *err);
 
@@ -102,8 +119,8 @@ int volume_destroy(struct storage *storage, const char *id, struct err *err);
 int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
 	struct err *err);
 
-/* ERR_NOT_FOUND. With `exact` what the guest wrote a moment ago is counted too (forces a commit);
- * without it the figure may lag by some seconds. */
+/* ERR_NOT_FOUND. What the guest wrote a moment ago is always counted; what it freed a moment ago
+ * may be counted still, unless `exact`, which forces a commit. */
 int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
 	struct err *err);
 

@@ -1,0 +1,66 @@
+/* meta.json: what an image is, beside its root file system. A clone carries a copy, so that a
+ * volume tells which image it was made of even after the image is gone. */
+#include <fcntl.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "storage/pool.h"
+
+#define META_NAME    "meta.json"
+#define META_MAX     65536
+#define META_VERSION 1
+
+int image_meta_write(int dir, const struct image *image, uint64_t base, struct err *err)
+{
+	AUTOCLOSE int fd = -1;
+	AUTOFREE char *text = NULL;
+	CLEANUP(json_decrefp)
+	json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "version", META_VERSION,
+		"name", image->name, "sha256", image->sha256, "size", (json_int_t)image->size,
+		"entries", (json_int_t)image->entries, "created_ms", (json_int_t)image->created_ms,
+		"base", (json_int_t)base);
+	int r;
+
+	text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	if (!text)
+		return err_errno(err, ENOMEM, "cannot describe the image");
+	fd = openat(dir, META_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? err_errno(err, r, "cannot write the image's " META_NAME) : 0;
+}
+
+int image_meta_read(int dir, struct image *ret, uint64_t *ret_base, struct err *err)
+{
+	CLEANUP(json_decrefp) json_t *json = NULL;
+	AUTOFREE char *text = NULL;
+	struct image image = {0};
+	json_int_t size, entries, created, base;
+	const char *name, *sha256;
+	int r = file_read_at(dir, META_NAME, META_MAX, &text, NULL), version;
+
+	if (r < 0)
+		return err_errno(err, r, "cannot read the image's " META_NAME);
+	json = json_loads(text, 0, NULL);
+	if (!json ||
+		json_unpack(json, "{s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "version", &version,
+			"name", &name, "sha256", &sha256, "size", &size, "entries", &entries,
+			"created_ms", &created, "base", &base) < 0 ||
+		version != META_VERSION || strlen(name) >= sizeof(image.name) ||
+		strlen(sha256) >= sizeof(image.sha256))
+		return err_set(err, ERR_INTERNAL, NULL, "the image's " META_NAME " is damaged");
+	strcpy(image.name, name);
+	strcpy(image.sha256, sha256);
+	image.size = (uint64_t)size;
+	image.entries = (uint64_t)entries;
+	image.created_ms = created;
+	*ret = image;
+	if (ret_base)
+		*ret_base = (uint64_t)base;
+	return 0;
+}

@@ -1,0 +1,371 @@
+/* The pool: made, mounted, opened, grown, tended and released. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "storage/btrfs.h"
+#include "storage/loop.h"
+#include "storage/pool.h"
+
+#define MIB (1ULL << 20)
+#define GIB (1ULL << 30)
+
+/* BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA */
+#define INCOMPAT_SIMPLE_QUOTA (1ULL << 16)
+
+/* The smallest size that mkfs.btrfs accepts with its defaults, with some room for guests. */
+#define LOOP_LEAST (256 * MIB)
+
+/* Below this nothing new is begun: btrfs itself needs room to free room. */
+#define ROOM_LEAST (32 * MIB)
+
+DEFINE_CLEANUP(struct storage *, storage_close)
+
+struct storage *storage_close(struct storage *storage)
+{
+	if (!storage)
+		return NULL;
+	fd_close(storage->root);
+	fd_close(storage->images);
+	fd_close(storage->volumes);
+	free(storage->path);
+	free(storage->loop_file);
+	free(storage->unpack_helper);
+	free(storage);
+	return NULL;
+}
+
+static struct storage *allocate(const struct storage_config *config)
+{
+	CLEANUP(storage_closep) struct storage *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->root = s->images = s->volumes = -1;
+	s->path = strdup(config->path);
+	s->loop_file = config->loop_file ? strdup(config->loop_file) : NULL;
+	s->unpack_helper = strdup(config->unpack_helper);
+	s->loop_max = config->loop_max;
+	s->image_max_size = config->image_max_size;
+	s->image_max_entries = config->image_max_entries;
+	s->own = config->loop_file;
+	if (!s->path || !s->unpack_helper || (config->loop_file && !s->loop_file))
+		return NULL;
+	return TAKE_PTR(s);
+}
+
+static int open_directory(int parent, const char *path)
+{
+	int fd = openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* --- The loop file's mount ------------------------------------------------------------------- */
+
+static bool is_empty(int fd)
+{
+	CLEANUP(closedirp) DIR *dir = fdopendir(dup(fd));
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return false;
+	return dir;
+}
+
+/* Whether the loop file's file system is mounted at `path` already; ERR_CONFLICT when something
+ * else is there that we must not cover. */
+static int is_mounted(const char *path, const struct loop_identity *identity, struct err *err)
+{
+	AUTOCLOSE int fd = open_directory(AT_FDCWD, path);
+	uint8_t fsid[BTRFS_FSID_SIZE_];
+
+	if (fd < 0)
+		return err_errno(err, fd, "cannot open %s", path);
+	if (btrfs_is(fd) && btrfs_fsid(fd, fsid) == 0 &&
+		memcmp(fsid, identity->fsid, sizeof(fsid)) == 0)
+		return 1;
+	if (!is_empty(fd))
+		return err_set(err, ERR_CONFLICT, NULL,
+			"%s is not empty: the pool cannot be mounted there", path);
+	return 0;
+}
+
+static int mount_loop(
+	const struct storage_config *config, const struct loop_identity *identity, struct err *err)
+{
+	char device[LOOP_DEVICE_MAX];
+	AUTOCLOSE int fd = loop_attach(config->loop_file, device, err);
+
+	if (fd < 0)
+		return fd;
+	if (mount(device, config->path, "btrfs", MS_NOATIME | MS_NODEV, "discard=async") == 0) {
+		fault_point("storage.open.mounted");
+		return 0;
+	}
+	if (identity->incompat & INCOMPAT_SIMPLE_QUOTA)
+		return err_errno(err, errno,
+			"cannot mount %s, which has simple quotas and needs Linux 6.7 or newer",
+			config->loop_file);
+	return err_errno(err, errno, "cannot mount %s at %s", config->loop_file, config->path);
+}
+
+static int open_loop(const struct storage_config *config, struct err *err)
+{
+	struct loop_identity identity;
+	int r;
+
+	if (config->loop_size < LOOP_LEAST)
+		return err_set(err, ERR_INVALID, "storage.loop_size",
+			"a loop file must have 256 MiB at least");
+	r = loop_make(config->loop_file, config->loop_size, err);
+	if (r == 0)
+		r = loop_identify(config->loop_file, &identity, err);
+	if (r == 0)
+		r = is_mounted(config->path, &identity, err);
+	if (r == 0)
+		r = mount_loop(config, &identity, err);
+	return r < 0 ? r : 0;
+}
+
+/* --- Opening --------------------------------------------------------------------------------- */
+
+static int make_directory(int parent, const char *name)
+{
+	if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return open_directory(parent, name);
+}
+
+static int open_directories(struct storage *s, struct err *err)
+{
+	s->root = open_directory(AT_FDCWD, s->path);
+	if (s->root < 0)
+		return err_errno(err, s->root, "cannot open %s", s->path);
+	if (!btrfs_is(s->root))
+		return err_set(err, ERR_UNSUPPORTED, "storage.path",
+			"%s is not on btrfs, and no loop file is configured", s->path);
+	/* Guests store files of any owner and mode here, setuid ones of root too: nobody else on
+	 * the node may reach them. */
+	if (s->own && fchmod(s->root, 0700) < 0)
+		return err_errno(err, errno, "cannot protect %s", s->path);
+	s->images = make_directory(s->root, "images");
+	s->volumes = make_directory(s->root, "volumes");
+	if (s->images < 0 || s->volumes < 0)
+		return err_errno(err, s->images < 0 ? s->images : s->volumes,
+			"cannot make the directories of the pool in %s", s->path);
+	return 0;
+}
+
+static void group_of_deleted(void *data, uint64_t subvolume)
+{
+	struct storage *s = data;
+	int r = quota_remove(&s->quota, subvolume);
+
+	if (r < 0)
+		log_warning("storage.quota.kept", "subvolume=%llu error=%s",
+			(unsigned long long)subvolume, LOG_Q(strerror(-r)));
+}
+
+int pool_delete(struct storage *storage, int parent, const char *name)
+{
+	int r = btrfs_subvolume_delete(parent, name, group_of_deleted, storage);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+/* What an import left when it was killed. */
+static int remove_incoming(struct storage *s, struct err *err)
+{
+	CLEANUP(closedirp) DIR *dir = fdopendir(open_directory(s->root, "images"));
+	struct dirent *entry;
+
+	if (!dir)
+		return err_errno(err, errno, "cannot read the images of %s", s->path);
+	while ((entry = readdir(dir))) {
+		int r;
+
+		if (strncmp(entry->d_name, POOL_INCOMING, strlen(POOL_INCOMING)) != 0)
+			continue;
+		r = pool_delete(s, s->images, entry->d_name);
+		if (r < 0)
+			return err_errno(err, r, "cannot remove images/%s", entry->d_name);
+		log_info("storage.incoming.removed", "name=%s", entry->d_name);
+	}
+	return 0;
+}
+
+static int open_quota(struct storage *s, bool want_simple, struct err *err)
+{
+	int r = quota_open(&s->quota, s->root, want_simple);
+
+	return r < 0 ? err_errno(err, r, "cannot enable quotas on %s", s->path) : 0;
+}
+
+int storage_open(const struct storage_config *config, struct storage **ret, struct err *err)
+{
+	CLEANUP(storage_closep) struct storage *s = allocate(config);
+	int r;
+
+	if (!s)
+		return err_errno(err, ENOMEM, "cannot open the pool");
+	r = file_mkdirs(config->path, 0700);
+	if (r < 0)
+		return err_errno(err, r, "cannot make %s", config->path);
+	if (config->loop_file)
+		r = open_loop(config, err);
+	if (r == 0)
+		r = open_directories(s, err);
+	/* On a file system that is not ours alone, no feature is turned on that an older kernel
+	 * refuses to mount. */
+	if (r == 0)
+		r = open_quota(s, s->own && config->quota == STORAGE_QUOTA_AUTO, err);
+	if (r == 0)
+		r = remove_incoming(s, err);
+	if (r == 0)
+		r = storage_tend(s, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int storage_release(struct storage *storage, struct err *err)
+{
+	CLEANUP(storage_closep) struct storage *s = storage;
+
+	if (!s->own)
+		return 0;
+	s->root = fd_close(s->root);
+	s->images = fd_close(s->images);
+	s->volumes = fd_close(s->volumes);
+	/* The loop device detaches itself when the last mount of it is gone. */
+	if (umount2(s->path, UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	if (errno == EBUSY)
+		return err_set(err, ERR_CONFLICT, NULL, "%s is in use", s->path);
+	return err_errno(err, errno, "cannot unmount %s", s->path);
+}
+
+/* --- Room ------------------------------------------------------------------------------------ */
+
+/* Bytes of the loop file and those free beneath it. */
+static int measure_host(const struct storage *s, uint64_t *ret_size, uint64_t *ret_free)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (stat(s->loop_file, &st) < 0 || statvfs(s->loop_file, &fs) < 0)
+		return -errno;
+	*ret_size = (uint64_t)st.st_size;
+	*ret_free = fs.f_bavail * fs.f_frsize;
+	return 0;
+}
+
+int storage_space(struct storage *storage, struct storage_space *ret, struct err *err)
+{
+	struct storage_space space = {0};
+	uint64_t file_size = 0, host_free = 0;
+	struct statvfs fs;
+	int r;
+
+	if (fstatvfs(storage->root, &fs) < 0)
+		return err_errno(err, errno, "cannot measure %s", storage->path);
+	space.total = fs.f_blocks * fs.f_frsize;
+	space.free = fs.f_bavail * fs.f_frsize;
+	space.used = space.total - fs.f_bfree * fs.f_frsize;
+	if (storage->own) {
+		r = measure_host(storage, &file_size, &host_free);
+		if (r < 0)
+			return err_errno(err, r, "cannot measure %s", storage->loop_file);
+		/* The file is sparse: what the disk beneath cannot hold is not free either. */
+		if (host_free < space.free)
+			space.free = host_free;
+		else if (storage->loop_max > file_size)
+			space.growable = storage->loop_max - file_size;
+		if (space.growable > host_free - space.free)
+			space.growable = host_free - space.free;
+	}
+	*ret = space;
+	return 0;
+}
+
+int pool_most(struct storage *storage, uint64_t *ret, struct err *err)
+{
+	struct storage_space space;
+	int r = storage_space(storage, &space, err);
+
+	if (r == 0)
+		*ret = space.total > storage->loop_max ? space.total : storage->loop_max;
+	return r;
+}
+
+static bool is_short(const struct storage_space *space)
+{
+	uint64_t margin = space->total / 2 < 4 * GIB ? space->total / 2 : 4 * GIB;
+
+	if (margin < space->total / 8)
+		margin = space->total / 8;
+	return space->free < margin;
+}
+
+static int grow(struct storage *s, const struct storage_space *space, struct err *err)
+{
+	uint64_t step = space->total / 4 > GIB ? space->total / 4 : GIB;
+	uint64_t size, host_free;
+	int r = measure_host(s, &size, &host_free);
+
+	if (r < 0)
+		return err_errno(err, r, "cannot measure %s", s->loop_file);
+	size = (size + (step < space->growable ? step : space->growable)) & ~(MIB - 1);
+	r = loop_grow(s->loop_file, size, err);
+	if (r < 0)
+		return r;
+	r = btrfs_grow(s->root);
+	if (r < 0)
+		return err_errno(err, r, "cannot enlarge the file system of %s", s->path);
+	log_info("storage.grown", "path=%s size=%llu", s->path, (unsigned long long)size);
+	return 0;
+}
+
+int storage_tend(struct storage *storage, struct err *err)
+{
+	struct storage_space space;
+	int r = quota_repair(&storage->quota);
+
+	if (r > 0)
+		log_warning("storage.quota.recount", "path=%s", storage->path);
+	if (r >= 0 && storage->own)
+		r = quota_sweep(&storage->quota);
+	if (r < 0)
+		return err_errno(err, r, "cannot tend the quotas of %s", storage->path);
+	r = storage_space(storage, &space, err);
+	if (r == 0 && is_short(&space) && space.growable >= 64 * MIB)
+		r = grow(storage, &space, err);
+	return r;
+}
+
+int pool_want_room(struct storage *storage, struct err *err)
+{
+	struct storage_space space;
+	int r = storage_space(storage, &space, err);
+
+	if (r == 0 && space.free < ROOM_LEAST && space.growable > 0) {
+		r = grow(storage, &space, err);
+		if (r == 0)
+			r = storage_space(storage, &space, err);
+	}
+	if (r == 0 && space.free < ROOM_LEAST)
+		return err_set(err, ERR_NO_ROOM, NULL, "the pool %s is full", storage->path);
+	return r;
+}

@@ -1,0 +1,45 @@
+/* What the files of this folder share: the open pool. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/image.h"
+#include "storage/quota.h"
+#include "storage/storage.h"
+
+#define POOL_INCOMING ".incoming-" /* before the name of what is not complete, in images/ */
+
+struct storage {
+	char *path;
+	char *loop_file; /* NULL: the pool is a directory on somebody's btrfs */
+	uint64_t loop_max;
+	char *unpack_helper;
+	uint64_t image_max_size, image_max_entries;
+	int root, images, volumes; /* directories */
+	struct quota quota;
+	bool own; /* the file system is wholly ours */
+};
+
+/* Deletes a subvolume below `parent` with its quota; absent is success. */
+int pool_delete(struct storage *storage, int parent, const char *name);
+
+/* ERR_NO_ROOM unless the pool has room for something new, after growing it if that helps. */
+int pool_want_room(struct storage *storage, struct err *err);
+
+/* Bytes that the pool can ever hold. */
+int pool_most(struct storage *storage, uint64_t *ret, struct err *err);
+
+/* meta.json beside a root file system: which image it is. */
+int image_meta_write(int dir, const struct image *image, uint64_t base, struct err *err);
+/* Reads it; `name` is not in it. `ret_base` (may be NULL) are the bytes that classic quotas charge
+ * every clone for sharing the image. */
+int image_meta_read(int dir, struct image *ret, uint64_t *ret_base, struct err *err);
+
+/* Runs the confined helper on what `source` yields, unpacking into the directory `target`. */
+struct unpack_result {
+	char sha256[65];
+	uint64_t size, entries;
+};
+int unpacker_run(const struct storage *storage, const struct image_source *source, int target,
+	struct unpack_result *ret, struct err *err);

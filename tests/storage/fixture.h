@@ -1,0 +1,82 @@
+/* A pool of its own for each test, in a directory of its own, gone at the end whatever happened. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "storage/storage.h"
+
+#define MIB (1ULL << 20)
+#define GIB (1ULL << 30)
+
+/* The kinds of pool that every test of the contract runs on. */
+struct backend {
+	const char *name;
+	bool on_existing; /* a directory on a btrfs that is there already */
+	enum storage_quota quota;
+};
+extern const struct backend g_backends[];
+extern const size_t g_backends_count;
+
+struct fixture {
+	const struct backend *backend;
+	char dir[64];
+	char path[96], loop_file[96];
+	char host[96], host_file[96]; /* the existing btrfs of on_existing */
+	struct storage_config config;
+	struct storage *storage;
+};
+
+/* With `storage` open, unless `closed`. */
+void fixture_begin(struct fixture *f, const struct backend *backend);
+void fixture_prepare(struct fixture *f, const struct backend *backend);
+void fixture_end(struct fixture *f);
+
+/* Open the pool (again), and close it. */
+void fixture_open(struct fixture *f);
+void fixture_close(struct fixture *f);
+
+/* Imports the little image under that name. */
+void fixture_import(struct fixture *f, const char *name);
+/* Imports what `fd` holds, and closes it. */
+int fixture_import_fd(struct fixture *f, const char *name, int fd, struct err *err);
+
+/* Number of entries of a directory below the pool, hidden ones too. */
+size_t fixture_count(struct fixture *f, const char *dir);
+
+/* Quota groups of subvolumes that the pool's file system has. */
+size_t fixture_groups(struct fixture *f);
+
+/* Writes `size` bytes of data that do not compress; the number written, short at a failure. */
+uint64_t fixture_fill(const char *path, uint64_t size);
+
+/* Whether it holds, tried until a deadline: for what the kernel does in the background. */
+bool fixture_eventually(struct fixture *f, bool (*holds)(struct fixture *f));
+
+#define assert_ok(call)                                                                            \
+	do {                                                                                       \
+		struct err *err_ = &g_err;                                                         \
+		*err_ = (struct err){0};                                                           \
+		if ((call) < 0)                                                                    \
+			fail_msg("%s: %s", #call, err_->message);                                  \
+	} while (0)
+extern struct err g_err;
+
+#define assert_error(call, wanted)                                                                 \
+	do {                                                                                       \
+		g_err = (struct err){0};                                                           \
+		assert_true((call) < 0);                                                           \
+		if (g_err.code != (wanted))                                                        \
+			fail_msg("%s: %s, not %s: %s", #call, err_code_to_string(g_err.code),      \
+				err_code_to_string(wanted), g_err.message);                        \
+	} while (0)
