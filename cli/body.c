@@ -146,7 +146,7 @@ int body_port(const char *word, json_t **ret, struct err *err)
 	part += proto ? 1 : 0;
 	if (is_number(part[0]) && is_number(part[1]))
 		host = *part++;
-	if (!is_number(part[0]) || (part[1] && part[2]))
+	if (!is_number(part[0]) || is_number(part[1]) || (part[1] && part[2]))
 		return refuse_port(word, err);
 	port = json_pack("{s:s, s:i}", "proto", proto ? proto : PROTOS[0], "guest", atoi(part[0]));
 	if (host)

@@ -231,7 +231,7 @@ static void say_plan(struct cli *cli, const char *subject, const json_t *plan)
 	}
 	text_escape(&buf, json_text(plan, "verb"));
 	json_array_foreach (steps, i, step) {
-		strbuf_add(&buf, i == 0 ? " in steps: " : ", ");
+		strbuf_add(&buf, i == 0 ? ": " : ", ");
 		text_escape(&buf, json_string_value(step));
 	}
 	if (patch) {
@@ -239,7 +239,7 @@ static void say_plan(struct cli *cli, const char *subject, const json_t *plan)
 		text_escape(&buf, patch);
 	}
 	line = strbuf_take(&buf);
-	cli_say(cli, "%s: would be %s", subject, line ? line : "");
+	cli_say(cli, "%s: would run %s", subject, line ? line : "");
 }
 
 static void say_done(const struct flow *flow, const json_t *result)

@@ -58,9 +58,32 @@ void cli_say(struct cli *cli, const char *fmt, ...)
 	fprintf(cli->out, "%s\n", line ? line : "");
 }
 
-/* What to do about an error, where its sentence cannot know. */
-static const char *advice(const struct err *err, const char *command)
+/* Where to look for what was not found. */
+static const char *advice_to_find(const struct err *err, const char *command)
 {
+	static const struct {
+		const char *prefix, *advice;
+	} PLACES[] = {
+		{"image", "`corpus image list` shows the images."},
+		{"operation", "`corpus operations` shows the operations."},
+		{"cancel", "`corpus operations` shows the operations."},
+		{"unpublish", "`corpus ports` shows what is published."},
+		{"switch", "`corpus list` and `corpus ports` show guests and ports."},
+		{"", "`corpus list` shows the guests."},
+	};
+	const char *word = strcmp(err->field, "image") == 0 ? err->field : command;
+	size_t i = 0;
+
+	while (strncmp(word, PLACES[i].prefix, strlen(PLACES[i].prefix)) != 0)
+		i++;
+	return PLACES[i].advice;
+}
+
+/* What to do about an error, where its sentence cannot know. */
+static const char *advice(const struct cli *cli, const struct err *err)
+{
+	const char *command = cli->command ? cli->command : "";
+
 	switch (err->code) {
 	case ERR_UNAVAILABLE:
 		return "Is corpusd running? `systemctl status corpusd` tells, and --socket names "
@@ -73,11 +96,12 @@ static const char *advice(const struct err *err, const char *command)
 		return strncmp(command, "image", 5) == 0
 			       ? "--replace puts the new image in its place."
 			       : "`corpus apply` changes a guest that is there.";
-	case ERR_NOT_FOUND:
-		return strncmp(command, "image", 5) == 0 ? "`corpus image list` shows the images."
-							 : "`corpus list` shows the guests.";
+	case ERR_NOT_FOUND: return advice_to_find(err, command);
 	case ERR_INTERNAL:
-	case ERR_DRIVER: return "The agent's log tells more: `journalctl -u corpusd`.";
+	case ERR_DRIVER:
+		return cli->client && client_was_answered(cli->client)
+			       ? "The agent's log tells more: `journalctl -u corpusd`."
+			       : NULL;
 	default: return NULL;
 	}
 }
@@ -90,7 +114,7 @@ static bool names_field(const struct err *err)
 
 void cli_report(struct cli *cli, const char *subject, const struct err *err)
 {
-	const char *next = advice(err, cli->command ? cli->command : "");
+	const char *next = advice(cli, err);
 	struct strbuf buf = {0};
 	AUTOFREE char *line = NULL;
 
@@ -217,6 +241,7 @@ int cli_main(int argc, char **argv)
 	if (r == 0)
 		r = run(&cli, &args, &err);
 	r = flush_output(&cli, r, &err);
+	r = exit_status(&cli, r, &err);
 	client_destroy(cli.client);
-	return exit_status(&cli, r, &err);
+	return r;
 }

@@ -20,7 +20,7 @@
 struct client {
 	CURL *curl;
 	char *socket;
-	bool cut;
+	bool cut, answered;
 };
 
 /* One sending of a request. */
@@ -61,6 +61,11 @@ struct client *client_destroy(struct client *client)
 bool client_was_cut(const struct client *client)
 {
 	return client->cut;
+}
+
+bool client_was_answered(const struct client *client)
+{
+	return client->answered;
 }
 
 void response_finish(struct response *response)
@@ -135,11 +140,12 @@ static int add_header(
 static int add_headers(struct curl_slist **headers, const struct request *request, struct err *err)
 {
 	const char *type = request->body ? "application/json" : request->content_type;
+	/* An empty value takes a header back that libcurl would add by itself. */
 	int r = add_header(headers, "Idempotency-Key", request->key, err);
 
 	if (r == 0)
 		r = add_header(headers, "Last-Event-ID", request->last_event_id, err);
-	return r < 0 ? r : add_header(headers, "Content-Type", type, err);
+	return r < 0 ? r : add_header(headers, "Content-Type", type ? type : "", err);
 }
 
 static void set_connection(struct client *client)
@@ -296,6 +302,7 @@ static int report_problem(const struct response *response, struct err *err)
 static int take_response(struct exchange *exchange, struct response *ret, struct err *err)
 {
 	curl_easy_getinfo(exchange->client->curl, CURLINFO_RESPONSE_CODE, &ret->status);
+	exchange->client->answered = true;
 	ret->size = exchange->body.used;
 	ret->text = strbuf_take(&exchange->body);
 	if (!ret->text)
@@ -319,7 +326,7 @@ int client_perform(
 	int r = add_headers(&headers, request, err);
 
 	*ret = (struct response){0};
-	client->cut = false;
+	client->cut = client->answered = false;
 	if (request->body)
 		body = json_dumps(request->body, JSON_COMPACT);
 	if (r == 0 && request->body && !body)

@@ -48,6 +48,9 @@ int client_perform(struct client *client, const struct request *request, struct 
 /* Whether the last request failed because the agent was not there, or went away. */
 bool client_was_cut(const struct client *client);
 
+/* Whether the agent answered the last request, well or not. */
+bool client_was_answered(const struct client *client);
+
 void response_finish(struct response *response);
 
 #define CLIENT_PATIENCE_MS 5000

@@ -111,7 +111,7 @@ static int read_all(const char *file, char **ret, struct err *err)
 {
 	int r = file_read(strcmp(file, "-") == 0 ? "/dev/stdin" : file, APPLY_MAX, ret, NULL);
 
-	return r < 0 ? err_errno(err, r, "%s", file) : 0;
+	return r < 0 ? err_set(err, ERR_INVALID, NULL, "%s: %s", file, strerrordesc_np(-r)) : 0;
 }
 
 static int apply_one(struct cli *cli, const json_t *guest, struct err *err)

@@ -103,10 +103,12 @@ int cmd_image_import(struct cli *cli, const struct args *args, struct err *err)
 static int refuse_kind(const char *kind, struct err *err)
 {
 	AUTOFREE char *kinds = kinds_list(", ");
+	const char *known = kinds && *kinds ? kinds : "none is installed";
 
-	return err_set(err, ERR_NOT_FOUND, NULL, "%s%s%s kinds of images: %s",
-		kind ? "cannot build " : "say one of the", kind ? kind : "",
-		kind ? ": there are these" : "", kinds && *kinds ? kinds : "none is installed");
+	if (!kind)
+		return err_set(err, ERR_INVALID, NULL, "say which kind of image: %s", known);
+	return err_set(
+		err, ERR_INVALID, NULL, "there is no kind of image %s; known are: %s", kind, known);
 }
 
 /* The kind's program and what is handed on to it. */

@@ -50,11 +50,14 @@ static int read_port(const struct args *args, json_t **ret, struct err *err)
 {
 	const char *word = args->operands[1], *slash = strchr(word, '/');
 	const char *purpose = args_value(args, "purpose");
+	bool udp = slash && strcmp(slash, "/udp") == 0;
 	AUTOFREE char *spec = NULL;
 	int r;
 
-	if (asprintf(&spec, "%s%s%.*s", slash ? slash + 1 : "", slash ? ":" : "",
-		    slash ? (int)(slash - word) : (int)strlen(word), word) < 0)
+	if ((slash && !udp && strcmp(slash, "/tcp") != 0))
+		return err_set(
+			err, ERR_INVALID, NULL, "%s is not a port: [HOST:]GUEST[/udp]", word);
+	if (asprintf(&spec, "%s:%.*s", udp ? "udp" : "tcp", (int)strcspn(word, "/"), word) < 0)
 		return err_errno(err, ENOMEM, "making a request");
 	r = body_port(spec, ret, err);
 	if (r == 0 && purpose)

@@ -177,11 +177,13 @@ static void add_reached_ports(struct table *facts, const json_t *guest)
 
 	json_array_foreach (json_at(guest, "ports"), i, port) {
 		const char *purpose = json_text(port, "purpose");
+		char name[VALUE_MAX];
 
+		snprintf(name, sizeof(name), "  %s", *purpose ? purpose : "port");
 		if (!is_ssh(port))
-			facts_addf(facts, *purpose ? purpose : "port", "%s:%s/%s leads to %s",
-				*host ? host : "NODE", V_NUMBER(port, "host"),
-				json_text(port, "proto"), V_NUMBER(port, "guest"));
+			facts_addf(facts, name, "%s:%s/%s leads to %s", *host ? host : "NODE",
+				V_NUMBER(port, "host"), json_text(port, "proto"),
+				V_NUMBER(port, "guest"));
 	}
 }
 

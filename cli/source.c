@@ -80,7 +80,7 @@ int source_open_file(const char *path, struct source **ret, struct err *err)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_errno(err, errno, "%s", path);
+		return err_set(err, ERR_INVALID, NULL, "%s: %s", path, strerrordesc_np(errno));
 	source = source_create(NULL, fd);
 	if (!source)
 		return err_errno(err, ENOMEM, "%s", path);

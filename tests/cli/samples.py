@@ -1,0 +1,105 @@
+"""Answers of the API, as docs/openapi.yaml describes them (test_contract.py holds them to it)."""
+
+import json
+
+GUEST = {
+    "id": "0123456789ab", "name": "web1.example.org", "driver": "lxc", "image": "busybox",
+    "slots": 1,
+    "limits": {"cpus": 1.5, "memory": 268435456, "swap": None, "pids": 200, "io_weight": None,
+               "net_ingress": 1048576, "net_egress": None},
+    "storage": {"size": 5368709120},
+    "network": {"address": "10.5.0.2", "mac": "00:16:3e:01:02:03"},
+    "ports": [{"proto": "tcp", "host": 40000, "guest": 22, "purpose": "ssh"},
+              {"proto": "tcp", "host": 40001, "guest": 80, "purpose": "web"},
+              {"proto": "udp", "host": 40002, "guest": 53, "purpose": ""}],
+    "environment": "prod", "autostart": {"on": True}, "labels": {"project": "shop", "team": "web"},
+    "privileged": False, "state": "running", "since": "2026-11-22T12:00:01.250Z", "pid": 4242,
+    "problem": None, "addresses": ["10.5.0.2"],
+    "ssh": {"host": "192.0.2.1", "port": 40000, "user": "root"},
+    "created": "2026-11-22T12:00:00.000Z", "etag": "0123456789ab-7",
+}
+
+BARE_GUEST = GUEST | {
+    "id": "ba9876543210", "name": "db", "state": "error", "problem": "its volume is gone",
+    "network": {"address": None, "mac": None}, "addresses": [], "ports": [], "labels": {},
+    "limits": dict.fromkeys(GUEST["limits"]), "ssh": None, "pid": None, "since": None,
+}
+
+OPERATION = {
+    "id": "00000000000000aa", "verb": "guest.create", "target": "web1.example.org",
+    "guest_id": "0123456789ab", "state": "running", "step": "volume", "step_index": 2,
+    "steps_count": 5, "progress": 0.4, "uid": 0, "created": "2026-11-22T12:00:00.000Z",
+    "started": "2026-11-22T12:00:00.010Z", "ended": None, "cancel_requested": False, "error": None,
+}
+
+ERROR = {"code": "no_room", "title": "No room left", "detail": "the pool is full", "field": None}
+
+
+def operation(verb="guest.create", state="done", result=None, **more):
+    ended = {"done", "failed", "cancelled"}
+    made = OPERATION | {"verb": verb, "state": state} | more
+    if state in ended:
+        made |= {"ended": "2026-11-22T12:00:00.050Z", "progress": 1.0, "step_index": 5}
+    if state == "failed":
+        made |= {"progress": 0.4, "step_index": 2, "error": ERROR}
+    if state == "cancelled":
+        made |= {"error": {"code": "cancelled", "title": "Cancelled", "field": None,
+                           "detail": "cancelled by request"}}
+    return made | ({"result": result} if result else {})
+
+
+def problem(code, status, detail, **more):
+    return {"type": f"urn:corpus:problem:{code}", "title": code, "status": status, "code": code,
+            "detail": detail} | more
+
+
+PORT = {"proto": "tcp", "host": 40001, "guest": 80, "purpose": "web", "name": "web1.example.org",
+        "address": "10.5.0.2"}
+PORTS = {"ports": [PORT, PORT | {"proto": "udp", "host": 40002, "guest": 53, "purpose": "",
+                                 "name": "db", "address": None}]}
+
+IMAGE = {"name": "busybox", "sha256": "ab" * 32, "size": 2097152, "entries": 412,
+         "created": "2026-11-22T11:00:00.000Z", "users": 2}
+
+STORAGE = {"size": 5368709120, "used": 1073741824, "free": 4294967296, "least": 1073741824,
+           "trimmable": 4294967296}
+
+NODE = {
+    "name": "node1", "version": "0.1.0", "environment": "prod", "mode": "active",
+    "addresses": ["192.0.2.1"], "kernel": "6.1.0",
+    "drivers": [{"name": "lxc", "version": "liblxc 5.0.2", "usable": True,
+                 "capabilities": ["set_limits", "freeze"], "pid": 77},
+                {"name": "kvm", "usable": False, "capabilities": [],
+                 "problem": "libvirtd is not there: install libvirt-daemon-system"}],
+    "resources": {"cpus": 2, "memory": {"total": 8589934592, "available": 4294967296},
+                  "storage": {"total": 21474836480, "used": 1073741824, "free": 20401094656,
+                              "growable": 0}},
+    "slots": {"total": 16, "used": 2, "reserved": 1, "free": 13},
+    "guests": {"running": 2, "stopped": 1},
+    "problems": [{"code": "firewall", "message": "FORWARD drops what is not ours",
+                  "since": "2026-11-22T12:00:00.000Z"}],
+    "started": "2026-11-22T10:00:00.000Z",
+}
+
+SLOTS = {
+    "total": 4, "used": 1, "reserved": 2, "free": 1, "mode": "active",
+    "guests": [
+        {"name": "db", "id": "ba9876543210", "slots": 2, "reserved": True, "driver": "lxc",
+         "environment": "dev", "state": "creating"},
+        {"name": "web1.example.org", "id": "0123456789ab", "slots": 1, "reserved": False,
+         "driver": "lxc", "environment": "prod", "state": "running"},
+    ],
+}
+
+EVENTS = [
+    {"number": 1, "time": "2026-11-22T12:00:00.000Z", "type": "guest.created",
+     "target": "web1.example.org"},
+    {"number": 2, "time": "2026-11-22T12:00:01.000Z", "type": "guest.state",
+     "target": "web1.example.org", "state": "running", "previous": "starting"},
+]
+
+
+def sse(*events):
+    """A stream of events as the API sends it."""
+    return "".join(f"id: {event['number']}\nevent: {event['type']}\n"
+                   f"data: {json.dumps(event)}\n\n" for event in events)

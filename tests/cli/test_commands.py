@@ -1,0 +1,216 @@
+"""Every command: what it asks for, what it prints and how it ends, held against golden files. With
+UPDATE_GOLDEN=1 they are written anew."""
+import os
+import pathlib
+import re
+import shlex
+
+import pytest
+from cli import samples
+from cli.fake_agent import Answer
+from cli.samples import operation, problem
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+WEB = "web1.example.org"
+
+
+class Case:
+    """`words` as typed, and the answers in order: (status, body), or a body with 200."""
+
+    def __init__(self, name, words, *answers, stdin=""):
+        self.name, self.words, self.stdin = name, shlex.split(words), stdin
+        self._answers = answers
+
+    def answers(self):
+        return [Answer(*answer) if isinstance(answer, tuple) else Answer(200, answer)
+                for answer in self._answers]
+
+
+def done(verb, result=None):
+    return 200, operation(f"guest.{verb}", result=result)
+
+
+NO_CHANGE = {"changed": False, "result": samples.GUEST}
+PLAN = {"dry_run": True, "changed": True, "verb": "guest.update", "target": WEB,
+        "steps": ["limits", "record"], "patch": {"limits": {"memory": 536870912}}}
+GUESTS = {"guests": [samples.BARE_GUEST, samples.GUEST]}
+
+CASES = [
+    Case("node", "node", samples.NODE),
+    Case("node-mode", "node --mode drain", samples.NODE | {"mode": "drain", "problems": []}),
+    Case("node-json", "--json node", '{"name": "as it came"}'),
+    Case("slots", "slots", samples.SLOTS),
+    Case("slots-drain", "slots", samples.SLOTS | {"mode": "drain", "free": 0, "guests": []}),
+    Case("list", "list", GUESTS),
+    Case("list-filters", "ls --state running,error -d lxc -e prod -i busybox -l team=web "
+         "--label project --limit 2 --after a '*web*'", GUESTS | {"next": WEB}),
+    Case("list-empty", "list", {"guests": []}),
+    Case("list-fields", "list --json --fields state,image", GUESTS),
+    Case("list-fields-table", "list --fields state"),
+    Case("show", f"show {WEB}", samples.GUEST),
+    Case("show-bare", "show db", samples.BARE_GUEST),
+    Case("show-missing", "show nope",
+         (404, problem("not_found", 404, "there is no guest nope"))),
+    Case("create", f"create {WEB} --image busybox --driver lxc --slots 2 --cpus 1.5 -m 256MiB "
+         "--swap 0 --pids 200 --io-weight 50 --net-ingress 1MB --net-egress 2MB --size 10GiB "
+         "--port tcp:40001:80:web -p udp:53 -p 8080 --port 40005:443 -p 81:web2 -l team=web "
+         "-l empty= --env prod --address 10.5.0.9 --mac 00:16:3e:00:00:01 --no-start "
+         "--privileged --no-autostart", done("create", samples.GUEST)),
+    Case("create-least", f"create {WEB} -i busybox --autostart",
+         (202, operation(state="queued", step=None)), operation(),),
+    Case("create-no-image", "create web"),
+    Case("create-bad-port", "create web -i busybox -p tcp:80:81:82"),
+    Case("create-bad-label", "create web -i busybox -l nonsense"),
+    Case("create-contradiction", "create web -i busybox --autostart --no-autostart"),
+    Case("create-invalid", "create web -i busybox --size lots --slots many",
+         (422, problem("invalid", 422, "storage.size must be a size", field="storage.size"))),
+    Case("create-no-slot", "create web -i busybox",
+         (409, problem("no_slot", 409, "the node has no free slot"))),
+    Case("create-exists", "guest_create web -i busybox",
+         (409, problem("exists", 409, "there is a guest web already", field="name"))),
+    Case("create-failed", "create web -i busybox",
+         (507, problem("no_room", 507, "the pool is full", operation="00000000000000aa"))),
+    Case("create-failed-later", "create web -i busybox",
+         (202, operation(state="running")), operation(state="failed")),
+    Case("create-no-wait", "create web -i busybox --no-wait", (202, operation(state="queued"))),
+    Case("create-no-wait-json", "create web -i busybox --no-wait -j", (202, '{"id":"as it came"}')),
+    Case("create-quiet", "-q create web -i busybox", done("create", samples.GUEST)),
+    Case("apply", "apply -f -", done("create", samples.GUEST), NO_CHANGE,
+         stdin=f'[{{"name": "{WEB}", "image": "busybox"}}, {{"name": "db", "image": "busybox"}}]'),
+    Case("apply-one", "apply --file=-", done("update", samples.GUEST),
+         stdin='{"name": "db", "image": "busybox", "slots": 2}'),
+    Case("apply-broken", "apply -f -", stdin='{"name": \n nonsense'),
+    Case("apply-nameless", "apply -f -", stdin='[{"image": "busybox"}]'),
+    Case("apply-missing", "apply -f /nonexistent.json"),
+    Case("apply-no-file", "apply"),
+    Case("set", f"set {WEB} memory=512MiB cpus=2 swap= pids=100 label.team=db label.old= slots=2 "
+         "env=staging autostart=off", done("update")),
+    Case("set-dry-run", f"set {WEB} memory=512MiB --dry-run", PLAN),
+    Case("set-dry-run-nothing", f"set {WEB} memory=512MiB -n", PLAN | {"changed": False}),
+    Case("set-unknown", f"set {WEB} colour=red"),
+    Case("set-fixed", f"set {WEB} size=9GiB"),
+    Case("set-no-value", f"set {WEB} memory"),
+    Case("start", f"start {WEB}", done("start")),
+    Case("start-already", f"start {WEB}", NO_CHANGE),
+    Case("start-several", "start a b c", done("start"),
+         (404, problem("not_found", 404, "there is no guest b")),
+         (409, problem("illegal_state", 409, "guest c is frozen: thaw it"))),
+    Case("start-dry-run", f"start {WEB} --dry-run", PLAN | {"verb": "guest.start", "patch": None}),
+    Case("stop", f"stop {WEB} --grace 10s", done("stop")),
+    Case("restart", f"restart {WEB}", done("restart")),
+    Case("kill", f"kill {WEB}", done("kill")),
+    Case("destroy", f"destroy {WEB} db --yes", done("destroy"), done("destroy")),
+    Case("destroy-unsaid", f"destroy {WEB}"),
+    Case("destroy-dry-run", f"destroy -n {WEB}", PLAN | {"verb": "guest.destroy", "patch": None}),
+    Case("storage", f"storage {WEB}", samples.STORAGE),
+    Case("enlarge", f"enlarge {WEB}", done("enlarge", samples.GUEST)),
+    Case("enlarge-by", f"enlarge {WEB} 10GiB", done("enlarge", samples.GUEST)),
+    Case("trim-to", f"trim {WEB} --to 2GiB", done("trim", samples.GUEST)),
+    Case("trim-both", f"trim {WEB} 1GiB --to 2GiB"),
+    Case("trim-too-far", f"trim {WEB} 4GiB",
+         (422, problem("invalid", 422, "size must leave at least 1073741824 bytes", field="size"))),
+    Case("ports", "ports", samples.PORTS),
+    Case("ports-of", f"ports {WEB}", samples.PORTS),
+    Case("publish-any", f"publish {WEB} 80", (200, operation("guest.publish",
+                                                              result=samples.PORT))),
+    Case("publish", f"publish {WEB} 40001:80 --purpose web",
+         (200, operation("guest.publish", result=samples.PORT))),
+    Case("publish-udp", f"publish {WEB} 40002:53/udp", (202, operation("guest.publish", "queued")),
+         operation("guest.publish")),
+    Case("publish-bad", f"publish {WEB} 40002:53/sctp"),
+    Case("publish-taken", f"publish {WEB} 40001:80", (409, problem(
+        "conflict", 409, "port 40001/tcp belongs to db: switch it", field="host"))),
+    Case("unpublish", f"unpublish {WEB} 40002/udp", (200, operation("guest.unpublish"))),
+    Case("unpublish-bad", f"unpublish {WEB} http"),
+    Case("switch", f"switch 40001 --to {WEB} --port 8080 --flush",
+         (200, operation("guest.switch", result=samples.PORT))),
+    Case("switch-nowhere", "switch 40001/udp"),
+    Case("image-list", "image list", {"images": [samples.IMAGE]}),
+    Case("image-show", "image show busybox", samples.IMAGE),
+    Case("image-import", "image import debian:12 - --replace --sha256 " + "0" * 64,
+         (200, operation("image.import", result=samples.IMAGE)), stdin="an archive"),
+    Case("image-import-missing", "image import x /nonexistent.tar"),
+    Case("image-import-exists", "image import x -",
+         (409, problem("exists", 409, "there is an image x already")), stdin="an archive"),
+    Case("image-import-dry-run", "image import x - -n"),
+    Case("image-build-none", "image build"),
+    Case("image-build-unknown", "image build ../sh"),
+    Case("image-delete", "image delete a b", (200, operation("image.delete")),
+         (404, problem("not_found", 404, "there is no image b"))),
+    Case("image-nothing", "image"),
+    Case("operations", "operations --target web --limit 2 --before 00000000000000ff",
+         {"operations": [operation(), operation(state="running", uid=4123456),
+                         operation("guest.trim", "failed")], "next": "00000000000000aa"}),
+    Case("operation", "operation 00000000000000aa", samples.OPERATION),
+    Case("operation-wait", "operation 00000000000000aa --wait", operation(state="running"),
+         operation()),
+    Case("operation-wait-failed", "operation 00000000000000aa -w", operation(state="failed")),
+    Case("cancel", "cancel 00000000000000aa", (202, samples.OPERATION),
+         operation(state="cancelled")),
+    Case("cancel-too-late", "cancel 00000000000000aa",
+         (409, problem("illegal_state", 409, "the operation has ended"))),
+    Case("events", "events", samples.sse(*samples.EVENTS)),
+    Case("events-after-json", "events --after 1 --json", samples.sse(samples.EVENTS[1])),
+    Case("version", "version", samples.NODE),
+    Case("version-json", "version --json", samples.NODE),
+    Case("unsupported", f"set {WEB} cpus=1",
+         (501, problem("unsupported", 501, "the driver cannot change limits of a running guest"))),
+    Case("denied", f"kill {WEB}", (403, problem("denied", 403, "the role viewer may not do this"))),
+    Case("rate", f"show {WEB}", (429, problem("too_many_requests", 429, "too many at once"))),
+    Case("internal", f"show {WEB}", (500, problem("internal", 500, "an unforeseen thing"))),
+    Case("problem-json", f"show {WEB} --json", (404, problem("not_found", 404, "no guest"))),
+    Case("field-apart", f"show {WEB}",
+         (422, problem("invalid", 422, "only letters are allowed", field="name"))),
+    Case("not-json", f"show {WEB}", "<html>"),
+    Case("no-problem", f"show {WEB}", (502, "<html>")),
+    Case("name-with-slash", "show ../node?x=1", (404, problem("not_found", 404, "no guest"))),
+    Case("usage-nothing", ""),
+    Case("usage-unknown", "frobnicate"),
+    Case("usage-option", "list --frobnicate"),
+    Case("usage-value", "list --state"),
+    Case("usage-no-value", "create x --no-start=1"),
+    Case("usage-twice", "create x --size 1 --size 2"),
+    Case("usage-too-many", "show a b"),
+    Case("usage-too-few", "start"),
+    Case("usage-dry-run", "list --dry-run"),
+    Case("usage-timeout", "list --timeout soon"),
+    Case("help", "help"),
+    Case("help-create", "help create"),
+    Case("help-set", "set --help"),
+    Case("help-image", "help image"),
+    Case("help-unknown", "help frobnicate"),
+]
+
+
+def rendered(case, agent, result):
+    parts = [f"$ corpus {shlex.join(case.words)}", *map(str, agent.requests),
+             f"--- out\n{result.stdout}--- err\n{result.stderr}--- exit {result.returncode}"]
+    # How long is waited for is a matter of the terminal, not of the command.
+    text = re.sub(r"wait=\d+", "wait=N", "\n".join(parts) + "\n")
+    return text.replace(str(agent.path), "SOCKET")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_command_asks_prints_and_ends_as_written_down(case, agent, corpus):
+    agent.answer(*case.answers())
+    text = rendered(case, agent, corpus(*case.words, stdin=case.stdin))
+    golden = GOLDEN / f"{case.name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+    assert agent.script == [], "the command did not ask for all that was prepared"
+
+
+def test_every_golden_file_belongs_to_a_case():
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == {case.name for case in CASES}
+
+
+def test_every_command_has_a_case(corpus):
+    lines = corpus("help").stdout.split("options of all commands")[0].splitlines()
+    commands = {re.match(r"  ((image )?[a-z]+)", line).group(1) for line in lines
+                if re.match(r"  [a-z]", line)}
+    tried = {" ".join(case.words) for case in CASES}
+    aliases = {"list": "ls"}
+    for command in commands:
+        names = {command, aliases.get(command, command)}
+        assert any(re.search(rf"(^|\s){name}(\s|$)", line) for name in names for line in tried)

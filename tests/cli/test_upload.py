@@ -1,0 +1,172 @@
+"""Uploads: from a file, standard input, a directory or a builder; whole, or not at all."""
+import contextlib
+import hashlib
+import io
+import os
+import tarfile
+import threading
+
+import pytest
+from cli import samples
+from cli.conftest import DEADLINE_S
+from cli.fake_agent import Answer
+from cli.samples import operation, problem
+
+DONE = Answer(200, operation("image.import", result=samples.IMAGE))
+
+
+def builder(tmp_path, name, text):
+    folder = tmp_path / "libexec/image-build"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def test_a_file_arrives_whole_with_its_length(corpus, agent, tmp_path):
+    data = os.urandom(3_000_000)
+    (tmp_path / "image.tar").write_bytes(data)
+    agent.answer(DONE)
+    assert corpus("image", "import", "x", str(tmp_path / "image.tar")).returncode == 0
+    request = agent.requests[0]
+    assert hashlib.sha256(request.body).digest() == hashlib.sha256(data).digest()
+    assert request.headers["content-length"] == "3000000"
+    assert request.headers["content-type"] == "application/x-tar"
+
+
+def test_a_stream_arrives_in_chunks(corpus, agent):
+    agent.answer(DONE)
+    process = corpus.start("image", "import", "x", "-", stdin=-1)
+    out, _ = process.communicate("an archive" * 100_000, timeout=DEADLINE_S)
+    assert process.returncode == 0 and out == "image x: 2 MiB in 412 entries\n"
+    assert agent.requests[0].body == b"an archive" * 100_000
+    assert agent.requests[0].headers["transfer-encoding"] == "chunked"
+
+
+def test_a_file_is_sent_again_when_the_connection_is_cut(corpus, agent, tmp_path):
+    (tmp_path / "image.tar").write_bytes(b"archive")
+    agent.answer(Answer(cut="before"), DONE)
+    assert corpus("image", "import", "x", str(tmp_path / "image.tar")).returncode == 0
+    assert [request.body for request in agent.requests] == [b"archive"] * 2
+    assert len({request.headers["idempotency-key"] for request in agent.requests}) == 1
+
+
+def test_a_stream_is_not_sent_again(corpus, agent):
+    agent.answer(Answer(cut="before"))
+    assert corpus("image", "import", "x", "-", stdin="archive").returncode == 7
+
+
+@contextlib.contextmanager
+def unpacked(request):
+    with tarfile.open(fileobj=io.BytesIO(request.body), mode="r:") as tar:
+        yield {member.name.rstrip("/"): member for member in tar}, tar
+
+
+def make_tree(top):
+    (top / "bin").mkdir(parents=True)
+    (top / "bin/sh").write_bytes(os.urandom(100_000))
+    (top / "bin/sh").chmod(0o4755)
+    os.link(top / "bin/sh", top / "bin/bash")
+    (top / "etc").symlink_to("/nowhere")
+    (top / ("long" * 50)).write_text("long name")
+    os.mkfifo(top / "pipe")
+    with open(top / "sparse", "wb") as sparse:
+        sparse.truncate(5_000_000)
+        sparse.seek(4_000_000)
+        sparse.write(b"behind the hole")
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_a_directory_is_packed_with_all_that_it_holds(ending, corpus, agent, tmp_path):
+    top = tmp_path / "root"
+    make_tree(top)
+    agent.answer(DONE)
+    result = corpus("image", "import", "x", str(top) + ending)
+    assert result.returncode == 0, result.stderr
+    with unpacked(agent.requests[0]) as (members, tar):
+        assert set(members) == {".", "./bin", "./bin/sh", "./bin/bash", "./etc", "./pipe",
+                                "./sparse", "./" + "long" * 50}
+        assert members["./bin/sh"].mode == 0o4755
+        assert members["./bin/sh"].uid == os.geteuid()
+        assert {members["./bin/sh"].islnk(), members["./bin/bash"].islnk()} == {True, False}
+        data = next(m for m in (members["./bin/sh"], members["./bin/bash"]) if m.isfile())
+        assert tar.extractfile(data).read() == (top / "bin/sh").read_bytes()
+        assert members["./etc"].linkname == "/nowhere" and members["./pipe"].isfifo()
+        assert tar.extractfile(members["./sparse"]).read() == (top / "sparse").read_bytes()
+
+
+def test_a_directory_that_cannot_be_read_cuts_the_upload(corpus, agent, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    top = tmp_path / "root"
+    (top / "secret").mkdir(parents=True)
+    (top / "file").write_bytes(b"x" * 100_000)
+    (top / "secret").chmod(0)
+    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        path.chmod(0o755)
+    agent.path.chmod(0o777)
+    process = corpus.start("image", "import", "x", str(top), user=65534, group=65534)
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1 and out == "" and "secret" in err
+    assert agent.requests == [], "it would have looked whole"
+
+
+def test_a_builder_gets_its_options_and_its_output_is_imported(corpus, agent, tmp_path):
+    builder(tmp_path, "busybox", 'echo "building $*" >&2\nprintf "made of %s" "$*"\n')
+    agent.answer(DONE)
+    result = corpus("image", "build", "busybox", "--name", "web", "--replace", "--with", "httpd",
+                    "-x", "extra")
+    assert result.returncode == 0 and result.stderr == "building --with httpd -x extra\n"
+    assert agent.requests[0].body == b"made of --with httpd -x extra"
+    assert agent.requests[0].path.startswith("/v1/images/web?replace=true")
+
+
+def test_an_image_is_named_after_its_kind(corpus, agent, tmp_path):
+    builder(tmp_path, "busybox", "echo tar\n")
+    agent.answer(DONE)
+    assert corpus("image", "build", "busybox").returncode == 0
+    assert agent.requests[0].path.startswith("/v1/images/busybox?wait=")
+
+
+@pytest.mark.parametrize("end, says", [("exit 3", "exit status 3"), ("kill -9 $$", "signal 9")])
+def test_a_builder_that_fails_cuts_the_upload(end, says, corpus, agent, tmp_path):
+    builder(tmp_path, "busybox", f"head -c 300000 /dev/zero\n{end}\n")
+    result = corpus("image", "build", "busybox")
+    assert result.returncode == 1 and says in result.stderr
+    assert agent.requests == [], "it would have looked whole"
+
+
+def test_a_builder_is_stopped_when_the_agent_refuses(corpus, agent, tmp_path):
+    builder(tmp_path, "endless", f"trap 'echo gone > {tmp_path}/end; exit' TERM PIPE\n"
+                                 "while :; do echo x; done\n")
+    agent.stop()
+    result = corpus("image", "build", "endless")
+    assert result.returncode == 7
+    assert (tmp_path / "end").read_text() == "gone\n"
+
+
+def test_kinds_are_listed(corpus, agent, tmp_path):
+    builder(tmp_path, "debian", "")
+    builder(tmp_path, "busybox", "")
+    (tmp_path / "libexec/image-build/README").write_text("no program")
+    assert "busybox, debian" in corpus("image", "build").stderr
+    assert "busybox, debian" in corpus("image", "build", "fedora").stderr
+
+
+def test_an_early_refusal_is_reported(corpus, agent, tmp_path):
+    """The agent answers when it has read the body; its refusal is what is told."""
+    agent.answer(Answer(507, problem("no_room", 507, "the pool is full")))
+    result = corpus("image", "import", "x", "-", stdin="x" * 2_000_000)
+    assert result.returncode == 6 and "the pool is full" in result.stderr
+
+
+def test_standard_input_that_stays_open_is_waited_for(corpus, agent):
+    agent.answer(DONE)
+    process = corpus.start("image", "import", "x", "-", stdin=-1)
+    process.stdin.write("first")
+    process.stdin.flush()
+    threading.Timer(0.3, lambda: (process.stdin.write(" second"), process.stdin.close())).start()
+    assert process.wait(DEADLINE_S) == 0
+    assert agent.requests[0].body == b"first second"
+    process.stdout.close()
+    process.stderr.close()
