@@ -1,5 +1,14 @@
-/* The node: whether it takes guests. */
+/* The node as the API shows it: facts that the agent gathers, and their JSON. Texts and arrays are
+ * borrowed for as long as a call takes. */
 #pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/guest.h"
 
 enum node_mode {
 	NODE_ACTIVE,
@@ -10,3 +19,68 @@ enum node_mode {
 
 const char *node_mode_to_string(enum node_mode mode); /* "active", "drain", "maintenance" */
 int node_mode_from_string(const char *text, enum node_mode *ret); /* -EINVAL */
+
+/* The mode of a request {mode: …}: PATCH /v1/node. */
+int node_mode_from_request(const json_t *json, enum node_mode *ret, struct err *err);
+
+struct node_slots {
+	uint32_t total;
+	uint32_t used;	   /* of guests that exist */
+	uint32_t reserved; /* of guests being created */
+	enum node_mode mode;
+};
+
+/* Slots that a new guest could have: none unless the node is active, or when there are more guests
+ * than slots (the total was lowered). */
+uint32_t node_slots_free(const struct node_slots *slots);
+
+struct node_driver {
+	const char *name;
+	const char *version; /* of what is driven; "" or NULL while not known */
+	const char *problem; /* what is missing and what to do; "" or NULL: nothing */
+	bool usable;
+	pid_t pid;			 /* of its process; 0: none */
+	const char *const *capabilities; /* names, ends with NULL */
+};
+
+struct node_problem {
+	const char *code; /* a stable word: "clock_jumped" */
+	const char *message;
+	int64_t since_ms; /* since the epoch */
+};
+
+struct node_info {
+	const char *name;
+	const char *version; /* of the agent */
+	const char *environment;
+	const char *kernel;
+	const char *boot_id; /* of the kernel, random(4): differs after a reboot; NULL: not known */
+	int64_t started_ms;  /* the agent */
+	uint32_t address;    /* host byte order; 0: none is configured */
+
+	uint32_t cpus;
+	uint64_t memory_total, memory_available;			      /* bytes */
+	uint64_t storage_total, storage_used, storage_free, storage_growable; /* bytes */
+
+	struct node_slots slots;
+	uint32_t guests[GUEST_STATE_MAX_]; /* how many are in each state */
+
+	const struct node_driver *drivers;
+	size_t drivers_count;
+	const struct node_problem *problems;
+	size_t problems_count;
+};
+
+/* GET /v1/node; a new reference. */
+json_t *node_to_json(const struct node_info *node);
+
+/* A guest that takes slots. */
+struct node_slot {
+	const struct guest *guest;
+	uint32_t slots; /* with what an operation under way has reserved for it */
+	bool reserved;	/* it is being created */
+};
+
+/* GET /v1/node/slots: the counts and who uses them, in the order given; a new reference. */
+json_t *node_slots_to_json(
+	const struct node_slots *slots, const struct node_slot *taken, size_t taken_count);

@@ -251,7 +251,7 @@ static bool is_choice(const char *const *choices, const char *text)
 	return false;
 }
 
-static int refuse_choice(const char *const *choices, const char *path, struct err *err)
+static void refuse_choice(const char *const *choices, const char *path, struct err *err)
 {
 	struct strbuf list = {0};
 	AUTOFREE char *text = NULL;
@@ -259,32 +259,32 @@ static int refuse_choice(const char *const *choices, const char *path, struct er
 	for (; *choices; choices++)
 		strbuf_addf(&list, "%s%s", list.used ? ", " : "one of ", *choices);
 	text = strbuf_take(&list);
-	return reader_expected(path, text ? text : "one of the known words", err);
+	reader_expected(path, text ? text : "one of the known words", err);
 }
 
-static int read_string(const struct reader_field *field, const json_t *value, const char *path,
-	const char **ret, struct err *err)
+/* The text, or NULL with *err filled. */
+static const char *read_string(
+	const struct reader_field *field, const json_t *value, const char *path, struct err *err)
 {
 	const char *text = plain_string(value);
 
-	if (!json_is_string(value))
-		return reader_expected(path, "a string", err);
 	if (!text)
-		return reader_expected(path, "a string without NUL bytes", err);
-	if (field->choices && !is_choice(field->choices, text))
-		return refuse_choice(field->choices, path, err);
-	*ret = text;
-	return field->check ? field->check(text, path, err) : 0;
+		reader_expected(path,
+			json_is_string(value) ? "a string without NUL bytes" : "a string", err);
+	else if (field->choices && !is_choice(field->choices, text))
+		refuse_choice(field->choices, path, err);
+	else if (!field->check || field->check(text, path, err) == 0)
+		return text;
+	return NULL;
 }
 
 int reader_chars(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	const char *text;
-	int r = read_string(field, value, path, &text, err);
+	const char *text = read_string(field, value, path, err);
 
-	if (r < 0)
-		return r;
+	if (!text)
+		return err_errnum(ERR_INVALID);
 	if (strlen(text) >= field->size)
 		return err_set(err, ERR_INVALID, path, "%s must have at most %zu characters", path,
 			field->size - 1);
@@ -295,13 +295,12 @@ int reader_chars(const struct reader_field *field, const json_t *value, const ch
 int reader_text(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
+	const char *text = read_string(field, value, path, err);
 	char **owned = member;
-	const char *text;
 	char *copy;
-	int r = read_string(field, value, path, &text, err);
 
-	if (r < 0)
-		return r;
+	if (!text)
+		return err_errnum(ERR_INVALID);
 	copy = strdup(text);
 	if (!copy)
 		return err_errno(err, ENOMEM, "cannot read %s", path);
