@@ -1,0 +1,23 @@
+"""Commands, and waiting for something with a deadline."""
+import subprocess
+import time
+
+
+def run(*argv, check=True, **options):
+    """Runs a command and returns what it printed; its stderr is in the error when it fails."""
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False,
+                          stdin=subprocess.DEVNULL, **options)
+    if check and done.returncode != 0:
+        words = " ".join(map(str, argv))
+        raise RuntimeError(f"{words}: exit {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def wait_for(what, probe, seconds=10):
+    """Calls probe() until it returns something true, which is returned."""
+    deadline = time.monotonic() + seconds
+    while not (result := probe()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s: {what}")
+        time.sleep(0.005)
+    return result
