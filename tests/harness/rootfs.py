@@ -1,6 +1,13 @@
 """Root file systems for tests, made here without a network: a busybox that serves one page."""
+import fcntl
 import io
+import os
+import pathlib
+import re
 import tarfile
+import tempfile
+
+from .shell import run
 
 PAGE = b"<h1>it works</h1>\n"
 
@@ -47,6 +54,13 @@ def busybox_tar(path, prefix="", extra=()):
     return path
 
 
+def hollow_tar(path):
+    """An image without an init: guests of it cannot start."""
+    with tarfile.open(path, "w") as tar:
+        _directory(tar, "etc")
+    return path
+
+
 def _directory(tar, name):
     info = tarfile.TarInfo(name.rstrip("/") or ".")
     info.type, info.mode = tarfile.DIRTYPE, 0o755
@@ -63,3 +77,42 @@ def _link(tar, name, target):
     info = tarfile.TarInfo(name)
     info.type, info.linkname = tarfile.SYMTYPE, target
     tar.addfile(info)
+
+
+def debian_tar(cache):
+    """A minimal Debian with systemd, made by debootstrap once and kept in the cache."""
+    kept = cache / "debian-12-systemd.tar"
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                _debootstrap(pathlib.Path(folder), kept)
+    return kept
+
+
+def _debootstrap(folder, kept):
+    root = folder / "root"
+    run("debootstrap", "--variant=minbase", "--include=systemd-sysv,iproute2,python3-minimal",
+        "bookworm", root, mirror())
+    service = root / "etc/systemd/system/page.service"
+    service.write_text("[Service]\nExecStart=/usr/bin/python3 -m http.server 80 -d /www\n"
+                       "[Install]\nWantedBy=multi-user.target\n")
+    (root / "www").mkdir()
+    (root / "www/index.html").write_bytes(PAGE)
+    (root / "etc/systemd/network/eth0.network").write_text("[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n")
+    run("chroot", root, "systemctl", "enable", "page", "systemd-networkd")
+    run("tar", "-C", root, "-cf", folder / "done.tar", "--numeric-owner", "--exclude=./dev/*",
+        "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*", ".")
+    os.rename(folder / "done.tar", kept)
+
+
+def mirror():
+    """The package archive that this machine uses."""
+    for path in [pathlib.Path("/etc/apt/sources.list"),
+                 *sorted(pathlib.Path("/etc/apt/sources.list.d").glob("*"))]:
+        found = re.search(r"^(?:deb\s+(?:\[.*?\]\s+)?|URIs:\s*)(\S+)", path.read_text(), re.M) \
+            if path.is_file() else None
+        if found:
+            return found[1]
+    raise RuntimeError("no package archive in /etc/apt")

@@ -1,0 +1,51 @@
+"""Fixtures of the black-box tests: nodes with the fake driver or with real LXC."""
+import contextlib
+import pathlib
+import shutil
+
+import pytest
+from harness.node import TOP, Node
+from harness.testbed import Testbed
+
+LOGS = TOP / "build/log"
+
+
+@contextlib.contextmanager
+def node_for(request, settings=None, drivers=("lxc",)):
+    """A node with the busybox image. In the end everything on it is destroyed through the API and
+    nothing may be left; the log of a node on which something failed is kept."""
+    failed_before = request.session.testsfailed
+    node = Node(Testbed(), settings, drivers)
+    good = False
+    try:
+        node.start()
+        node.add_busybox()
+        yield node
+        node.retire()
+        good = request.session.testsfailed == failed_before
+    finally:
+        if not good and node.log.exists():
+            LOGS.mkdir(parents=True, exist_ok=True)
+            shutil.copy(node.log, LOGS / f"{pathlib.Path(request.node.name).stem}.corpusd.log")
+        node.destroy()
+
+
+@pytest.fixture(scope="module")
+def fake(request):
+    """A node of the whole module whose guests are the fake driver's: fast, without containers."""
+    with node_for(request, drivers=("fake",)) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def lxc(request):
+    """A node of the whole module with real containers."""
+    with node_for(request) as node:
+        yield node
+
+
+@pytest.fixture
+def make_node(request):
+    """Makes nodes of the test's own: make_node(settings=…, drivers=…)."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(node_for(request, **options))

@@ -1,0 +1,282 @@
+"""A node: corpusd in a testbed of its own, as it runs on a real machine, with everything it keeps
+in the testbed's folder."""
+import contextlib
+import os
+import pathlib
+import select
+import socket
+import subprocess
+import threading
+import time
+
+import yaml
+
+from . import rootfs, testbed
+from .api import Api, Problem
+from .http import fetch
+from .shell import run, wait_for
+
+TOP = pathlib.Path(__file__).parents[2]
+BUILD = TOP / os.environ.get("CORPUS_BUILD", "build/test")
+CACHE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
+GIB = 1 << 30
+
+
+def program(name):
+    """A program of ours in the build that is under test."""
+    found = [path for path in BUILD.rglob(name) if path.is_file() and os.access(path, os.X_OK)]
+    assert found, f"{name} is not in {BUILD}: ./dev build"
+    return found[0]
+
+
+class Node:
+    """`settings` go over the configuration, section by section."""
+
+    def __init__(self, bed, settings=None, drivers=("lxc",)):
+        self.bed, self.process = bed, None
+        self.dir = bed.dir
+        self.config = self.dir / "corpusd.yaml"
+        self.socket_path = self.dir / "run/agent.sock"
+        self.log = self.dir / "corpusd.log"
+        self.api = Api(self.socket_path)
+        self._guests = set()  # ids of all there ever were, for what must be gone in the end
+        self.config.write_text(yaml.safe_dump(self._settings(drivers, settings or {})))
+
+    def _settings(self, drivers, changes):
+        settings = {
+            "state_dir": str(self.dir / "state"), "run_dir": str(self.dir / "run"),
+            "log_dir": str(self.dir / "log"), "node_name": self.bed.token,
+            "node_address": testbed.NODE_ADDRESS, "log_level": "debug", "slots": 1000,
+            "storage": {"path": str(self.dir / "pool"), "loop_file": str(self.dir / "pool.img"),
+                        "loop_size": 4 * GIB, "loop_max": 64 * GIB},
+            "net": {"bridge": "lxcbr1", "gateway": "10.5.0.1", "prefix": 16},
+            "drivers": [{"name": name, "program": str(program(f"corpus-driver-{name}"))}
+                        for name in drivers],
+        }
+        for key, value in changes.items():
+            if isinstance(value, dict):
+                settings[key] = settings.get(key, {}) | value
+            else:
+                settings[key] = value
+        return settings
+
+    # --- the agent's process ---
+
+    def start(self, faults=None, seconds=30):
+        """Starts corpusd and waits until it says that it is ready. With `faults` (CORPUS_FAULT's
+        text) it may die instead: then returns False."""
+        environment = dict(os.environ, NOTIFY_SOCKET=str(self.dir / "notify"))
+        environment.update(CORPUS_FAULT=faults) if faults else environment.pop("CORPUS_FAULT", None)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(self.log, "a") as log:
+            pathlib.Path(environment["NOTIFY_SOCKET"]).unlink(missing_ok=True)
+            notify.bind(environment["NOTIFY_SOCKET"])
+            self.process = subprocess.Popen(
+                self.bed.inside(testbed.NODE) + [program("corpusd"), "--config", self.config],
+                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            ready = self._await_ready(notify, time.monotonic() + seconds)
+        if not ready and not faults:
+            raise RuntimeError(f"corpusd ended: exit {self.process.returncode}: {self.tail()}")
+        return ready
+
+    def _await_ready(self, notify, deadline):
+        life = os.pidfd_open(self.process.pid)
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                readable, _, _ = select.select([notify, life], [], [], left)
+                if notify in readable:
+                    if b"READY=1" in notify.recv(4096).split(b"\n"):
+                        return True
+                elif life in readable:
+                    self.process.wait()
+                    return False
+        finally:
+            os.close(life)
+        raise TimeoutError(f"corpusd is not ready: {self.tail()}")
+
+    def tail(self):
+        """The end of its log, for messages."""
+        return "\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def kill9(self):
+        self.process.kill()
+        self.process.wait()
+
+    def died(self, seconds=30):
+        """Waits for corpusd to end by itself (a fault point)."""
+        return self.process.wait(seconds)
+
+    def stop(self, seconds=30):
+        """A clean stop; guests run on."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill9()
+                raise AssertionError(f"corpusd did not end on SIGTERM: {self.tail()}") from None
+            assert self.process.returncode == 0, f"exit {self.process.returncode}: {self.tail()}"
+
+    def restart(self, faults=None):
+        """Stops it, when it lives, and starts it; with faults it may die before it is ready."""
+        self.stop()
+        return self.start(faults)
+
+    def driver_pid(self, name):
+        found = [d for d in self.api.get("/v1/node")["drivers"] if d["name"] == name]
+        return found[0].get("pid", 0)
+
+    # --- images, guests, traffic ---
+
+    def add_busybox(self):
+        self.api.import_image("busybox", rootfs.busybox_tar(self.dir / "busybox.tar"))
+
+    def fetch(self, port, address=testbed.NODE_ADDRESS, role=testbed.CLIENT, timeout=5):
+        """The page behind a published port, as another host sees it."""
+        status, body = fetch(self.bed.socket(role), (address, port), timeout=timeout)
+        assert status == 200
+        return body
+
+    def await_page(self, port, page=rootfs.PAGE, seconds=20):
+        def look():
+            with contextlib.suppress(OSError):
+                return self.fetch(port) == page
+        wait_for(f"the page on port {port}", look, seconds)
+
+    def in_guest(self, name, *argv, check=True):
+        """Runs a command inside a guest, as its root; returns what it printed."""
+        pid = self.api.guest(name)["pid"]
+        return run("nsenter", "--target", pid, "--all", "--setuid", "0", "--setgid", "0", *argv,
+                   check=check, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+
+    def port_of(self, name, purpose):
+        return next(p["host"] for p in self.api.guest(name)["ports"]
+                    if p.get("purpose") == purpose)
+
+    @contextlib.contextmanager
+    def nothing_noticed(self, *ports):
+        """Within it these pages are fetched all the time; a single failure fails the test."""
+        loops = [FetchLoop(self, port) for port in ports]
+        for loop in loops:
+            loop.start()
+        try:
+            yield loops
+        finally:
+            for loop in loops:
+                loop.stop()
+        for loop in loops:
+            assert loop.done > 0 and not loop.failures, \
+                f"port {loop.port}: {len(loop.failures)} of {loop.done}: {loop.failures[:3]}"
+
+    # --- what there is on the host, seen without the agent ---
+
+    def volumes(self):
+        return _entries(self.dir / "pool/volumes")
+
+    def links(self):
+        """Links on the bridge."""
+        lines = self.bed.ip(testbed.NODE, "-o", "link", "show", "type", "veth").splitlines()
+        return [name for name in (line.split(": ")[1].split("@")[0] for line in lines)
+                if not name.startswith("to-")]
+
+    def rules(self):
+        return run(*self.bed.inside(testbed.NODE), "nft", "list", "ruleset")
+
+    def guest_cgroups(self):
+        """Control groups that bear the id of a guest of this node."""
+        return [os.path.join(root, folder) for root, folders, _ in os.walk("/sys/fs/cgroup")
+                for folder in folders if any(id in folder for id in self._guests)]
+
+    def monitors(self):
+        """Processes of guests: all of the node's but ours and dnsmasq."""
+        own = ("corpusd", "corpus-driver-", "dnsmasq", "corpus-unpack")
+        found = {}
+        for pid in self.bed.pids():
+            with contextlib.suppress(OSError):
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+                if words[0] and " Z " not in stat and \
+                        not os.path.basename(words[0]).startswith(own):
+                    found[pid] = words[0]
+        return found
+
+    def remember(self):
+        """Notes the ids of the guests there are now."""
+        self._guests.update(guest["id"] for guest in self.api.guests())
+
+    def assert_empty(self):
+        """Nothing of any guest is left on the host; what belongs to the node itself may be."""
+        left = {"volumes": self.volumes(), "links": self.links(), "processes": self.monitors(),
+                "control groups": self.guest_cgroups(),
+                "incoming": _entries(self.dir / "pool/incoming"),
+                "rules": [line.strip() for line in self.rules().splitlines()
+                          if any(id in line for id in self._guests)]}
+        left = {kind: names for kind, names in left.items() if names}
+        assert not left, f"left of destroyed guests: {left}"
+
+    def assert_only(self, *names):
+        """Just these guests are there, by the agent's word and on the host."""
+        guests = self.api.guests()
+        assert sorted(g["name"] for g in guests) == sorted(names)
+        assert sorted(self.volumes()) == sorted(g["id"] for g in guests)
+        assert len(self.links()) == len([g for g in guests if g["state"] == "running"])
+        ids = {guest["id"] for guest in guests}
+        left = [path for path in self.guest_cgroups() if not any(id in path for id in ids)]
+        assert not left, f"left of destroyed guests: {left}"
+
+    # --- the end ---
+
+    def retire(self):
+        """The good end: destroys all guests through the API, stops, asserts that nothing is left."""
+        if self.process.poll() is not None:
+            self.start()
+        self.remember()
+        for guest in self.api.guests():
+            with contextlib.suppress(Problem):  # destroyed meanwhile
+                self.api.destroy(guest["name"])
+        assert self.api.guests() == []
+        self.assert_empty()
+        self.stop()
+
+    def destroy(self):
+        """The end whatever happened: all that is left of the node goes with its testbed."""
+        if self.process and self.process.poll() is None:
+            self.kill9()
+        self.bed.destroy()
+        for path in sorted(self.guest_cgroups(), key=len, reverse=True):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+
+class FetchLoop(threading.Thread):
+    """Fetches one page over and over from the client, a new connection each time."""
+
+    def __init__(self, node, port, page=rootfs.PAGE):
+        super().__init__(daemon=True)
+        self.node, self.port, self.page = node, port, page
+        self.done, self.failures = 0, []
+        self._end = threading.Event()
+
+    def run(self):
+        while not self._end.is_set():
+            began = time.monotonic()
+            try:
+                if self.node.fetch(self.port) != self.page:
+                    self.failures.append("another page")
+            except Exception as failure:  # whatever it is, somebody would have noticed
+                self.failures.append(f"{failure!r} after {time.monotonic() - began:.3f} s")
+            self.done += 1
+            self._end.wait(0.01)
+
+    def stop(self):
+        self._end.set()
+        self.join()
+
+
+def _entries(path):
+    return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+

@@ -1,0 +1,74 @@
+"""Crashing the agent on purpose: verbs, their steps, and what must hold afterwards."""
+import contextlib
+import http.client
+
+from harness.api import Problem
+from harness.rootfs import PAGE
+
+FINAL = ("done", "failed", "cancelled")
+HANGUPS = (OSError, http.client.HTTPException)
+
+
+class Crash:
+    """One change of guest `name` during which the agent dies; `prepare` brings the guest where the
+    change is legal."""
+
+    def __init__(self, verb, method, path, body=None, query=None, prepare=None):
+        self.verb, self.method, self.path = verb, method, path
+        self.body, self.query, self.prepare = body, query or {}, prepare
+
+    def steps(self, node):
+        """As a dry run names them: nothing here has to know them."""
+        query = self.query | {"dry_run": "true"}
+        return node.api.call(self.method, self.path, self.body, query=query).json["steps"]
+
+    def send(self, node, key):
+        """Asks for the change; a connection that the agent's death cuts is no surprise."""
+        with contextlib.suppress(*HANGUPS):
+            return node.api.send(self.method, self.path, self.body, query=self.query | {"wait": 60},
+                                 headers={"Idempotency-Key": key})
+        return None
+
+
+def settle(node):
+    """Waits until every operation has ended; returns them, newest first."""
+    for operation in node.api.get("/v1/operations")["operations"]:
+        if operation["state"] not in FINAL:
+            node.api.wait(operation["id"])
+    return node.api.get("/v1/operations")["operations"]
+
+
+def assert_whole(node):
+    """What the agent says and what the host holds are the same; nothing is lost or doubled."""
+    node.remember()
+    guests = node.api.guests()
+    ids = {guest["id"] for guest in guests}
+    assert set(node.volumes()) == ids, (node.volumes(), ids)
+    running = [g for g in guests if g["state"] == "running"]
+    assert all(g["state"] in ("running", "stopped") for g in guests), guests
+    assert len(node.links()) == len(running), (node.links(), running)
+    for guest in guests:
+        assert ("pid" in guest) == (guest["state"] == "running"), guest
+    addresses = [guest["network"]["address"] for guest in guests]
+    assert len(set(addresses)) == len(addresses)
+    ports = node.api.get("/v1/ports")["ports"]
+    assert sorted((p["proto"], p["host"]) for p in ports) == \
+        sorted((p["proto"], p["host"]) for guest in guests for p in guest["ports"])
+    rules = node.rules()
+    for guest in guests:
+        for port in guest["ports"]:
+            assert str(port["host"]) in rules, f"port {port} is not in the rules"
+    slots = node.api.get("/v1/node/slots")
+    assert (slots["used"], slots["reserved"]) == (len(guests), 0), slots
+
+
+def assert_pages(node, *names):
+    """Published web pages of the running ones answer."""
+    for name in names:
+        with contextlib.suppress(Problem):
+            guest = node.api.guest(name)
+            for port in guest["ports"]:
+                if port.get("purpose") == "web" and guest["state"] == "running":
+                    node.await_page(port["host"], PAGE)
+
+

@@ -1,0 +1,87 @@
+"""A driver that fails, crashes, hangs or babbles: the fake one does so on demand (drivers/fake)."""
+import json
+import os
+import signal
+import time
+
+import pytest
+from harness.shell import wait_for
+
+NAME = "f.example.org"
+BODY = {"name": NAME, "image": "busybox", "driver": "fake"}
+
+
+@pytest.fixture
+def faulty(fake):
+    """Orders faults; takes them back afterwards."""
+    path = wait_for("the driver's folder", lambda: next(fake.dir.glob("state/**/fake"), None))
+    yield lambda **faults: (path / "faults.json").write_text(json.dumps(faults))
+    (path / "faults.json").unlink(missing_ok=True)
+    for guest in fake.api.guests():
+        fake.api.destroy(guest["name"])
+    fake.assert_empty()
+
+
+def test_a_driver_that_fails_fails_just_the_operation_and_leaves_nothing(fake, faulty):
+    for call in ("create", "start"):
+        faulty(**{call: {"count": 1, "error": {"code": "driver", "message": "out of dilithium"}}})
+        answer = fake.api.send("POST", "/v1/guests", BODY, query={"wait": 30})
+        assert answer.json["code"] == "driver_failed" and "dilithium" in answer.json["detail"]
+        assert fake.api.get(f"/v1/operations/{answer.json['operation']}")["state"] == "failed"
+        assert fake.api.guests() == []
+        fake.assert_empty()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("call", ["create", "start"])
+def test_a_driver_that_crashes_once_is_started_again_and_the_change_is_finished(
+        fake, faulty, call, moment):
+    faulty(**{call: {"count": 1, "crash": moment}})
+    done = fake.api.change("POST", "/v1/guests", BODY)
+    assert done["state"] == "done"
+    assert fake.api.guest(NAME)["state"] == "running"
+
+
+def test_a_driver_is_back_within_a_second_of_its_death(fake, faulty):
+    fake.api.create(NAME, driver="fake")
+    old = fake.driver_pid("fake")
+    os.kill(old, signal.SIGKILL)
+    wait_for("another process", lambda: fake.driver_pid("fake") not in (0, old), 1)
+    assert fake.api.guest(NAME)["state"] == "running"
+    fake.api.act(NAME, "stop")
+
+
+def test_a_driver_that_babbles_is_replaced(fake, faulty):
+    fake.api.create(NAME, driver="fake")
+    faulty(stop={"count": 1, "garbage": "\x00not a message"})
+    assert fake.api.act(NAME, "stop")["state"] == "done"
+    assert fake.api.guest(NAME)["state"] == "stopped"
+
+
+def test_reads_are_answered_while_the_driver_is_stopped(fake, faulty):
+    fake.api.create(NAME, driver="fake")
+    pid = fake.driver_pid("fake")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = fake.api.begin("POST", f"/v1/guests/{NAME}/actions/restart")
+        began = time.monotonic()
+        for _ in range(100):
+            assert len(fake.api.guests()) == 1
+            fake.api.get("/v1/node")
+            fake.api.get("/v1/node/slots")
+        assert time.monotonic() - began < 3
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert fake.api.wait(begun["id"])["state"] == "done"
+
+
+def test_a_hanging_call_does_not_hold_up_other_guests(fake, faulty):
+    fake.api.create("calm.example.org", driver="fake")
+    faulty(start={"count": 1, "hang": True})
+    begun = fake.api.begin("POST", "/v1/guests", BODY)
+    wait_for("it hangs", lambda: fake.api.get(f"/v1/operations/{begun['id']}")["step"] == "start")
+    began = time.monotonic()
+    fake.api.act("calm.example.org", "restart")
+    assert time.monotonic() - began < 5
+    fake.api.call("DELETE", f"/v1/operations/{begun['id']}")
+    assert fake.api.wait(begun["id"], 90)["state"] in ("cancelled", "done")

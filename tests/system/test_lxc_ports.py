@@ -1,0 +1,155 @@
+"""Real containers: published ports, as another host, the node itself and the guests see them."""
+import socket
+import threading
+
+import pytest
+from harness import testbed
+from harness.http import fetch
+from harness.shell import wait_for
+
+A, B = "a.example.org", "b.example.org"
+
+
+@pytest.fixture(scope="module")
+def pair(lxc):
+    """Two guests; A is behind 45000/tcp and, echoing, behind 45000/udp."""
+    lxc.api.create(A, ports=[{"guest": 80, "host": 45000, "purpose": "web"},
+                             {"guest": 53535, "host": 45000, "proto": "udp", "purpose": "echo"}])
+    lxc.api.create(B, ports=[{"guest": 80, "host": 45001, "purpose": "web"}])
+    lxc.remember()
+    lxc.await_page(45000)
+    lxc.await_page(45001)
+    for name in (A, B):
+        lxc.in_guest(name, "/bin/busybox", "sh", "-c", f"echo {name} >/www/name")
+    yield lxc
+    for name in (A, B):
+        lxc.api.destroy(name)
+    lxc.assert_empty()
+
+
+def who(node, port=45000, role=testbed.CLIENT, address=testbed.NODE_ADDRESS):
+    """Which guest answers."""
+    return fetch(node.bed.socket(role), (address, port), "/name")[1].decode().strip()
+
+
+def refused(node, port, address=testbed.NODE_ADDRESS):
+    with node.bed.socket(testbed.CLIENT) as link:
+        link.settimeout(3)
+        return link.connect_ex((address, port)) != 0
+
+
+def test_every_host_that_may_reaches_a_tcp_port(pair):
+    assert who(pair) == A
+    assert who(pair, 45001) == B
+    assert who(pair, role=testbed.OUTSIDE, address=testbed.NODE_OUTSIDE_ADDRESS) == A
+    assert who(pair, role=testbed.NODE) == A
+
+
+def test_a_guest_reaches_itself_and_another_by_the_nodes_address(pair):
+    for asker in (A, B):
+        said = pair.in_guest(asker, "/bin/busybox", "wget", "-q", "-T", "5", "-O-",
+                             f"http://{testbed.NODE_ADDRESS}:45000/name")
+        assert said.strip() == A
+
+
+def test_udp_is_echoed(pair):
+    def echoed():
+        with pair.bed.socket(testbed.CLIENT, kind=socket.SOCK_DGRAM) as link:
+            link.settimeout(1)
+            link.sendto(b"marco", (testbed.NODE_ADDRESS, 45000))
+            try:
+                data, peer = link.recvfrom(100)
+            except OSError:
+                return False
+            return data == b"marco" and peer == (testbed.NODE_ADDRESS, 45000)
+    wait_for("an echo", echoed, 10)
+
+
+def test_a_guests_own_ports_are_not_reached_unpublished(pair):
+    assert refused(pair, 80)
+    assert refused(pair, 45999)
+
+
+def test_publish_and_unpublish_take_effect_when_they_are_answered(pair):
+    for n in range(10):
+        pair.api.change("PUT", f"/v1/guests/{A}/ports/tcp/45100", {"guest": 80})
+        assert who(pair, 45100) == A, n
+        pair.api.change("DELETE", f"/v1/guests/{A}/ports/tcp/45100")
+        assert refused(pair, 45100), n
+
+
+def test_switching_under_load_refuses_no_connection(pair):
+    with pair.nothing_noticed(45000, 45000):
+        for n in range(50):
+            to = B if n % 2 == 0 else A
+            pair.api.change("POST", "/v1/ports/tcp/45000/switch", {"to": to})
+            assert who(pair) == to
+            assert pair.api.get("/v1/ports/tcp/45000")["name"] == to
+    assert [p["host"] for p in pair.api.get(f"/v1/guests/{B}/ports")["ports"]
+            if p.get("purpose") == "web"] == [45001]
+
+
+def test_an_open_connection_stays_with_its_guest_over_a_switch(pair):
+    link = pair.bed.socket(testbed.CLIENT)
+    link.settimeout(5)
+    link.connect((testbed.NODE_ADDRESS, 45000))
+    pair.api.change("POST", "/v1/ports/tcp/45000/switch", {"to": B})
+    link.sendall(b"GET /name HTTP/1.0\r\n\r\n")
+    answer = b""
+    while chunk := link.recv(4096):
+        answer += chunk
+    link.close()
+    assert A.encode() in answer
+    assert who(pair) == B
+    pair.api.change("POST", "/v1/ports/tcp/45000/switch", {"to": A})
+
+
+def test_flush_cuts_what_is_open(pair):
+    link = pair.bed.socket(testbed.CLIENT)
+    link.settimeout(3)
+    link.connect((testbed.NODE_ADDRESS, 45000))
+    pair.api.change("POST", "/v1/ports/tcp/45000/switch", {"to": B, "flush": True})
+    answer = b""
+    try:
+        link.sendall(b"GET /name HTTP/1.0\r\n\r\n")
+        while chunk := link.recv(4096):
+            answer += chunk
+    except OSError:
+        pass
+    link.close()
+    assert A.encode() not in answer
+    pair.api.change("POST", "/v1/ports/tcp/45000/switch", {"to": A})
+
+
+def test_an_ssh_port_cannot_be_switched(pair):
+    port = pair.api.guest(A)["ssh"]["port"]
+    assert pair.api.send("POST", f"/v1/ports/tcp/{port}/switch", {"to": B}).status == 409
+
+
+def test_publishing_at_once_from_many_sides_keeps_all_in_step(pair):
+    def publish(base):
+        for n in range(10):
+            pair.api.change("PUT", f"/v1/guests/{A}/ports/tcp/{base + n}", {"guest": 80})
+
+    threads = [threading.Thread(target=publish, args=(46000 + 10 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for port in range(46000, 46040):
+        assert who(pair, port) == A
+        pair.api.change("DELETE", f"/v1/guests/{A}/ports/tcp/{port}")
+    assert refused(pair, 46000)
+
+
+def test_a_guest_cannot_speak_under_another_address(pair):
+    address = pair.api.guest(A)["network"]["address"]
+    # As itself it reaches A; with a foreign address it does not.
+    good = pair.in_guest(B, "/bin/busybox", "wget", "-q", "-T", "5", "-O-", f"http://{address}/name")
+    assert good.strip() == A
+    own = pair.api.guest(B)["network"]
+    spoof = f"ip addr flush dev eth0; ip addr add 10.5.77.77/16 dev eth0; " \
+            f"wget -q -T 2 -O- http://{address}/name; ip addr flush dev eth0; " \
+            f"ip addr add {own['address']}/16 dev eth0; ip route add default via 10.5.0.1"
+    assert "example" not in pair.in_guest(B, "/bin/busybox", "sh", "-c", spoof, check=False)
+    assert who(pair, 45001) == B
