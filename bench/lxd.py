@@ -1,10 +1,9 @@
 """The peer LXD: Debian's own, run by hand in a testbed's node, on btrfs, with its bridge, NAT, DHCP
 and a quota on each guest: the same work that corpus does.
 
-LXD reads /sys/class/net, so it gets a mount namespace with a fresh /sys and the control groups
-bound back. Its guests include every file of /usr/share/lxc/config/common.conf.d; lxcfs, which the
-package drags in, puts a hook there that sleeps 0.5 s at each stop. That is not LXD's doing, so it
-gets a copy of the folder without it."""
+Its guests include every file of /usr/share/lxc/config/common.conf.d; lxcfs, which the package drags
+in, puts a hook there that sleeps 0.5 s at each stop. That is not LXD's doing, so it gets a copy of
+the folder without it."""
 import json
 import os
 import pathlib
@@ -12,32 +11,23 @@ import signal
 import subprocess
 import urllib.parse
 
-from harness import testbed
 from harness.http import Connection, request_json
 from harness.rootfs import busybox_tar
 from harness.shell import run, wait_for
+from place import Place
 
 METADATA = b"""architecture: x86_64
 creation_date: 1700000000
 properties: {description: busybox, os: busybox, release: "1"}
 """
 
-ENTER = """
-set -e
-mount --rbind /sys/fs/cgroup "$1/cgroup"
-mount -t sysfs sysfs /sys
-mount --rbind "$1/cgroup" /sys/fs/cgroup
-shift
-exec "$@"
-"""
-
 
 class Lxd:
     title = "LXD 5.0"
 
-    def __init__(self, bed: testbed.Testbed, pool):
+    def __init__(self, bed, pool):
         self.bed, self.dir = bed, bed.dir / "lxd"
-        (self.dir / "cgroup").mkdir(parents=True)
+        self.dir.mkdir()
         self.environment = dict(os.environ, LXD_DIR=str(self.dir / "var"),
                                 LXD_LXC_TEMPLATE_CONFIG=str(self._templates()))
         (self.dir / "var").mkdir()
@@ -55,10 +45,9 @@ class Lxd:
 
     def _start(self):
         log = open(self.dir / "log", "w")
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "enter",
-                   self.dir, "lxd", "--group", "root"]
-        return subprocess.Popen(self.bed.inside(testbed.NODE) + command, env=self.environment,
-                                stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(Place(self.bed).inside() + ["lxd", "--group", "root"],
+                                env=self.environment, stdout=log, stderr=log,
+                                stdin=subprocess.DEVNULL)
 
     def _ready(self):
         if self.process.poll() is not None:
@@ -82,7 +71,7 @@ class Lxd:
 
     def _configure(self, pool):
         self.call("POST", "/1.0/storage-pools",
-                  {"name": "pool", "driver": "btrfs", "config": {"source": str(pool)}})
+                  {"name": "pool", "driver": "btrfs", "config": {"source": str(pool / "lxd")}})
         self.call("POST", "/1.0/networks", {"name": "lxdbr0", "config": {
             "ipv4.address": "10.9.0.1/16", "ipv4.nat": "true", "ipv6.address": "none"}})
         archive = busybox_tar(self.dir / "image.tar", "rootfs/", [("metadata.yaml", METADATA)])
@@ -144,6 +133,9 @@ class Lxd:
         instance["devices"]["root"]["size"] = str(size)
         self.call("PUT", f"/1.0/instances/{name}", instance)
 
+    def monitors(self):
+        return [pid for pid in self.bed.pids() if b"[lxc monitor]" in _command_line(pid)]
+
     def close(self):
         """Ends LXD; its guests and their monitors end with the testbed."""
         self.process.send_signal(signal.SIGTERM)
@@ -154,5 +146,9 @@ class Lxd:
             self.process.wait()
 
 
-def installed():
-    return pathlib.Path("/usr/sbin/lxd").exists() or pathlib.Path("/usr/bin/lxd").exists()
+
+def _command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

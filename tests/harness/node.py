@@ -1,6 +1,7 @@
 """A node: corpusd in a testbed of its own, as it runs on a real machine, with everything it keeps
 in the testbed's folder."""
 import contextlib
+import http.client
 import os
 import pathlib
 import select
@@ -141,9 +142,10 @@ class Node:
         return body
 
     def await_page(self, port, page=rootfs.PAGE, seconds=20):
+        """Waits for that page; None: for any."""
         def look():
-            with contextlib.suppress(OSError):
-                return self.fetch(port) == page
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self.fetch(port) == page or page is None
         wait_for(f"the page on port {port}", look, seconds)
 
     def in_guest(self, name, *argv, check=True):

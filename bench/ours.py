@@ -1,0 +1,55 @@
+"""corpus itself, through its API, as the others are measured through theirs."""
+from harness.http import Connection, request_json
+from harness.node import Node
+
+
+class Ours:
+    title = "corpus"
+
+    def __init__(self, bed, settings=None):
+        self.node = Node(bed, {"log_level": "warning", **(settings or {})})
+        self.node.start()
+        self.node.add_busybox()
+
+    def call(self, method, path, body=None):
+        connection = Connection(self.node.socket_path, 120)
+        try:
+            return request_json(connection, method, path, body)
+        finally:
+            connection.close()
+
+    def create(self, name):
+        done = self.call("POST", "/v1/guests?wait=60", {"name": name, "image": "busybox",
+                                                        "storage": {"size": "5GB"}})
+        assert done["state"] == "done", done
+
+    def destroy(self, name):
+        done = self.call("DELETE", f"/v1/guests/{name}?destroy=true&wait=60")
+        assert done["state"] == "done", done
+
+    def list(self):
+        return self.call("GET", "/v1/guests")["guests"]
+
+    def publish(self, port, name):
+        self.call("PUT", f"/v1/guests/{name}/ports/tcp/{port}?wait=60", {"guest": 80})
+
+    def unpublish(self, port, name):
+        self.call("DELETE", f"/v1/guests/{name}/ports/tcp/{port}?wait=60")
+
+    def switch(self, port, name):
+        self.call("POST", f"/v1/ports/tcp/{port}/switch?wait=60", {"to": name})
+
+    def resize(self, name, size):
+        have = self.call("GET", f"/v1/guests/{name}")["storage"]["size"]
+        verb = "enlarge" if size > have else "trim"
+        self.call("POST", f"/v1/guests/{name}/storage/{verb}?wait=60", {"to": size})
+
+    def pid(self):
+        return self.node.pid
+
+    def monitors(self):
+        return [pid for pid, words in self.node.monitors().items()
+                if "monitor" in words or "driver" in words]
+
+    def close(self):
+        self.node.retire()
