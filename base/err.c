@@ -1,6 +1,9 @@
 /* Errors: making them, and the one table that says what each code means outside. */
 #include "base/err.h"
 
+#undef err_set /* as the analyzer sees them: err.h */
+#undef err_errno
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -25,6 +25,7 @@ PARTS = {
     "agent/core": {"agent/api", "agent/ops", "agent/http", "agent/state", "agent/config"},
     "agent/http": {"agent/api", "agent/ops", "agent/state"},
     "agent/state": {"agent/api", "agent/ops", "agent/http"},
+    "agent/engine": {"agent/api", "agent/ops", "agent/node", "agent/http"},
     "agent/ops": {"agent/api"},
 }
 # Libraries belong to one place each.
