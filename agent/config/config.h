@@ -19,11 +19,13 @@ struct access_grant {
 	enum role role;
 };
 
+#define CONFIG_PARALLEL 8
+
 struct driver_settings {
 	char *name;	   /* "lxc" */
 	char *program;	   /* path; default: LIBEXEC/corpus-driver-NAME */
 	char *endpoint;	   /* NULL: default */
-	unsigned parallel; /* operations of this driver side by side; default 8 */
+	unsigned parallel; /* operations of this driver side by side; CONFIG_PARALLEL */
 };
 
 struct config {
@@ -34,7 +36,7 @@ struct config {
 	uint32_t socket_mode; /* 0666: who may do what is decided by peer credentials */
 	enum log_level log_level;
 	unsigned workers;      /* threads for what blocks; default 4 */
-	char *environment;     /* of the node: dev, staging, preprod, prod */
+	char *environment;     /* of the node: dev (default), staging, preprod, prod */
 	char *node_name;       /* default: the host name */
 	uint32_t node_address; /* shown to users as ssh host; 0: none */
 
@@ -43,15 +45,15 @@ struct config {
 	struct {
 		char *path;	 /* STATE_DIR/pool */
 		char *loop_file; /* STATE_DIR/pool.img; empty: path is on btrfs already */
-		uint64_t loop_size, loop_max;
-		uint64_t image_max_size, image_max_entries;
+		uint64_t loop_size, loop_max; /* bytes: 20 GiB, 200 GiB; max 0: never grows */
+		uint64_t image_max_size, image_max_entries; /* 20 GiB, 1000000 */
 	} storage;
 
 	struct {
 		char *bridge;	  /* lxcbr1 */
 		uint32_t gateway; /* 10.5.0.1 */
 		unsigned prefix;  /* 16 */
-		char *domain;
+		char *domain;	  /* NULL: none */
 		bool dhcp;
 		uint16_t port_first, port_last;
 	} net;
@@ -77,6 +79,11 @@ int config_load(const char *path, struct config **ret, struct err *err);
 
 /* Accepts NULL, returns NULL. */
 struct config *config_free(struct config *config);
+
+/* Path of one of our programs that are not for people ("corpus-driver-lxc", "corpus-unpack"): in
+ * the directory that CORPUS_LIBEXEC in the environment names, else beside our own program, else
+ * where it is installed. The caller frees it. */
+int config_libexec(const char *program, char **ret, struct err *err);
 
 /* The role of a peer: the highest that a grant gives to its uid or one of its groups. */
 enum role config_role(const struct config *config, uid_t uid, const gid_t *gids, size_t gids_count);
