@@ -53,8 +53,10 @@ static const struct code_info *info(enum err_code code)
 /* Copies what fits, appending at `used`; returns what is used then. */
 static size_t append(char *buf, size_t size, size_t used, const char *text)
 {
-	size_t n = strnlen(text, size - 1 - used);
+	size_t n = strlen(text), room = size - 1 - used;
 
+	if (n > room)
+		n = room;
 	memmove(buf + used, text, n);
 	buf[used + n] = '\0';
 	return used + n;

@@ -254,7 +254,7 @@ int link_remove_strays(struct link_socket *socket, const char *bridge,
 {
 	CLEANUP(nl_cache_freep) struct nl_cache *cache = NULL;
 	AUTOFREE link_text *names = sorted_names(guests, guests_count);
-	int master, r;
+	int master = 0, r;
 
 	if (!names)
 		return err_errno(err, ENOMEM, "cannot list links");

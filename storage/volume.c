@@ -119,7 +119,7 @@ static int check_size(struct storage *s, uint64_t size, struct err *err)
 static int check_fits(const struct storage *s, const struct volume *volume, uint64_t size,
 	uint64_t *ret_least, struct err *err)
 {
-	struct volume_usage usage;
+	struct volume_usage usage = {0};
 	int r = read_usage(s, volume, false, &usage, err);
 
 	if (r == 0 && size < usage.size && size < least_size(&usage))
@@ -156,7 +156,7 @@ int volume_usage(struct storage *storage, const char *id, bool exact, struct vol
 	struct err *err)
 {
 	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
-	struct volume_usage usage;
+	struct volume_usage usage = {0};
 	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
 
 	if (r == 0)

@@ -228,7 +228,7 @@ static int running_pid(struct fake *f, const char *id, pid_t *ret, struct err *e
 /* SIGSTOP takes effect a moment later, and the rule is that what succeeded can be seen. */
 static int do_signal(struct fake *f, const char *id, bool freeze, struct err *err)
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int r = running_pid(f, id, &pid, err);
 
 	if (r < 0)
@@ -256,7 +256,7 @@ static void exec_child(const struct driver_exec *e)
 static int do_exec(struct fake *f, const char *id, const struct driver_exec *exec, int *ret_status,
 	struct err *err)
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int r = running_pid(f, id, &pid, err);
 
 	if (r < 0)

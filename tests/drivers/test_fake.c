@@ -16,7 +16,7 @@ static char g_dir[] = "/tmp/corpus-test-fake-XXXXXX";
 static const char *rootfs(enum rootfs_kind kind)
 {
 	static char paths[3][PATH_MAX];
-	char file[PATH_MAX + 32];
+	char file[sizeof(paths) + 32];
 
 	snprintf(paths[kind], PATH_MAX, "%s/rootfs-%d", g_dir, kind);
 	snprintf(file, sizeof(file), "%s/sbin", paths[kind]);

@@ -32,7 +32,7 @@ static void assert_shown(const char *name, const struct guest *guest, const char
 	AUTOFREE char *shown = NULL;
 
 	assert_non_null(text);
-	strbuf_addf(&line, "%s\n", text);
+	strbuf_addf(&line, "%s\n", text ? text : "");
 	shown = strbuf_take(&line);
 	assert_golden(name, shown);
 }

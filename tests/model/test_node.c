@@ -24,7 +24,7 @@ static void assert_shown(const char *name, json_t *taken)
 	AUTOFREE char *shown = NULL;
 
 	assert_non_null(text);
-	strbuf_addf(&line, "%s\n", text);
+	strbuf_addf(&line, "%s\n", text ? text : "");
 	shown = strbuf_take(&line);
 	assert_golden(name, shown);
 }
