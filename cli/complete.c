@@ -191,6 +191,20 @@ static const struct option *pending_of(const struct completer *completer, const 
 	return found ? found : find_pending(ARGS_GLOBAL, word);
 }
 
+/* Names are asked of the agent that the command will ask. */
+static void use_value(struct completer *completer, const char *value)
+{
+	struct client *client;
+
+	if (strcmp(completer->pending->name, "socket") != 0)
+		return;
+	client = client_create(value);
+	if (!client)
+		return;
+	client_destroy(completer->cli->client);
+	completer->cli->client = client;
+}
+
 /* Reads the words before the last one. Returns the first word of a command of two whose second one
  * is not there yet, or NULL. */
 static const char *read_before(struct completer *completer, const char *const *words, size_t count)
@@ -201,6 +215,7 @@ static const char *read_before(struct completer *completer, const char *const *w
 		size_t used = 0;
 
 		if (completer->pending) {
+			use_value(completer, words[i]);
 			completer->pending = NULL;
 		} else if (words[i][0] == '-' && words[i][1]) {
 			completer->pending = pending_of(completer, words[i]);

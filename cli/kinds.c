@@ -1,7 +1,10 @@
-/* Builders of images: LIBEXEC/image-build/KIND, or below CORPUS_LIBEXEC. */
+/* Builders of images: programs in the folder image-build, which is below the directory that
+ * CORPUS_LIBEXEC in the environment names, or else beside our own program (so it is where it was
+ * built), or else where it is installed. */
 #include "cli/kinds.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,14 +12,38 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 
+/* DIRECTORY/image-build, or NULL when that is no directory. */
+static char *builders_below(const char *directory, int length)
+{
+	AUTOFREE char *path = NULL;
+
+	if (asprintf(&path, "%.*s/image-build", length, directory) < 0)
+		path = NULL;
+	return path && access(path, F_OK) == 0 ? TAKE_PTR(path) : NULL;
+}
+
+static char *builders_beside_us(void)
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *slash;
+
+	if (length <= 0)
+		return NULL;
+	self[length] = '\0';
+	slash = strrchr(self, '/');
+	return slash ? builders_below(self, (int)(slash - self)) : NULL;
+}
+
 static char *builders_directory(void)
 {
 	const char *libexec = getenv("CORPUS_LIBEXEC");
-	char *path;
+	char *found;
 
-	if (!libexec || !*libexec)
-		libexec = CORPUS_LIBEXECDIR;
-	return asprintf(&path, "%s/image-build", libexec) < 0 ? NULL : path;
+	if (libexec && *libexec)
+		return builders_below(libexec, (int)strlen(libexec));
+	found = builders_beside_us();
+	return found ? found : builders_below(CORPUS_LIBEXECDIR, (int)strlen(CORPUS_LIBEXECDIR));
 }
 
 char *kinds_program(const char *kind)
