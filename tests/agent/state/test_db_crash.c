@@ -373,6 +373,33 @@ static void salvage_keeps_what_lies_around_a_hole(void **state)
 	assert_in_range(kept, 1800, 1999);
 }
 
+static void a_big_file_cut_short_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTOFREE char *json = calloc(1, 1 << 20);
+	struct db_txn *txn = fixture_set("mode", "drain");
+	struct err err;
+	struct stat st;
+
+	memset(json, ' ', (1 << 20) - 1);
+	memcpy(json, "{}", 2);
+	for (unsigned i = 1; i <= 20; i++)
+		db_put_event(txn, i, 1000, json);
+	assert_int_equal(fixture_commit(fixture, txn, true, NULL), 0);
+	fixture_close(fixture);
+	fixture_open(fixture);
+	assert_true(fixture_is(fixture, "mode", "drain"));
+	fixture_close(fixture);
+	assert_int_equal(stat(fixture->path, &st), 0);
+	assert_true(st.st_size > 20 << 20);
+	for (int i = 1; i < 10; i++) {
+		assert_int_equal(
+			truncate(fixture->path, st.st_size - i * (st.st_size / 10) - i), 0);
+		assert_true(db_open(fixture->loop, fixture->path, false, &fixture->db, &err) < 0);
+		assert_int_equal(err.code, ERR_UNAVAILABLE);
+	}
+}
+
 static bool is_damaged_copy(const char *name)
 {
 	return strncmp(name, "state.db.damaged-", strlen("state.db.damaged-")) == 0 &&
@@ -564,6 +591,7 @@ int main(int argc, char **argv)
 		TEST(a_file_cut_short_is_complete_or_refused),
 		TEST(a_flipped_byte_never_crashes_and_the_log_is_complete_or_refused),
 		TEST(salvage_keeps_what_lies_around_a_hole),
+		TEST(a_big_file_cut_short_is_refused),
 		TEST(the_damaged_file_is_kept_beside_the_salvaged_one),
 		TEST(a_state_that_is_gone_is_refused),
 		TEST(an_older_copy_put_back_is_refused),
