@@ -11,9 +11,8 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 
-#define EXPECTED_SIZE	  "a size: bytes, or a string like \"5GiB\""
-#define EXPECTED_DURATION "a duration: seconds, or a string like \"90s\""
-#define EXPECTED_CPUS	  "a number of CPUs, like 1.5"
+#define EXPECTED_SIZE "a size: bytes, or a string like \"5GiB\""
+#define EXPECTED_CPUS "a number of CPUs, like 1.5"
 
 void reader_path(char ret[static ERR_FIELD_MAX], const char *path, const char *name)
 {
@@ -176,25 +175,6 @@ int reader_size(const struct reader_field *field, const json_t *value, const cha
 		return err_set(err, ERR_INVALID, path, "%s must be a size from %s to %s", path,
 			FMT_SIZE(field->min), FMT_SIZE(field->max));
 	*(uint64_t *)member = bytes;
-	return 0;
-}
-
-int reader_duration(const struct reader_field *field, const json_t *value, const char *path,
-	void *member, struct err *err)
-{
-	const char *text = plain_string(value);
-	json_int_t seconds = json_integer_value(value);
-	uint64_t ms;
-
-	if (json_is_integer(value) && seconds >= 0 && seconds <= INT64_MAX / 1000000000)
-		ms = (uint64_t)seconds * 1000;
-	else if (!text || parse_duration_ms(text, &ms) < 0)
-		return reader_expected(path, EXPECTED_DURATION, err);
-	if (!in_range(field, ms))
-		return err_set(err, ERR_INVALID, path,
-			"%s must be a duration from %llums to %llums", path,
-			(unsigned long long)field->min, (unsigned long long)field->max);
-	*(uint64_t *)member = ms;
 	return 0;
 }
 

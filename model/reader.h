@@ -64,8 +64,6 @@ int reader_u64(const struct reader_field *field, const json_t *value, const char
 	void *member, struct err *err); /* [uint64_t or int64_t] */
 int reader_size(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [uint64_t] bytes: a number, or text with a unit */
-int reader_duration(const struct reader_field *field, const json_t *value, const char *path,
-	void *member, struct err *err); /* [uint64_t] milliseconds: "90s", or a number of seconds */
 int reader_cpus(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [uint32_t] thousandths: 1.5 or "1.5" */
 int reader_chars(const struct reader_field *field, const json_t *value, const char *path,

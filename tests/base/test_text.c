@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -94,6 +95,93 @@ static void quoting_cuts_what_does_not_fit(void **state)
 	assert_int_equal(buf[strlen(buf) - 1], '"');
 }
 
+/* What `log` writes to stderr, NUL-terminated. */
+static void capture(void (*log)(void), char *buf, size_t size)
+{
+	int saved = dup(STDERR_FILENO);
+	int fds[2];
+	ssize_t n;
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	dup2(fds[1], STDERR_FILENO);
+	log();
+	dup2(saved, STDERR_FILENO);
+	n = read(fds[0], buf, size - 1);
+	buf[n > 0 ? n : 0] = '\0';
+	close(saved);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void log_short(void)
+{
+	log_warning("disk.full", "path=%s free=%d", LOG_Q("/a b"), 5);
+}
+
+static void log_long(void)
+{
+	char text[4096];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_error("much", "text=%s", text);
+}
+
+static void log_hidden(void)
+{
+	log_debug("hidden", "a=%d", 1);
+}
+
+static void an_event_is_one_line_with_its_time_program_and_level(void **state)
+{
+	char line[8192];
+	char expected[128];
+
+	(void)state;
+	log_init("tester", LOG_LEVEL_INFO);
+	snprintf(expected, sizeof(expected),
+		"Z tester[%d] warning disk.full path=\"/a b\" free=5\n", getpid());
+	capture(log_short, line, sizeof(line));
+	assert_int_equal(strlen(line), strlen("2023-11-14T22:13:20.123") + strlen(expected));
+	assert_string_equal(line + strlen("2023-11-14T22:13:20.123"), expected);
+}
+
+static void for_the_journal_it_has_its_priority(void **state)
+{
+	char line[8192];
+
+	(void)state;
+	setenv("JOURNAL_STREAM", "8:1", 1);
+	log_init("tester", LOG_LEVEL_INFO);
+	unsetenv("JOURNAL_STREAM");
+	capture(log_short, line, sizeof(line));
+	log_init("tester", LOG_LEVEL_INFO);
+	assert_string_equal(line, "<4>disk.full path=\"/a b\" free=5\n");
+}
+
+static void a_line_that_is_too_long_is_cut_and_still_ends(void **state)
+{
+	char line[8192];
+
+	(void)state;
+	capture(log_long, line, sizeof(line));
+	assert_in_range(strlen(line), 1000, 2048);
+	assert_string_equal(line + strlen(line) - 2, "x\n");
+}
+
+static void what_is_below_the_level_is_not_written(void **state)
+{
+	char line[8192];
+
+	(void)state;
+	log_set_level(LOG_LEVEL_INFO);
+	capture(log_hidden, line, sizeof(line));
+	assert_string_equal(line, "");
+	log_set_level(LOG_LEVEL_DEBUG);
+	capture(log_hidden, line, sizeof(line));
+	assert_non_null(strstr(line, "debug hidden a=1\n"));
+}
+
 static void levels_have_names(void **state)
 {
 	enum log_level level = LOG_LEVEL_ERROR;
@@ -153,6 +241,10 @@ int main(void)
 		cmocka_unit_test(random_digits_are_hexadecimal_and_differ),
 		cmocka_unit_test(quoting_keeps_a_log_line_one_line),
 		cmocka_unit_test(quoting_cuts_what_does_not_fit),
+		cmocka_unit_test(an_event_is_one_line_with_its_time_program_and_level),
+		cmocka_unit_test(for_the_journal_it_has_its_priority),
+		cmocka_unit_test(a_line_that_is_too_long_is_cut_and_still_ends),
+		cmocka_unit_test(what_is_below_the_level_is_not_written),
 		cmocka_unit_test(levels_have_names),
 		cmocka_unit_test(characters_are_measured),
 		cmocka_unit_test(scrubbing_leaves_one_valid_line),
