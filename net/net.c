@@ -17,6 +17,7 @@
 #include "net/link.h"
 #include "net/listeners.h"
 #include "net/nfnetlink.h"
+#include "net/wanted.h"
 
 struct net {
 	struct net_config config; /* bridge and domain are copies */
@@ -28,6 +29,7 @@ struct net {
 	const struct firewall_ops *ops;
 	struct firewall *firewall;
 	struct nfnl conntrack;
+	struct wanted wanted; /* guests: changed with both locks held; ports: with `filter` */
 };
 
 static void unlockp(pthread_mutex_t **lock)
@@ -114,6 +116,7 @@ struct net *net_close(struct net *net)
 {
 	if (!net)
 		return NULL;
+	wanted_finish(&net->wanted);
 	dhcp_close(net->dhcp);
 	nfnl_close(&net->conntrack);
 	net->ops->close(net->firewall);
@@ -124,50 +127,75 @@ struct net *net_close(struct net *net)
 	return NULL;
 }
 
-static int apply_firewall(struct net *net, const struct net_guest *guests, size_t guests_count,
-	const struct net_port *ports, size_t ports_count, unsigned *changes, struct err *err)
+static int set_wanted(struct net *net, const struct net_guest *guests, size_t guests_count,
+	const struct net_port *ports, size_t ports_count, struct err *err)
 {
 	HOLD(filter);
 
-	return net->ops->apply(
-		net->firewall, guests, guests_count, ports, ports_count, changes, err);
+	if (wanted_set(&net->wanted, guests, guests_count, ports, ports_count) < 0)
+		return err_errno(err, ENOMEM, "cannot set up the network");
+	return 0;
 }
 
-static int apply_dhcp(struct net *net, const struct net_guest *guests, size_t guests_count,
-	unsigned *changes, struct err *err)
+static int apply_firewall(struct net *net, unsigned *changes, struct err *err)
+{
+	HOLD(filter);
+
+	return net->ops->apply(net->firewall, net->wanted.guests, net->wanted.guests_count,
+		net->wanted.ports, net->wanted.ports_count, changes, err);
+}
+
+static int apply_dhcp(struct net *net, unsigned *changes, struct err *err)
 {
 	if (!net->dhcp)
 		return 0;
-	return net->config.dhcp ? dhcp_apply(net->dhcp, guests, guests_count, changes, err)
+	return net->config.dhcp ? dhcp_apply(net->dhcp, net->wanted.guests,
+					  net->wanted.guests_count, changes, err)
 				: dhcp_stop(net->dhcp, err);
 }
 
-int net_apply(struct net *net, const struct net_guest *guests, size_t guests_count,
-	const struct net_port *ports, size_t ports_count, unsigned *ret_changes, struct err *err)
+/* Makes it what is wanted; `setup` is held, so the guests stay what they are. */
+static int make_so(struct net *net, unsigned *ret_changes, struct err *err)
 {
 	unsigned changes = 0;
 	int r;
 
-	HOLD(setup);
 	r = link_bridge_apply(net->links, &net->config, &changes, err);
 	fault_point("net.apply.bridge");
 	if (r == 0)
-		r = apply_firewall(net, guests, guests_count, ports, ports_count, &changes, err);
+		r = apply_firewall(net, &changes, err);
 	fault_point("net.apply.firewall");
 	/* Only behind the rules: they keep guests from the node's loopback. */
 	if (r == 0)
 		r = link_sysctls_apply(net->config.bridge, &changes, err);
 	if (r == 0)
-		r = link_remove_strays(
-			net->links, net->config.bridge, guests, guests_count, &changes, err);
+		r = link_remove_strays(net->links, net->config.bridge, net->wanted.guests,
+			net->wanted.guests_count, &changes, err);
 	if (r == 0)
 		r = link_hairpin_all(net->links, net->config.bridge, &changes, err);
 	fault_point("net.apply.links");
 	if (r == 0)
-		r = apply_dhcp(net, guests, guests_count, &changes, err);
+		r = apply_dhcp(net, &changes, err);
 	if (r == 0 && ret_changes)
 		*ret_changes = changes;
 	return r;
+}
+
+int net_apply(struct net *net, const struct net_guest *guests, size_t guests_count,
+	const struct net_port *ports, size_t ports_count, unsigned *ret_changes, struct err *err)
+{
+	int r;
+
+	HOLD(setup);
+	r = set_wanted(net, guests, guests_count, ports, ports_count, err);
+	return r < 0 ? r : make_so(net, ret_changes, err);
+}
+
+int net_repair(struct net *net, unsigned *ret_changes, struct err *err)
+{
+	HOLD(setup);
+
+	return make_so(net, ret_changes, err);
 }
 
 int net_teardown(struct net *net, struct err *err)
@@ -194,6 +222,8 @@ static int allow(struct net *net, const struct net_guest *guest, struct err *err
 {
 	HOLD(filter);
 
+	if (wanted_put_guest(&net->wanted, guest) < 0)
+		return err_errno(err, ENOMEM, "cannot attach guest %s", guest->name);
 	return net->ops->allow(net->firewall, guest, err);
 }
 
@@ -201,6 +231,7 @@ static int forbid(struct net *net, const struct net_guest *guest, struct err *er
 {
 	HOLD(filter);
 
+	wanted_drop_guest(&net->wanted, guest->id);
 	return net->ops->forbid(net->firewall, guest, err);
 }
 
@@ -262,6 +293,8 @@ int net_publish(struct net *net, const struct net_port *port, bool flush, struct
 		return err_set(err, ERR_INVALID, NULL,
 			"a port cannot lead outside the network of %s", net->config.bridge);
 	HOLD(filter);
+	if (wanted_put_port(&net->wanted, port) < 0)
+		return err_errno(err, ENOMEM, "cannot publish a port");
 	r = net->ops->publish(net->firewall, port, err);
 	fault_point("net.publish.firewall");
 	if (r < 0 || !(flush || udp))
@@ -274,6 +307,7 @@ int net_unpublish(struct net *net, enum port_proto proto, uint16_t host, struct 
 	int r;
 
 	HOLD(filter);
+	wanted_drop_port(&net->wanted, proto, host);
 	r = net->ops->unpublish(net->firewall, proto, host, err);
 	fault_point("net.unpublish.firewall");
 	return r < 0 ? r : cut_port(net, proto, host, false, err);

@@ -57,6 +57,10 @@ struct net *net_close(struct net *net);
 int net_apply(struct net *net, const struct net_guest *guests, size_t guests_count,
 	const struct net_port *ports, size_t ports_count, unsigned *ret_changes, struct err *err);
 
+/* Compares the network with what it was told so far (by net_apply, and each call after it), and
+ * makes it so again. Safe beside all other calls. */
+int net_repair(struct net *net, unsigned *ret_changes, struct err *err);
+
 /* Removes bridge, tables and dnsmasq: retirement of a node, and tests. */
 int net_teardown(struct net *net, struct err *err);
 

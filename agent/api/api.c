@@ -1,0 +1,69 @@
+/* The table of routes. */
+#include "agent/api/api.h"
+
+#include "agent/api/internal.h"
+#include "base/cleanup.h"
+
+#define QUERY(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* What changes of a guest take. */
+#define CHANGE QUERY("wait", "dry_run")
+
+#define GUEST "/v1/guests/{}"
+
+const struct http_route API_ROUTES[] = {
+	{HTTP_GET, "/v1/node", ROLE_VIEWER, BODY_NONE, NULL, api_node_get},
+	{HTTP_PATCH, "/v1/node", ROLE_ADMIN, BODY_JSON, QUERY("dry_run"), api_node_patch},
+	{HTTP_GET, "/v1/node/slots", ROLE_VIEWER, BODY_NONE, NULL, api_slots_get},
+
+	{HTTP_GET, "/v1/guests", ROLE_VIEWER, BODY_NONE,
+		QUERY("state", "driver", "environment", "image", "label", "name", "fields", "limit",
+			"after"),
+		api_guest_list},
+	{HTTP_POST, "/v1/guests", ROLE_OPERATOR, BODY_JSON, CHANGE, api_guest_create},
+	{HTTP_GET, GUEST, ROLE_VIEWER, BODY_NONE, NULL, api_guest_get},
+	{HTTP_PUT, GUEST, ROLE_OPERATOR, BODY_JSON, CHANGE, api_guest_put},
+	{HTTP_PATCH, GUEST, ROLE_OPERATOR, BODY_JSON, CHANGE, api_guest_patch},
+	{HTTP_DELETE, GUEST, ROLE_OPERATOR, BODY_NONE, QUERY("destroy", "wait", "dry_run"),
+		api_guest_destroy},
+	{HTTP_POST, GUEST "/actions/start", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_guest_start},
+	{HTTP_POST, GUEST "/actions/stop", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_guest_stop},
+	{HTTP_POST, GUEST "/actions/restart", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_guest_restart},
+	{HTTP_POST, GUEST "/actions/kill", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_guest_kill},
+
+	{HTTP_GET, GUEST "/storage", ROLE_VIEWER, BODY_NONE, NULL, api_storage_get},
+	{HTTP_POST, GUEST "/storage/enlarge", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_storage_enlarge},
+	{HTTP_POST, GUEST "/storage/trim", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_storage_trim},
+
+	{HTTP_GET, GUEST "/ports", ROLE_VIEWER, BODY_NONE, NULL, api_guest_port_list},
+	{HTTP_POST, GUEST "/ports", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_publish_any},
+	{HTTP_GET, GUEST "/ports/{}/{}", ROLE_VIEWER, BODY_NONE, NULL, api_guest_port_get},
+	{HTTP_PUT, GUEST "/ports/{}/{}", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_publish},
+	{HTTP_DELETE, GUEST "/ports/{}/{}", ROLE_OPERATOR, BODY_NONE, CHANGE, api_port_unpublish},
+
+	{HTTP_GET, "/v1/ports", ROLE_VIEWER, BODY_NONE, QUERY("guest"), api_port_list},
+	{HTTP_GET, "/v1/ports/{}/{}", ROLE_VIEWER, BODY_NONE, NULL, api_port_get},
+	{HTTP_POST, "/v1/ports/{}/{}/switch", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_switch},
+
+	{HTTP_GET, "/v1/images", ROLE_VIEWER, BODY_NONE, NULL, api_image_list},
+	{HTTP_GET, "/v1/images/{}", ROLE_VIEWER, BODY_NONE, NULL, api_image_get},
+	{HTTP_PUT, "/v1/images/{}", ROLE_OPERATOR, BODY_STREAM, QUERY("sha256", "replace", "wait"),
+		api_image_import},
+	{HTTP_DELETE, "/v1/images/{}", ROLE_OPERATOR, BODY_NONE, CHANGE, api_image_delete},
+
+	{HTTP_GET, "/v1/operations", ROLE_VIEWER, BODY_NONE, QUERY("target", "limit", "before"),
+		api_operation_list},
+	{HTTP_GET, "/v1/operations/{}", ROLE_VIEWER, BODY_NONE, QUERY("wait"), api_operation_get},
+	{HTTP_DELETE, "/v1/operations/{}", ROLE_OPERATOR, BODY_NONE, NULL, api_operation_cancel},
+
+	{HTTP_GET, "/v1/events", ROLE_VIEWER, BODY_NONE, QUERY("after", "follow"), api_events},
+	{HTTP_GET, "/v1/openapi.json", ROLE_VIEWER, BODY_NONE, NULL, api_openapi},
+};
+
+const size_t API_ROUTES_COUNT = ARRAY_SIZE(API_ROUTES);

@@ -1,0 +1,116 @@
+/* What the handlers share: reading what a request asks for, and answering a change. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/http/http.h"
+#include "agent/node/agent.h"
+#include "agent/ops/verbs.h"
+#include "model/operation.h"
+
+struct err;
+struct guest_entry;
+
+/* --- Handlers, by the file they are in ------------------------------------------------------- */
+
+void api_node_get(struct http_request *request, void *agent);
+void api_node_patch(struct http_request *request, void *agent);
+void api_slots_get(struct http_request *request, void *agent);
+
+void api_guest_list(struct http_request *request, void *agent);
+void api_guest_create(struct http_request *request, void *agent);
+void api_guest_get(struct http_request *request, void *agent);
+void api_guest_put(struct http_request *request, void *agent);
+void api_guest_patch(struct http_request *request, void *agent);
+void api_guest_destroy(struct http_request *request, void *agent);
+void api_guest_start(struct http_request *request, void *agent);
+void api_guest_stop(struct http_request *request, void *agent);
+void api_guest_restart(struct http_request *request, void *agent);
+void api_guest_kill(struct http_request *request, void *agent);
+
+void api_storage_get(struct http_request *request, void *agent);
+void api_storage_enlarge(struct http_request *request, void *agent);
+void api_storage_trim(struct http_request *request, void *agent);
+
+void api_guest_port_list(struct http_request *request, void *agent);
+void api_guest_port_get(struct http_request *request, void *agent);
+void api_port_publish_any(struct http_request *request, void *agent);
+void api_port_publish(struct http_request *request, void *agent);
+void api_port_unpublish(struct http_request *request, void *agent);
+void api_port_list(struct http_request *request, void *agent);
+void api_port_get(struct http_request *request, void *agent);
+void api_port_switch(struct http_request *request, void *agent);
+
+void api_image_list(struct http_request *request, void *agent);
+void api_image_get(struct http_request *request, void *agent);
+void api_image_import(struct http_request *request, void *agent);
+void api_image_delete(struct http_request *request, void *agent);
+
+void api_operation_list(struct http_request *request, void *agent);
+void api_operation_get(struct http_request *request, void *agent);
+void api_operation_cancel(struct http_request *request, void *agent);
+
+void api_events(struct http_request *request, void *agent);
+void api_openapi(struct http_request *request, void *agent);
+
+/* --- Query parameters ------------------------------------------------------------------------ */
+
+/* "true" or "false"; absent: `otherwise`. */
+int query_bool(const struct http_request *request, const char *name, bool otherwise, bool *ret,
+	struct err *err);
+
+/* A number from min to max; absent: `otherwise`. */
+int query_number(const struct http_request *request, const char *name, uint64_t min, uint64_t max,
+	uint64_t otherwise, uint64_t *ret, struct err *err);
+
+/* --- Guests ---------------------------------------------------------------------------------- */
+
+/* The guest of path parameter 0, when If-Match allows; otherwise NULL, and the request is
+ * answered.*/
+struct guest_entry *requested_guest(struct http_request *request, struct agent *agent);
+
+/* The protocol and host port of path parameters i and i + 1. */
+int requested_port(const struct http_request *request, unsigned i, enum port_proto *ret_proto,
+	uint16_t *ret_host, struct err *err);
+
+json_t *published_port_to_json(const struct guest *guest, const struct port *port);
+
+/* --- Changes --------------------------------------------------------------------------------- */
+
+/* What all changes have in common. */
+struct change {
+	struct http_request *request;
+	struct agent *agent;
+	uint64_t wait_s;
+	bool dry_run;
+	bool to_the_end; /* the answer comes at the end of the operation, however long that takes */
+	const char *key; /* NULL: none */
+	char hash[65];
+};
+
+/* Reads it from the request. False when the request is answered already: something in it is wrong,
+ * or its key was used before and the operation of then is the answer. */
+bool change_begin(struct change *change, struct http_request *request, struct agent *agent);
+
+/* Ends a change whose plan was made (r is 0) or refused: submits the operation and answers when it
+ * is accepted or, as asked for, has ended; in a dry run answers with the plan and drops it. `patch`
+ * is shown in a dry run (taken over, may be NULL). */
+void change_submit(const struct change *change, int r, const struct err *err, struct op_plan *plan,
+	json_t *patch);
+
+/* Answers that all was so already; `result` is taken over. `verb` and `target` are for a dry run.
+ */
+void change_nothing(
+	const struct change *change, const char *verb, const char *target, json_t *result);
+
+/* The operation as the API shows it, with its result when it is done. `live` may be NULL: then it
+ * has ended and comes from the journal. */
+json_t *operation_with_result(
+	struct agent *agent, const struct operation *info, const struct op *live);
+
+/* Answers with the operation when it has ended or that time is over; `as_change`: the answer of a
+ * change (a failure is its problem), else of a read (always the operation). */
+void answer_when_ended(struct http_request *request, struct agent *agent, struct op *op,
+	uint64_t wait_s, bool as_change);

@@ -1,0 +1,720 @@
+/* The operation engine, see engine.h: acceptance, lanes, the walk through the steps and back. */
+#include "agent/engine/engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "agent/state/db.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/random.h"
+
+#define ATTEMPTS_MAX	  5
+#define RETRY_FIRST_US	  UINT64_C(200000)
+#define RETRY_JOURNAL_US  UINT64_C(1000000)
+#define RETRY_UNDO_MAX_US UINT64_C(30000000)
+
+struct op_waiter {
+	enum op_moment moment;
+	op_wait_fn fn;
+	void *data;
+	struct op *op;
+	struct op_waiter *next, *prev;
+};
+
+/* Place of an operation in one lane. */
+struct lane_place {
+	struct op *op;
+	struct lane_place *next, *prev;
+};
+
+struct lane {
+	char key[OP_LANE_KEY_MAX + 1];
+	struct lane_place *places;
+	size_t count;
+	UT_hash_handle hh;
+};
+
+struct op_private {
+	struct engine *engine;
+	bool accepted;
+	bool begun; /* holds its lanes' heads and its class */
+	unsigned attempts;
+	sd_event_source *retry;
+	struct lane_place places[OP_LANES_MAX];
+	struct op_waiter *waiters;
+};
+
+struct engine {
+	sd_event *loop;
+	struct engine_hooks hooks;
+	const struct op_verb *const *verbs;
+	bool started;
+	bool scheduling;
+	struct op_index {
+		struct op *op;
+		char id[OPERATION_ID_LEN + 1];
+		struct op_index *next, *prev;
+		UT_hash_handle hh;
+	} * by_id, *order;
+	size_t count;
+	struct lane *lanes;
+};
+
+static void schedule(struct engine *engine);
+static void walk(struct op *op);
+
+/* --- Operations ------------------------------------------------------------------------------ */
+
+/* Sorts by time: 11 digits of milliseconds since the epoch, then 5 random ones. */
+static void make_id(char id[static OPERATION_ID_LEN + 1])
+{
+	char tail[6];
+
+	random_hex(tail, 5);
+	snprintf(id, OPERATION_ID_LEN + 1, "%011llx%s",
+		(unsigned long long)clock_realtime_ms() & 0xfffffffffffULL, tail);
+}
+
+struct op *op_create(struct engine *engine, const struct op_verb *verb, json_t *args)
+{
+	struct op *op = calloc(1, sizeof(*op));
+	struct op_private *private = calloc(1, sizeof(*private));
+
+	if (!op || !private) {
+		free(op);
+		free(private);
+		json_decref(args);
+		return NULL;
+	}
+	private->engine = engine;
+	op->private = private;
+	op->verb = verb;
+	op->args = args;
+	op->agent = engine->hooks.agent;
+	make_id(op->info.id);
+	snprintf(op->info.verb, sizeof(op->info.verb), "%s", verb->name);
+	op->info.state = OPERATION_QUEUED;
+	op->info.steps_count = (uint32_t)verb->steps_count;
+	op->info.created_ms = clock_realtime_ms();
+	return op;
+}
+
+void op_discard(struct op *op)
+{
+	if (op->data && op->verb->release)
+		op->verb->release(op);
+	sd_event_source_disable_unref(op->private->retry);
+	json_decref(op->args);
+	free(op->request_key);
+	free(op->request_hash);
+	free(op->private);
+	free(op);
+}
+
+static void notify(struct op *op, enum op_moment moment, const struct err *rejected)
+{
+	struct op_waiter *waiter, *tmp;
+
+	DL_FOREACH_SAFE(op->private->waiters, waiter, tmp)
+	{
+		if (waiter->moment != moment && !rejected)
+			continue;
+		DL_DELETE(op->private->waiters, waiter);
+		waiter->fn(waiter->data, op, rejected);
+		free(waiter);
+	}
+}
+
+struct op_waiter *op_wait(struct op *op, enum op_moment moment, op_wait_fn fn, void *data)
+{
+	struct op_waiter *waiter = calloc(1, sizeof(*waiter));
+
+	if (!waiter)
+		return NULL;
+	*waiter = (struct op_waiter){.moment = moment, .fn = fn, .data = data, .op = op};
+	DL_APPEND(op->private->waiters, waiter);
+	return waiter;
+}
+
+void op_wait_cancel(struct op_waiter *waiter)
+{
+	DL_DELETE(waiter->op->private->waiters, waiter);
+	free(waiter);
+}
+
+bool op_is_accepted(const struct op *op)
+{
+	return op->private->accepted;
+}
+
+/* --- Lanes ----------------------------------------------------------------------------------- */
+
+static int enter_lane(struct engine *engine, struct op *op, size_t i)
+{
+	struct lane_place *place = &op->private->places[i];
+	struct lane *lane;
+
+	HASH_FIND_STR(engine->lanes, op->lanes[i], lane);
+	if (!lane) {
+		lane = calloc(1, sizeof(*lane));
+		if (!lane)
+			return -ENOMEM;
+		snprintf(lane->key, sizeof(lane->key), "%s", op->lanes[i]);
+		HASH_ADD_STR(engine->lanes, key, lane);
+	}
+	place->op = op;
+	DL_APPEND(lane->places, place);
+	lane->count++;
+	return 0;
+}
+
+static void leave_lane(struct engine *engine, struct op *op, size_t i)
+{
+	struct lane *lane;
+
+	HASH_FIND_STR(engine->lanes, op->lanes[i], lane);
+	if (!lane || !op->private->places[i].op)
+		return;
+	DL_DELETE(lane->places, &op->private->places[i]);
+	op->private->places[i].op = NULL;
+	if (--lane->count == 0) {
+		HASH_DEL(engine->lanes, lane);
+		free(lane);
+	}
+}
+
+static bool heads_its_lanes(struct engine *engine, const struct op *op)
+{
+	for (size_t i = 0; i < OP_LANES_MAX; i++) {
+		struct lane *lane;
+
+		if (!op->lanes[i][0])
+			continue;
+		HASH_FIND_STR(engine->lanes, op->lanes[i], lane);
+		if (!lane || lane->places->op != op)
+			return false;
+	}
+	return true;
+}
+
+size_t engine_lane_pending(const struct engine *engine, const char *key)
+{
+	struct lane *lane;
+
+	HASH_FIND_STR(engine->lanes, key, lane);
+	return lane ? lane->count : 0;
+}
+
+/* --- The engine's tables --------------------------------------------------------------------- */
+
+static int enlist(struct engine *engine, struct op *op)
+{
+	struct op_index *index = calloc(1, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	for (size_t i = 0; i < OP_LANES_MAX; i++)
+		if (op->lanes[i][0] && enter_lane(engine, op, i) < 0) {
+			leave_lane(engine, op, 0);
+			free(index);
+			return -ENOMEM;
+		}
+	index->op = op;
+	memcpy(index->id, op->info.id, sizeof(index->id));
+	HASH_ADD_STR(engine->by_id, id, index);
+	DL_APPEND(engine->order, index);
+	engine->count++;
+	return 0;
+}
+
+/* Takes an operation out of all tables and frees it; others may run now. */
+static void delist(struct op *op)
+{
+	struct engine *engine = op->private->engine;
+	struct op_index *index;
+
+	HASH_FIND_STR(engine->by_id, op->info.id, index);
+	if (index) {
+		HASH_DEL(engine->by_id, index);
+		DL_DELETE(engine->order, index);
+		free(index);
+		engine->count--;
+	}
+	for (size_t i = 0; i < OP_LANES_MAX; i++)
+		if (op->lanes[i][0])
+			leave_lane(engine, op, i);
+	if (op->private->begun && op->op_class)
+		op->op_class->running--;
+	op_discard(op);
+	schedule(engine);
+}
+
+struct op *engine_find(struct engine *engine, const char *id)
+{
+	struct op_index *index;
+
+	HASH_FIND_STR(engine->by_id, id, index);
+	return index ? index->op : NULL;
+}
+
+struct op *engine_find_request(struct engine *engine, const char *request_key)
+{
+	struct op_index *index;
+
+	DL_FOREACH (engine->order, index)
+		if (index->op->request_key && strcmp(index->op->request_key, request_key) == 0)
+			return index->op;
+	return NULL;
+}
+
+size_t engine_pending(const struct engine *engine)
+{
+	return engine->count;
+}
+
+void engine_each(struct engine *engine, void (*each)(void *data, const struct op *op), void *data)
+{
+	struct op_index *index;
+
+	DL_FOREACH (engine->order, index)
+		each(data, index->op);
+}
+
+int engine_create(sd_event *loop, const struct engine_hooks *hooks,
+	const struct op_verb *const *verbs, struct engine **ret, struct err *err)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+
+	if (!engine)
+		return err_errno(err, ENOMEM, "cannot make the operation engine");
+	engine->loop = sd_event_ref(loop);
+	engine->hooks = *hooks;
+	engine->verbs = verbs;
+	*ret = engine;
+	return 0;
+}
+
+struct engine *engine_destroy(struct engine *engine)
+{
+	struct op_index *index, *tmp;
+
+	if (!engine)
+		return NULL;
+	engine->started = false;
+	DL_FOREACH_SAFE(engine->order, index, tmp)
+	delist(index->op);
+	sd_event_unref(engine->loop);
+	free(engine);
+	return NULL;
+}
+
+/* --- Journal --------------------------------------------------------------------------------- */
+
+static int retry_elapsed(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct op *op = data;
+
+	(void)source;
+	(void)usec;
+	op->private->retry = sd_event_source_disable_unref(op->private->retry);
+	walk(op);
+	return 0;
+}
+
+/* Walks on after a pause. */
+static void walk_later(struct op *op, uint64_t pause_us)
+{
+	struct engine *engine = op->private->engine;
+
+	if (sd_event_add_time_relative(engine->loop, &op->private->retry, CLOCK_MONOTONIC, pause_us,
+		    0, retry_elapsed, op) < 0)
+		log_error("operation.stuck", "op=%s reason=\"no timer\"", op->info.id);
+}
+
+static void note_step(struct op *op, const char *name)
+{
+	snprintf(op->info.step, sizeof(op->info.step), "%s", name);
+}
+
+/* Starts the current step, or its undo, now that the journal knows. */
+static void begin_step(struct op *op)
+{
+	const struct step *step = &op->verb->steps[op->info.step_index];
+
+	if (op->info.state == OPERATION_UNDOING) {
+		fault_point("ops.%s.%s.undo", op->verb->name, step->name);
+		step->undo(op);
+	} else {
+		fault_point("ops.%s.%s.before", op->verb->name, step->name);
+		step->apply(op);
+	}
+}
+
+static void step_journalled(void *data, int r, const struct err *err)
+{
+	struct op *op = data;
+
+	if (r < 0) {
+		log_warning("journal.failed", "op=%s error=%s", op->info.id, LOG_Q(err->message));
+		walk_later(op, RETRY_JOURNAL_US);
+		return;
+	}
+	if (op->private->engine->started)
+		begin_step(op);
+}
+
+/* --- The end --------------------------------------------------------------------------------- */
+
+static void end_journalled(void *data, int r, const struct err *err)
+{
+	struct op *op = data;
+
+	if (r < 0) {
+		/* What ended has ended; after a restart its last step is only repeated. */
+		log_error("journal.failed", "op=%s state=%s error=%s", op->info.id,
+			operation_state_to_string(op->info.state), LOG_Q(err->message));
+	}
+	fault_point("ops.%s.end", op->verb->name);
+	notify(op, OP_ACCEPTED, NULL);
+	notify(op, OP_ENDED, NULL);
+	delist(op);
+}
+
+static void log_end(const struct op *op)
+{
+	int64_t ms = op->info.ended_ms - op->info.created_ms;
+
+	if (op->info.state == OPERATION_DONE)
+		log_info("operation.done", "op=%s verb=%s target=%s ms=%lld", op->info.id,
+			op->info.verb, op->info.target, (long long)ms);
+	else
+		log_warning("operation.ended",
+			"op=%s verb=%s target=%s state=%s step=%s code=%s error=%s", op->info.id,
+			op->info.verb, op->info.target, operation_state_to_string(op->info.state),
+			op->info.step, err_code_to_string(op->info.error.code),
+			LOG_Q(op->info.error.message));
+}
+
+static void finish(struct op *op, enum operation_state state)
+{
+	struct engine *engine = op->private->engine;
+	struct db_txn *txn = db_txn_create();
+
+	op->info.state = state;
+	op->info.ended_ms = clock_realtime_ms();
+	log_end(op);
+	op->verb->end(op, txn);
+	db_put_operation(txn, &op->info, NULL, NULL, NULL);
+	engine->hooks.changed(engine->hooks.agent, op, txn);
+	engine->hooks.commit(engine->hooks.agent, txn, false, end_journalled, op);
+}
+
+/* --- The walk -------------------------------------------------------------------------------- */
+
+static enum operation_state failed_state(const struct op *op)
+{
+	return op->info.error.code == ERR_CANCELLED ? OPERATION_CANCELLED : OPERATION_FAILED;
+}
+
+/* Moves step_index down to the next step that has something to undo; false when there is none. */
+static bool find_undo(struct op *op)
+{
+	for (;; op->info.step_index--) {
+		if (op->verb->steps[op->info.step_index].undo)
+			return true;
+		if (op->info.step_index == 0)
+			return false;
+	}
+}
+
+/* Takes the transaction over. */
+static void journal_step(struct op *op, struct db_txn *txn)
+{
+	struct engine *engine = op->private->engine;
+
+	note_step(op, op->verb->steps[op->info.step_index].name);
+	if (op->info.started_ms == 0) {
+		op->info.started_ms = clock_realtime_ms();
+		db_put_operation(txn, &op->info, op->args, NULL, NULL);
+	} else {
+		db_put_step(txn, op->info.id, op->info.state, op->info.step_index, op->info.step);
+	}
+	engine->hooks.changed(engine->hooks.agent, op, txn);
+	engine->hooks.commit(engine->hooks.agent, txn, false, step_journalled, op);
+}
+
+/* The operation stands before step_index (or before undoing it): journal it and go on, or end. */
+static void walk(struct op *op)
+{
+	if (!op->private->engine->started)
+		return;
+	if (op->info.state == OPERATION_UNDOING) {
+		if (!find_undo(op))
+			finish(op, failed_state(op));
+		else
+			journal_step(op, db_txn_create());
+		return;
+	}
+	if (op->info.step_index == op->verb->steps_count)
+		finish(op, OPERATION_DONE);
+	else
+		journal_step(op, db_txn_create());
+}
+
+/* From a failed or cancelled step (or the place before it) backwards. */
+static void turn_back(struct op *op, const struct err *err)
+{
+	op->info.error = *err;
+	op->private->attempts = 0;
+	if (op->verb->forward_only) {
+		finish(op, OPERATION_FAILED);
+		return;
+	}
+	op->info.state = OPERATION_UNDOING;
+	if (op->info.step_index == op->verb->steps_count)
+		op->info.step_index--;
+	walk(op);
+}
+
+static uint64_t retry_pause(unsigned attempt)
+{
+	uint64_t pause = RETRY_FIRST_US << (attempt < 10 ? attempt : 10);
+
+	return pause < RETRY_UNDO_MAX_US ? pause : RETRY_UNDO_MAX_US;
+}
+
+static void undo_step_done(struct op *op, int r, const struct err *err)
+{
+	if (r < 0) {
+		/* Never given up: what was done to the host must be taken back. */
+		log_warning("operation.undo_failed", "op=%s step=%s attempt=%u error=%s",
+			op->info.id, op->info.step, op->private->attempts, LOG_Q(err->message));
+		walk_later(op, retry_pause(op->private->attempts++));
+		return;
+	}
+	op->private->attempts = 0;
+	if (op->info.step_index == 0) {
+		finish(op, failed_state(op));
+		return;
+	}
+	op->info.step_index--;
+	walk(op);
+}
+
+static bool worth_retrying(const struct op *op, const struct err *err)
+{
+	return err->code == ERR_UNAVAILABLE && op->private->attempts < ATTEMPTS_MAX &&
+	       !op->info.cancel_requested;
+}
+
+static void cancelled(struct op *op)
+{
+	struct err err;
+
+	err_set(&err, ERR_CANCELLED, NULL, "the operation was cancelled");
+	turn_back(op, &err);
+}
+
+void op_step_done(struct op *op, int r, const struct err *err)
+{
+	if (!op->private->engine->started)
+		return; /* the next start takes the step up again */
+	if (op->info.state == OPERATION_UNDOING) {
+		undo_step_done(op, r, err);
+		return;
+	}
+	if (r < 0 && worth_retrying(op, err)) {
+		walk_later(op, retry_pause(op->private->attempts++));
+		return;
+	}
+	if (r < 0) {
+		turn_back(op, err);
+		return;
+	}
+	fault_point("ops.%s.%s.after", op->verb->name, op->info.step);
+	op->private->attempts = 0;
+	op->info.step_index++;
+	/* Past the last step the change is made: too late to cancel. */
+	if (op->info.cancel_requested && op->info.step_index < op->verb->steps_count)
+		cancelled(op);
+	else
+		walk(op);
+}
+
+/* --- Scheduling ------------------------------------------------------------------------------ */
+
+static bool runnable(struct engine *engine, const struct op *op)
+{
+	if (!op->private->accepted || op->private->begun)
+		return false;
+	if (op->op_class && op->op_class->running >= op->op_class->limit)
+		return false;
+	return heads_its_lanes(engine, op);
+}
+
+static void begin(struct op *op)
+{
+	struct db_txn *txn;
+	struct err err;
+
+	op->private->begun = true;
+	if (op->op_class)
+		op->op_class->running++;
+	if (op->info.state != OPERATION_QUEUED) {
+		walk(op); /* taken up again */
+		return;
+	}
+	txn = db_txn_create();
+	op->info.state = OPERATION_RUNNING;
+	if (op->verb->begin && op->verb->begin(op, txn, &err) < 0) {
+		db_txn_abandon(txn);
+		op->info.error = err;
+		finish(op, failed_state(op));
+		return;
+	}
+	journal_step(op, txn);
+}
+
+/* Begins whatever may run. An operation's end calls this again, from within. */
+static void schedule(struct engine *engine)
+{
+	struct op_index *index, *tmp;
+
+	if (!engine->started || engine->scheduling)
+		return;
+	engine->scheduling = true;
+	DL_FOREACH_SAFE(engine->order, index, tmp)
+	if (runnable(engine, index->op))
+		begin(index->op);
+	engine->scheduling = false;
+}
+
+/* Ended while it waited: nothing was done. */
+static void end_unbegun(struct op *op, enum operation_state state, const struct err *err)
+{
+	op->info.error = *err;
+	op->private->begun = true;
+	if (op->op_class)
+		op->op_class->running++;
+	finish(op, state);
+}
+
+static void cancel_unbegun(struct op *op)
+{
+	struct err err;
+
+	err_set(&err, ERR_CANCELLED, NULL, "the operation was cancelled before it began");
+	end_unbegun(op, OPERATION_CANCELLED, &err);
+}
+
+static void rejected(struct op *op, const struct err *err)
+{
+	log_error("operation.rejected", "op=%s verb=%s target=%s error=%s", op->info.id,
+		op->info.verb, op->info.target, LOG_Q(err->message));
+	notify(op, OP_ACCEPTED, err);
+	if (op->verb->reject)
+		op->verb->reject(op);
+	delist(op);
+}
+
+static void accepted(void *data, int r, const struct err *err)
+{
+	struct op *op = data;
+
+	if (r < 0) {
+		rejected(op, err);
+		return;
+	}
+	fault_point("ops.%s.accepted", op->verb->name);
+	op->private->accepted = true;
+	notify(op, OP_ACCEPTED, NULL);
+	if (op->info.cancel_requested)
+		cancel_unbegun(op);
+	else
+		schedule(op->private->engine);
+}
+
+void engine_submit(struct engine *engine, struct op *op, struct db_txn *txn)
+{
+	struct err err;
+
+	if (enlist(engine, op) < 0) {
+		db_txn_abandon(txn);
+		err_errno(&err, ENOMEM, "cannot accept the operation");
+		rejected(op, &err);
+		return;
+	}
+	db_put_operation(txn, &op->info, op->args, op->request_key, op->request_hash);
+	engine->hooks.changed(engine->hooks.agent, op, txn);
+	engine->hooks.commit(engine->hooks.agent, txn, true, accepted, op);
+}
+
+static const struct op_verb *find_verb(const struct engine *engine, const char *name)
+{
+	for (const struct op_verb *const *verb = engine->verbs; *verb; verb++)
+		if (strcmp((*verb)->name, name) == 0)
+			return *verb;
+	return NULL;
+}
+
+int engine_resume(
+	struct engine *engine, const struct operation *info, json_t *args, struct err *err)
+{
+	const struct op_verb *verb = find_verb(engine, info->verb);
+	struct err why;
+	struct op *op;
+	int r;
+
+	if (!verb)
+		return err_set(err, ERR_INTERNAL, NULL, "operation %s has the unknown verb %s",
+			info->id, info->verb);
+	op = op_create(engine, verb, json_incref(args));
+	if (!op)
+		return err_errno(err, ENOMEM, "cannot take up operation %s", info->id);
+	op->info = *info;
+	op->info.steps_count = (uint32_t)verb->steps_count;
+	op->private->accepted = true;
+	r = verb->restore(op, &why);
+	if (enlist(engine, op) < 0) {
+		op_discard(op);
+		return err_errno(err, ENOMEM, "cannot take up operation %s", info->id);
+	}
+	if (r < 0) {
+		end_unbegun(op, OPERATION_FAILED, &why);
+		return 0;
+	}
+	log_info("operation.resumed", "op=%s verb=%s target=%s state=%s step=%s", info->id,
+		info->verb, info->target, operation_state_to_string(info->state), info->step);
+	return 0;
+}
+
+void engine_start(struct engine *engine)
+{
+	engine->started = true;
+	schedule(engine);
+}
+
+void engine_stop(struct engine *engine)
+{
+	engine->started = false;
+}
+
+int engine_cancel(struct op *op, struct err *err)
+{
+	if (op->verb->forward_only)
+		return err_set(err, ERR_CONFLICT, NULL,
+			"operation %s (%s) can only go forward and cannot be cancelled",
+			op->info.id, op->info.verb);
+	op->info.cancel_requested = true;
+	/* One that waits for acceptance or is in a step sees it afterwards. */
+	if (op->private->accepted && !op->private->begun)
+		cancel_unbegun(op);
+	return 0;
+}

@@ -1,0 +1,204 @@
+/* What the parts of the agent share: commits, the states of guests, problems. */
+#include "agent/node/agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "agent/node/events.h"
+#include "agent/node/registry.h"
+#include "agent/state/db.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+/* --- Commits --------------------------------------------------------------------------------- */
+
+struct commit {
+	struct agent *agent;
+	uint64_t after, newest; /* the events in this transaction */
+	void (*done)(void *data, int r, const struct err *err);
+	void *data;
+};
+
+static void committed(void *data, int r, const struct err *err)
+{
+	AUTOFREE struct commit *commit = data;
+
+	if (r < 0)
+		events_dropped(commit->agent->events, commit->after, commit->newest);
+	else
+		events_committed(commit->agent->events, commit->newest);
+	if (commit->done)
+		commit->done(commit->data, r, err);
+	else if (r < 0)
+		log_error("state.not_written", "error=%s", LOG_Q(err->message));
+}
+
+void agent_commit(void *data, struct db_txn *txn, bool durable,
+	void (*done)(void *data, int r, const struct err *err), void *done_data)
+{
+	struct agent *agent = data;
+	struct commit *commit = calloc(1, sizeof(*commit));
+
+	if (!commit) {
+		struct err err;
+		int r = err_errno(&err, ENOMEM, "cannot commit");
+
+		db_txn_abandon(txn);
+		if (done)
+			done(done_data, r, &err);
+		return;
+	}
+	*commit = (struct commit){.agent = agent,
+		.after = agent->events_submitted,
+		.newest = events_newest(agent->events),
+		.done = done,
+		.data = done_data};
+	agent->events_submitted = commit->newest;
+	db_submit(agent->db, txn, durable, committed, commit);
+}
+
+static const char *operation_event(enum operation_state state)
+{
+	if (state == OPERATION_QUEUED)
+		return "operation.accepted";
+	return operation_state_is_final(state) ? "operation.ended" : "operation.step";
+}
+
+void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn)
+{
+	struct agent *agent = data;
+	json_t *fields = json_pack("{s:s, s:s, s:s, s:s}", "operation", op->info.id, "verb",
+		op->info.verb, "target", op->info.target, "state",
+		operation_state_to_string(op->info.state));
+
+	if (op->info.step[0])
+		json_object_set_new(fields, "step", json_string(op->info.step));
+	if (op->info.error.code != ERR_OK)
+		json_object_set_new(fields, "message", json_string(op->info.error.message));
+	events_publish(agent->events, txn, operation_event(op->info.state), fields);
+}
+
+/* --- States of guests ------------------------------------------------------------------------ */
+
+void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum guest_state state,
+	const char *problem, struct db_txn *txn)
+{
+	struct guest *guest = entry->guest;
+	json_t *fields;
+
+	if (guest->state == state && !problem && !guest->problem)
+		return;
+	fields = json_pack("{s:s, s:s, s:s, s:s*}", "target", guest->name, "state",
+		guest_state_to_string(state), "previous", guest_state_to_string(guest->state),
+		"message", problem);
+	guest->state = state;
+	guest->since_ms = clock_realtime_ms();
+	if (state == GUEST_STOPPED)
+		guest->pid = 0;
+	free(guest->problem);
+	guest->problem = problem ? strdup(problem) : NULL;
+	registry_changed(agent->registry, entry);
+	events_publish(agent->events, txn, "guest.state", fields);
+}
+
+void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum guest_state state,
+	pid_t pid, const char *problem)
+{
+	struct guest *guest = entry->guest;
+	struct db_txn *txn;
+
+	entry->projected = state;
+	if (guest->state == state && guest->pid == pid)
+		return;
+	log_info("guest.observed", "guest=%s was=%s is=%s pid=%d", guest->name,
+		guest_state_to_string(guest->state), guest_state_to_string(state), pid);
+	guest->pid = pid;
+	registry_changed(agent->registry, entry);
+	txn = db_txn_create();
+	agent_set_guest_state(agent, entry, state, problem, txn);
+	agent_commit(agent, txn, false, NULL, NULL);
+}
+
+/* --- Problems -------------------------------------------------------------------------------- */
+
+static struct agent_problem *find_problem(struct agent *agent, const char *code)
+{
+	for (size_t i = 0; i < agent->problems_count; i++)
+		if (strcmp(agent->problems[i].code, code) == 0)
+			return &agent->problems[i];
+	return NULL;
+}
+
+void agent_problem(struct agent *agent, const char *code, const char *message)
+{
+	struct agent_problem *problem = find_problem(agent, code);
+	struct db_txn *txn;
+
+	if (problem && strcmp(problem->message, message) == 0)
+		return;
+	if (!problem && agent->problems_count == AGENT_PROBLEMS_MAX)
+		return;
+	if (!problem) {
+		problem = &agent->problems[agent->problems_count++];
+		problem->since_ms = clock_realtime_ms();
+	}
+	snprintf(problem->code, sizeof(problem->code), "%s", code);
+	snprintf(problem->message, sizeof(problem->message), "%s", message);
+	log_warning("node.problem", "code=%s message=%s", code, LOG_Q(message));
+	txn = db_txn_create();
+	events_publish(agent->events, txn, "node.problem",
+		json_pack("{s:s, s:s}", "code", code, "message", message));
+	agent_commit(agent, txn, false, NULL, NULL);
+}
+
+void agent_problem_gone(struct agent *agent, const char *code)
+{
+	struct agent_problem *problem = find_problem(agent, code);
+	size_t i;
+
+	if (!problem)
+		return;
+	log_info("node.problem_gone", "code=%s", code);
+	i = (size_t)(problem - agent->problems);
+	agent->problems_count--;
+	memmove(problem, problem + 1, (agent->problems_count - i) * sizeof(*problem));
+}
+
+/* --- Look-ups -------------------------------------------------------------------------------- */
+
+struct agent_driver *agent_driver(struct agent *agent, const char *name, struct err *err)
+{
+	for (size_t i = 0; i < agent->drivers_count; i++)
+		if (strcmp(agent->drivers[i].settings->name, name) == 0)
+			return &agent->drivers[i];
+	err_set(err, ERR_INVALID, "driver", "this node has no driver %s configured", name);
+	return NULL;
+}
+
+struct image *agent_image(struct agent *agent, const char *name)
+{
+	for (size_t i = 0; i < agent->images_count; i++)
+		if (strcmp(agent->images[i].name, name) == 0)
+			return &agent->images[i];
+	return NULL;
+}
+
+#define SLOT_MEMORY (UINT64_C(512) << 20)
+
+uint32_t agent_slots_total(const struct agent *agent)
+{
+	struct sysinfo info;
+	uint64_t slots;
+
+	if (agent->config->slots)
+		return agent->config->slots;
+	if (sysinfo(&info) < 0)
+		return 1;
+	slots = (uint64_t)info.totalram * info.mem_unit / SLOT_MEMORY;
+	return slots > 0 ? (uint32_t)slots : 1;
+}

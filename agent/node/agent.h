@@ -1,0 +1,101 @@
+/* The agent: the parts of corpusd and what they share. Owned by main; all members belong to the
+ * loop's thread, except that storage and net may be called from workers. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "agent/config/config.h"
+#include "agent/engine/engine.h"
+#include "drivers/client/client.h"
+#include "model/guest.h"
+#include "model/image.h"
+#include "model/node.h"
+#include "storage/storage.h"
+
+struct agent;
+struct db_txn;
+struct guest_entry;
+
+/* One configured driver. */
+struct agent_driver {
+	struct agent *agent;
+	const struct driver_settings *settings;
+	struct driver_client *client;
+	struct op_class op_class;
+	struct driver_info info; /* of the last probe; name empty: not probed yet */
+	sd_event_source *lost;	 /* runs from its going down until its guests count as unknown */
+};
+
+#define AGENT_PROBLEMS_MAX 64
+
+/* Something about the node that a person should know: shown in /v1/node until it is gone. */
+struct agent_problem {
+	char code[64]; /* "storage", "driver.lxc", "orphan.volume.ID": names it */
+	char message[320];
+	int64_t since_ms;
+};
+
+struct agent {
+	sd_event *loop;
+	struct config *config;
+	struct workers *workers;
+	struct db *db;
+	struct events *events;
+	struct registry *registry;
+	struct ipam *ipam;
+	struct engine *engine;
+	struct http_server *http;
+	struct reconciler *reconciler;
+
+	struct net *net;	    /* NULL while it cannot be opened: see problems */
+	struct storage *storage;    /* the same */
+	struct storage_space space; /* of the pool, as it was seen last */
+
+	struct agent_driver *drivers;
+	size_t drivers_count;
+
+	struct image *images; /* sorted by name */
+	size_t images_count;
+
+	enum node_mode mode;
+	char environment[16];
+	int64_t started_ms;
+	char boot_id[37];
+	bool fresh_boot;	   /* the machine was started since corpusd ran last */
+	uint64_t events_submitted; /* number of the newest event that is in a submitted transaction
+				    */
+
+	struct agent_problem problems[AGENT_PROBLEMS_MAX];
+	size_t problems_count;
+};
+
+/* Commits a transaction and releases its events to listeners; engine_hooks.commit. */
+void agent_commit(void *agent, struct db_txn *txn, bool durable,
+	void (*done)(void *data, int r, const struct err *err), void *data);
+
+/* An operation changed its state or step: adds the event; engine_hooks.changed. */
+void agent_operation_changed(void *agent, const struct op *op, struct db_txn *txn);
+
+/* States a problem of that code, or states it anew. */
+void agent_problem(struct agent *agent, const char *code, const char *message);
+void agent_problem_gone(struct agent *agent, const char *code);
+
+/* Sets a guest's observed state, with its event and row, in a transaction of its own. `problem` may
+ * be NULL. Does nothing when it is so already. */
+void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum guest_state state,
+	pid_t pid, const char *problem);
+
+/* The same inside a transaction. */
+void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum guest_state state,
+	const char *problem, struct db_txn *txn);
+
+/* NULL and ERR_INVALID (field driver) when none of that name is configured. */
+struct agent_driver *agent_driver(struct agent *agent, const char *name, struct err *err);
+
+/* The image of that name, or NULL. */
+struct image *agent_image(struct agent *agent, const char *name);
+
+/* Slots of the node in all, from the configuration or the node's memory. */
+uint32_t agent_slots_total(const struct agent *agent);

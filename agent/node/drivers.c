@@ -1,0 +1,220 @@
+/* The drivers of the node: what they report becomes the observed state of guests. */
+#include "agent/node/drivers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/node/agent.h"
+#include "agent/node/registry.h"
+#include "base/err.h"
+#include "base/log.h"
+
+/* How long a driver may be away before its guests count as unknown. */
+#define LOST_AFTER_US UINT64_C(3000000)
+
+static void problem_code(const struct agent_driver *driver, char *buf, size_t size)
+{
+	snprintf(buf, size, "driver.%s", driver->settings->name);
+}
+
+/* --- What a guest is ------------------------------------------------------------------------- */
+
+static void observe(struct agent *agent, const struct driver_status *status)
+{
+	struct guest_entry *entry = registry_by_id(agent->registry, status->id);
+
+	if (!entry)
+		return;
+	if (entry->pending > 0)
+		entry->stale = true; /* the operation under way looks again at its end */
+	else
+		agent_observe_guest(agent, entry, status->state, status->pid, NULL);
+}
+
+static void guest_event(void *data, const struct driver_status *status)
+{
+	struct agent_driver *driver = data;
+
+	observe(driver->agent, status);
+}
+
+static bool listed(const struct driver_reply *reply, const char *id)
+{
+	for (size_t i = 0; i < reply->statuses_count; i++)
+		if (strcmp(reply->statuses[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* Guests of this driver that it does not know: they have no definition, so they do not run. */
+static void observe_undefined(struct agent_driver *driver, const struct driver_reply *reply)
+{
+	struct agent *agent = driver->agent;
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct guest_entry *entry = sorted[i];
+
+		if (strcmp(entry->guest->driver, driver->settings->name) == 0 &&
+			entry->pending == 0 && !listed(reply, entry->guest->id))
+			agent_observe_guest(agent, entry, GUEST_STOPPED, 0, NULL);
+	}
+}
+
+/* What bears our mark and is not in state.db is told, not touched: it may be all that is left of a
+ * guest whose record was lost. */
+static void tell_orphan(struct agent_driver *driver, const struct driver_status *status)
+{
+	char code[64], message[256];
+
+	snprintf(code, sizeof(code), "orphan.guest.%s", status->id);
+	snprintf(message, sizeof(message),
+		"driver %s has a guest %s (%s) that state.db does not know: it was left as it is",
+		driver->settings->name, status->id, guest_state_to_string(status->state));
+	agent_problem(driver->agent, code, message);
+}
+
+static void list_replied(void *data, const struct driver_reply *reply)
+{
+	struct agent_driver *driver = data;
+	struct agent *agent = driver->agent;
+
+	if (reply->result < 0) {
+		log_warning("driver.list_failed", "driver=%s error=%s", driver->settings->name,
+			LOG_Q(reply->error.message));
+		return;
+	}
+	for (size_t i = 0; i < reply->statuses_count; i++) {
+		if (registry_by_id(agent->registry, reply->statuses[i].id))
+			observe(agent, &reply->statuses[i]);
+		else
+			tell_orphan(driver, &reply->statuses[i]);
+	}
+	observe_undefined(driver, reply);
+}
+
+static void call(struct agent_driver *driver, enum driver_call what, driver_reply_fn reply)
+{
+	struct driver_request request = {.call = what};
+	struct err err;
+
+	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0)
+		log_warning("driver.unavailable", "driver=%s error=%s", driver->settings->name,
+			LOG_Q(err.message));
+}
+
+static void probe_replied(void *data, const struct driver_reply *reply)
+{
+	struct agent_driver *driver = data;
+	char code[64];
+
+	problem_code(driver, code, sizeof(code));
+	if (reply->result < 0) {
+		agent_problem(driver->agent, code, reply->error.message);
+		return;
+	}
+	driver->info = *reply->info;
+	log_info("driver.probed", "driver=%s version=%s usable=%s", driver->info.name,
+		LOG_Q(driver->info.version), driver->info.usable ? "yes" : "no");
+	if (driver->info.usable)
+		agent_problem_gone(driver->agent, code);
+	else
+		agent_problem(driver->agent, code, driver->info.problem);
+}
+
+/* --- The process ----------------------------------------------------------------------------- */
+
+static int lost(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct agent_driver *driver = data;
+	struct agent *agent = driver->agent;
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+	char code[64];
+
+	(void)source;
+	(void)usec;
+	driver->lost = sd_event_source_disable_unref(driver->lost);
+	problem_code(driver, code, sizeof(code));
+	agent_problem(agent, code, "the driver's process ended and could not be started again yet");
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(sorted[i]->guest->driver, driver->settings->name) == 0 &&
+			sorted[i]->pending == 0)
+			agent_observe_guest(
+				agent, sorted[i], GUEST_UNKNOWN, 0, "its driver is away");
+	return 0;
+}
+
+static void state_event(void *data, bool up)
+{
+	struct agent_driver *driver = data;
+
+	log_info("driver.state", "driver=%s up=%s", driver->settings->name, up ? "yes" : "no");
+	if (up) {
+		driver->lost = sd_event_source_disable_unref(driver->lost);
+		call(driver, DRIVER_CALL_PROBE, probe_replied);
+		call(driver, DRIVER_CALL_LIST, list_replied);
+	} else if (!driver->lost) {
+		sd_event_add_time_relative(driver->agent->loop, &driver->lost, CLOCK_MONOTONIC,
+			LOST_AFTER_US, 0, lost, driver);
+	}
+}
+
+void drivers_survey(struct agent *agent)
+{
+	for (size_t i = 0; i < agent->drivers_count; i++)
+		call(&agent->drivers[i], DRIVER_CALL_LIST, list_replied);
+}
+
+static int create_one(struct agent *agent, struct agent_driver *driver,
+	const struct driver_settings *settings, struct err *err)
+{
+	const struct config *config = agent->config;
+	char state_dir[4096], run_dir[4096], log_dir[4096];
+	struct driver_client_config client = {.name = settings->name, .program = settings->program};
+	struct driver_client_events events = {
+		.state = state_event, .guest = guest_event, .data = driver};
+
+	snprintf(state_dir, sizeof(state_dir), "%s/drivers/%s", config->state_dir, settings->name);
+	snprintf(run_dir, sizeof(run_dir), "%s/drivers/%s", config->run_dir, settings->name);
+	snprintf(log_dir, sizeof(log_dir), "%s/%s", config->log_dir, settings->name);
+	client.driver = (struct driver_config){.state_dir = state_dir,
+		.run_dir = run_dir,
+		.log_dir = log_dir,
+		.endpoint = settings->endpoint,
+		.idmap_base = config->idmap.base,
+		.idmap_count = config->idmap.count};
+	driver->agent = agent;
+	driver->settings = settings;
+	driver->op_class.limit = settings->parallel;
+	return driver_client_create(agent->loop, &client, &events, &driver->client, err);
+}
+
+int drivers_create(struct agent *agent, struct err *err)
+{
+	size_t count = agent->config->drivers_count;
+	int r = 0;
+
+	agent->drivers = calloc(count ? count : 1, sizeof(*agent->drivers));
+	if (!agent->drivers)
+		return err_errno(err, ENOMEM, "cannot make the table of drivers");
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = create_one(agent, &agent->drivers[i], &agent->config->drivers[i], err);
+		agent->drivers_count += r == 0;
+	}
+	return r;
+}
+
+void drivers_destroy(struct agent *agent)
+{
+	for (size_t i = 0; i < agent->drivers_count; i++) {
+		sd_event_source_disable_unref(agent->drivers[i].lost);
+		driver_client_destroy(agent->drivers[i].client);
+	}
+	free(agent->drivers);
+	agent->drivers = NULL;
+	agent->drivers_count = 0;
+}

@@ -1,0 +1,14 @@
+/* The drivers of the node: their processes, and what those report about guests. */
+#pragma once
+
+struct agent;
+struct agent_driver;
+struct err;
+
+/* Makes a client for each configured driver; starts nothing. */
+int drivers_create(struct agent *agent, struct err *err);
+void drivers_destroy(struct agent *agent);
+
+/* Finds out what each driver can do, and what its guests are. Also what happens by itself when a
+ * driver's process comes up. */
+void drivers_survey(struct agent *agent);

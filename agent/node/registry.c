@@ -1,0 +1,193 @@
+/* The table of guests in memory. */
+#include "agent/node/registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+struct registry {
+	char *node_address;
+	struct guest_entry *ids, *names; /* heads of the two hashes */
+	struct guest_entry **sorted;
+	size_t count, room;
+};
+
+int registry_create(const char *node_address, struct registry **ret, struct err *err)
+{
+	struct registry *registry = calloc(1, sizeof(*registry));
+
+	if (registry && node_address)
+		registry->node_address = strdup(node_address);
+	if (!registry || (node_address && !registry->node_address)) {
+		free(registry);
+		return err_errno(err, ENOMEM, "cannot make the table of guests");
+	}
+	*ret = registry;
+	return 0;
+}
+
+static void entry_free(struct guest_entry *entry)
+{
+	guest_free(entry->guest);
+	free(entry->json);
+	free(entry);
+}
+
+struct registry *registry_destroy(struct registry *registry)
+{
+	if (!registry)
+		return NULL;
+	HASH_CLEAR(by_id, registry->ids);
+	HASH_CLEAR(by_name, registry->names);
+	for (size_t i = 0; i < registry->count; i++)
+		entry_free(registry->sorted[i]);
+	free(registry->sorted);
+	free(registry->node_address);
+	free(registry);
+	return NULL;
+}
+
+size_t registry_after(const struct registry *registry, const char *name)
+{
+	size_t low = 0, high = registry->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(registry->sorted[middle]->guest->name, name) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int make_room(struct registry *registry)
+{
+	size_t room = registry->room ? registry->room * 2 : 64;
+	struct guest_entry **grown;
+
+	if (registry->count < registry->room)
+		return 0;
+	grown = reallocarray(registry->sorted, room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	registry->sorted = grown;
+	registry->room = room;
+	return 0;
+}
+
+int registry_add(
+	struct registry *registry, struct guest *guest, struct guest_entry **ret, struct err *err)
+{
+	struct guest_entry *entry = NULL;
+	size_t at;
+
+	HASH_FIND(by_name, registry->names, guest->name, strlen(guest->name), entry);
+	if (entry)
+		return err_set(err, ERR_EXISTS, "name",
+			"a guest named %s exists already (id %s, %s)", guest->name,
+			entry->guest->id, guest_state_to_string(entry->guest->state));
+	entry = calloc(1, sizeof(*entry));
+	if (!entry || make_room(registry) < 0) {
+		free(entry);
+		return err_errno(err, ENOMEM, "cannot add guest %s", guest->name);
+	}
+	entry->guest = guest;
+	entry->projected = guest->state;
+	at = registry_after(registry, guest->name);
+	memmove(registry->sorted + at + 1, registry->sorted + at,
+		(registry->count - at) * sizeof(struct guest_entry *));
+	registry->sorted[at] = entry;
+	registry->count++;
+	HASH_ADD_KEYPTR(by_id, registry->ids, guest->id, GUEST_ID_LEN, entry);
+	HASH_ADD_KEYPTR(by_name, registry->names, guest->name, strlen(guest->name), entry);
+	*ret = entry;
+	return 0;
+}
+
+void registry_remove(struct registry *registry, struct guest_entry *entry)
+{
+	size_t at = registry_after(registry, entry->guest->name) - 1;
+
+	HASH_DELETE(by_id, registry->ids, entry);
+	HASH_DELETE(by_name, registry->names, entry);
+	registry->count--;
+	memmove(registry->sorted + at, registry->sorted + at + 1,
+		(registry->count - at) * sizeof(struct guest_entry *));
+	entry_free(entry);
+}
+
+struct guest_entry *registry_by_id(const struct registry *registry, const char *id)
+{
+	struct guest_entry *entry;
+
+	HASH_FIND(by_id, registry->ids, id, GUEST_ID_LEN, entry);
+	return entry;
+}
+
+struct guest_entry *registry_by_name(
+	const struct registry *registry, const char *name, struct err *err)
+{
+	struct guest_entry *entry;
+
+	HASH_FIND(by_name, registry->names, name, strlen(name), entry);
+	if (!entry)
+		err_set(err, ERR_NOT_FOUND, NULL, "there is no guest named %s", name);
+	return entry;
+}
+
+struct guest_entry *const *registry_sorted(const struct registry *registry, size_t *ret_count)
+{
+	*ret_count = registry->count;
+	return registry->sorted;
+}
+
+void registry_changed(struct registry *registry, struct guest_entry *entry)
+{
+	(void)registry;
+	entry->guest->generation++;
+	free(TAKE_PTR(entry->json));
+}
+
+const char *registry_json(struct registry *registry, struct guest_entry *entry, size_t *ret_size)
+{
+	if (!entry->json) {
+		json_t *json = guest_to_json(entry->guest, registry->node_address);
+
+		entry->json = json ? json_dumps(json, JSON_COMPACT) : NULL;
+		entry->json_size = entry->json ? strlen(entry->json) : 0;
+		json_decref(json);
+	}
+	*ret_size = entry->json_size;
+	return entry->json;
+}
+
+uint32_t registry_slots_used(const struct registry *registry, uint32_t *ret_reserved)
+{
+	uint32_t used = 0;
+
+	*ret_reserved = 0;
+	for (size_t i = 0; i < registry->count; i++) {
+		const struct guest_entry *entry = registry->sorted[i];
+
+		used += entry->guest->slots + entry->slots_extra;
+		*ret_reserved += entry->slots_extra;
+		if (entry->guest->state == GUEST_CREATING)
+			*ret_reserved += entry->guest->slots;
+	}
+	return used;
+}
+
+uint32_t registry_image_users(const struct registry *registry, const char *image)
+{
+	uint32_t users = 0;
+
+	for (size_t i = 0; i < registry->count; i++)
+		if (strcmp(registry->sorted[i]->guest->image, image) == 0)
+			users++;
+	return users;
+}

@@ -1,0 +1,59 @@
+/* The table of guests in memory: what reads are answered from. Owned by the loop's thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "model/guest.h"
+
+struct err;
+struct registry;
+
+struct guest_entry {
+	struct guest *guest; /* owned; after a change of it call registry_changed */
+	/* The state that the operations accepted so far will lead to: what the next one is checked
+	 * against. */
+	enum guest_state projected;
+	unsigned pending;     /* operations accepted and not ended */
+	uint32_t slots_extra; /* that accepted changes will add to guest->slots */
+	bool stale; /* the driver reported a change while one was under way: ask it again */
+	char *json; /* rendered for the API; NULL: not yet. Use registry_json */
+	size_t json_size;
+	UT_hash_handle by_id, by_name;
+};
+
+int registry_create(const char *node_address, struct registry **ret, struct err *err);
+struct registry *registry_destroy(struct registry *registry);
+
+/* Takes the guest over. ERR_EXISTS when the name is taken. */
+int registry_add(
+	struct registry *registry, struct guest *guest, struct guest_entry **ret, struct err *err);
+
+/* Removes and frees it. */
+void registry_remove(struct registry *registry, struct guest_entry *entry);
+
+struct guest_entry *registry_by_id(const struct registry *registry, const char *id);
+
+/* NULL and ERR_NOT_FOUND. */
+struct guest_entry *registry_by_name(
+	const struct registry *registry, const char *name, struct err *err);
+
+/* All entries sorted by name; valid until the next add or remove. */
+struct guest_entry *const *registry_sorted(const struct registry *registry, size_t *ret_count);
+
+/* Index in the sorted array of the first entry whose name sorts after `name`. */
+size_t registry_after(const struct registry *registry, const char *name);
+
+/* The guest was changed: its generation grows, what was rendered is forgotten. */
+void registry_changed(struct registry *registry, struct guest_entry *entry);
+
+/* The guest as the API shows it, rendered once for each change. NULL without memory. */
+const char *registry_json(struct registry *registry, struct guest_entry *entry, size_t *ret_size);
+
+/* Sum of the slots of all guests; of those, the ones that are reserved for what is not done yet. */
+uint32_t registry_slots_used(const struct registry *registry, uint32_t *ret_reserved);
+
+/* How many guests are made of that image. */
+uint32_t registry_image_users(const struct registry *registry, const char *image);

@@ -1,0 +1,308 @@
+/* Creation of a guest, and what it takes of the node: a slot, an address, a MAC, host ports. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/engine/engine.h"
+#include "agent/node/events.h"
+#include "agent/node/registry.h"
+#include "agent/ops/internal.h"
+#include "agent/ops/task.h"
+#include "agent/ops/verbs.h"
+#include "agent/state/db.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/random.h"
+#include "net/ipam.h"
+#include "net/net.h"
+
+/* --- create ---------------------------------------------------------------------------------- */
+
+static void start_if_wanted(struct op *op)
+{
+	struct guest_entry *entry = op_guest(op);
+
+	if (entry && entry->guest->want_running)
+		step_start(op);
+	else
+		op_step_done(op, 0, NULL);
+}
+
+static void release_guest_numbers(struct agent *agent, const struct guest *guest)
+{
+	if (guest->address)
+		ipam_release_address(agent->ipam, guest->address);
+	ipam_release_mac(agent->ipam, guest->mac);
+	for (size_t i = 0; i < guest->ports_count; i++)
+		if (guest->ports[i].host)
+			ipam_release_port(agent->ipam, guest->ports[i].proto, guest->ports[i].host);
+}
+
+/* Out of the tables, with all that it held. */
+void guest_forget(struct agent *agent, struct guest_entry *entry)
+{
+	release_guest_numbers(agent, entry->guest);
+	registry_remove(agent->registry, entry);
+}
+
+void guest_event(
+	struct agent *agent, const struct guest *guest, const char *type, struct db_txn *txn)
+{
+	events_publish(agent->events, txn, type,
+		json_pack("{s:s, s:s, s:s}", "id", guest->id, "name", guest->name, "driver",
+			guest->driver));
+}
+
+static void create_end(struct op *op, struct db_txn *txn)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+
+	if (!entry)
+		return;
+	if (op->info.state == OPERATION_DONE) {
+		agent_set_guest_state(agent, entry,
+			entry->guest->want_running ? GUEST_RUNNING : GUEST_STOPPED, NULL, txn);
+		db_put_guest(txn, entry->guest);
+		guest_event(agent, entry->guest, "guest.created", txn);
+		op_guest_left(op, entry);
+		return;
+	}
+	db_delete_guest(txn, entry->guest->id);
+	guest_event(agent, entry->guest, "guest.gone", txn);
+	guest_forget(agent, entry);
+}
+
+static void create_reject(struct op *op)
+{
+	struct guest_entry *entry = op_guest(op);
+
+	if (entry)
+		guest_forget(op->agent, entry);
+}
+
+static const struct step CREATE_STEPS[] = {
+	{"volume", step_make_volume, step_remove_volume},
+	{"attach", step_attach, step_detach},
+	{"define", step_define, step_undefine},
+	{"publish", step_publish_all, step_unpublish_all},
+	{"start", start_if_wanted, step_kill},
+	{"link", step_link, NULL},
+};
+
+const struct op_verb GUEST_CREATE = {
+	.name = "guest.create",
+	.steps = CREATE_STEPS,
+	.steps_count = ARRAY_SIZE(CREATE_STEPS),
+	.restore = op_guest_restore,
+	.end = create_end,
+	.reject = create_reject,
+};
+
+static int check_node(struct agent *agent, uint32_t slots, struct err *err)
+{
+	uint32_t reserved, total = agent_slots_total(agent);
+	uint32_t used = registry_slots_used(agent->registry, &reserved);
+
+	if (agent->mode != NODE_ACTIVE)
+		return err_set(err, ERR_NO_SLOT, NULL,
+			"the node takes no new guests: its mode is %s (set it to active, or use "
+			"another node)",
+			node_mode_to_string(agent->mode));
+	if (slots > total || used > total - slots)
+		return err_set(err, ERR_NO_SLOT, "slots",
+			"the node is full: %u of %u slots are used and %u asked for", used, total,
+			slots);
+	return 0;
+}
+
+/* --- Ports of the node ----------------------------------------------------------------------- */
+
+int port_claim(struct agent *agent, const struct port *port, const char *field, struct err *err)
+{
+	int r = ipam_claim_port(agent->ipam, port->proto, port->host, field, err);
+
+	if (r < 0 || !agent->net)
+		return r;
+	r = net_port_available(agent->net, port->proto, port->host, field, err);
+	if (r < 0)
+		ipam_release_port(agent->ipam, port->proto, port->host);
+	return r;
+}
+
+int port_choose(struct agent *agent, struct port *port, struct err *err)
+{
+	uint16_t busy[64], host = 0;
+	size_t busy_count = 0;
+	int r;
+
+	/* A port that some process of the node listens on is passed over, and given back at the
+	 * end. */
+	for (;;) {
+		r = ipam_take_port(agent->ipam, port->proto, &host, err);
+		if (r < 0 || !agent->net)
+			break;
+		r = net_port_available(agent->net, port->proto, host, "host", err);
+		if (r == 0)
+			break;
+		busy[busy_count++] = host;
+		if (busy_count == ARRAY_SIZE(busy))
+			break;
+	}
+	while (busy_count > 0)
+		ipam_release_port(agent->ipam, port->proto, busy[--busy_count]);
+	if (r == 0)
+		port->host = host;
+	return r;
+}
+
+/* Those asked for by number; what could not be had any more is 0 afterwards. */
+static int claim_numbered_ports(struct agent *agent, struct guest *guest, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < guest->ports_count; i++) {
+		struct port *port = &guest->ports[i];
+		char field[32];
+
+		if (port->host == 0)
+			continue;
+		snprintf(field, sizeof(field), "ports[%zu].host", i);
+		if (r == 0)
+			r = port_claim(agent, port, field, err);
+		if (r < 0)
+			port->host = 0;
+	}
+	return r;
+}
+
+static int choose_other_ports(struct agent *agent, struct guest *guest, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < guest->ports_count && r == 0; i++)
+		if (guest->ports[i].host == 0)
+			r = port_choose(agent, &guest->ports[i], err);
+	return r;
+}
+
+static int choose_address(struct agent *agent, struct guest *guest, struct err *err)
+{
+	uint32_t address = guest->address;
+	int r;
+
+	guest->address = 0;
+	if (address != 0)
+		r = ipam_claim_address(agent->ipam, address, err);
+	else
+		r = ipam_take_address(agent->ipam, &address, err);
+	if (r == 0)
+		guest->address = address;
+	return r;
+}
+
+static int choose_mac(struct agent *agent, struct guest *guest, struct err *err)
+{
+	static const uint8_t none[6];
+	uint8_t mac[6];
+	int r;
+
+	memcpy(mac, guest->mac, sizeof(mac));
+	memset(guest->mac, 0, sizeof(guest->mac));
+	if (memcmp(mac, none, sizeof(mac)) != 0)
+		r = ipam_claim_mac(agent->ipam, mac, err);
+	else
+		r = ipam_take_mac(agent->ipam, mac, err);
+	if (r == 0)
+		memcpy(guest->mac, mac, sizeof(mac));
+	return r;
+}
+
+/* All or nothing, in the end: what a failure leaves taken is in `guest`, for release. */
+static int choose_numbers(struct agent *agent, struct guest *guest, struct err *err)
+{
+	int r = claim_numbered_ports(agent, guest, err);
+
+	if (r == 0)
+		r = choose_address(agent, guest, err);
+	if (r == 0)
+		r = choose_mac(agent, guest, err);
+	if (r == 0)
+		r = choose_other_ports(agent, guest, err);
+	return r;
+}
+
+/* Takes again what a guest from state.db has. */
+int guest_claim_numbers(struct agent *agent, const struct guest *guest, struct err *err)
+{
+	int r = ipam_claim_address(agent->ipam, guest->address, err);
+
+	if (r == 0)
+		r = ipam_claim_mac(agent->ipam, guest->mac, err);
+	for (size_t i = 0; i < guest->ports_count && r == 0; i++)
+		r = ipam_claim_port(
+			agent->ipam, guest->ports[i].proto, guest->ports[i].host, "ports", err);
+	return r;
+}
+
+/* --- The plan -------------------------------------------------------------------------------- */
+
+static int check_create(struct agent *agent, const struct guest *guest, struct err *err)
+{
+	struct agent_driver *driver = agent_driver(agent, guest->driver, err);
+	struct err taken;
+
+	if (!driver)
+		return -EINVAL;
+	if (driver->info.name[0] && !driver->info.usable)
+		return err_set(err, ERR_UNAVAILABLE, "driver",
+			"driver %s does not work on this node: %s", guest->driver,
+			driver->info.problem);
+	if (registry_by_name(agent->registry, guest->name, &taken))
+		return err_set(
+			err, ERR_EXISTS, "name", "a guest named %s exists already", guest->name);
+	if (!agent_image(agent, guest->image))
+		return err_set(err, ERR_INVALID, "image",
+			"there is no image %s on this node: import or build it first",
+			guest->image);
+	return check_node(agent, guest->slots, err);
+}
+
+static void name_new_guest(struct agent *agent, struct guest *guest)
+{
+	do
+		random_hex(guest->id, GUEST_ID_LEN);
+	while (registry_by_id(agent->registry, guest->id));
+	guest->created_ms = guest->since_ms = clock_realtime_ms();
+	guest->state = GUEST_CREATING;
+}
+
+int plan_guest_create(
+	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err)
+{
+	CLEANUP(guest_freep) struct guest *owned = guest;
+	struct guest_entry *entry;
+	int r = check_create(agent, guest, err);
+
+	if (r < 0)
+		return r;
+	r = choose_numbers(agent, guest, err);
+	if (r == 0) {
+		name_new_guest(agent, guest);
+		r = registry_add(agent->registry, guest, &entry, err);
+	}
+	if (r < 0) {
+		release_guest_numbers(agent, guest);
+		return r;
+	}
+	(void)TAKE_PTR(owned);
+	r = op_plan_guest(agent, plan, &GUEST_CREATE, entry, json_object(), err);
+	if (r < 0) {
+		guest_forget(agent, entry);
+		return r;
+	}
+	entry->projected = guest->want_running ? GUEST_RUNNING : GUEST_STOPPED;
+	db_put_guest(plan->txn, guest);
+	return 0;
+}

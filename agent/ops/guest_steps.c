@@ -1,0 +1,303 @@
+/* What the verbs of guests share: their steps, and how a guest's state follows an operation. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/engine/engine.h"
+#include "agent/node/registry.h"
+#include "agent/ops/internal.h"
+#include "agent/ops/task.h"
+#include "agent/ops/verbs.h"
+#include "agent/state/db.h"
+#include "base/err.h"
+#include "net/net.h"
+#include "storage/storage.h"
+
+/* --- Steps: the volume ----------------------------------------------------------------------- */
+
+static int volume_work(struct task *task, struct err *err)
+{
+	return volume_create(
+		task->storage, task->guest->id, task->guest->image, task->guest->storage_size, err);
+}
+
+void step_make_volume(struct op *op)
+{
+	struct task *task = task_create(op, TASK_STORAGE);
+
+	if (task)
+		task_run(task, volume_work);
+}
+
+static int volume_remove_work(struct task *task, struct err *err)
+{
+	return volume_destroy(task->storage, task->guest->id, err);
+}
+
+void step_remove_volume(struct op *op)
+{
+	struct task *task = task_create(op, TASK_STORAGE);
+
+	if (task)
+		task_run(task, volume_remove_work);
+}
+
+/* --- Steps: the network ---------------------------------------------------------------------- */
+
+static struct net_guest net_guest_of(const struct guest *guest)
+{
+	struct net_guest facts = {.id = guest->id, .name = guest->name, .address = guest->address};
+
+	memcpy(facts.mac, guest->mac, sizeof(facts.mac));
+	return facts;
+}
+
+static int attach_work(struct task *task, struct err *err)
+{
+	struct net_guest facts = net_guest_of(task->guest);
+
+	return net_attach(task->net, &facts, err);
+}
+
+void step_attach(struct op *op)
+{
+	struct task *task = task_create(op, TASK_NET);
+
+	if (task)
+		task_run(task, attach_work);
+}
+
+static int detach_work(struct task *task, struct err *err)
+{
+	struct net_guest facts = net_guest_of(task->guest);
+
+	return net_detach(task->net, &facts, err);
+}
+
+void step_detach(struct op *op)
+{
+	struct task *task = task_create(op, TASK_NET);
+
+	if (task)
+		task_run(task, detach_work);
+}
+
+static int link_work(struct task *task, struct err *err)
+{
+	struct net_guest facts = net_guest_of(task->guest);
+
+	return net_link_ready(task->net, &facts, err);
+}
+
+void step_link(struct op *op)
+{
+	struct task *task = task_create(op, TASK_NET);
+
+	if (task)
+		task_run(task, link_work);
+}
+
+static int publish_all_work(struct task *task, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < task->guest->ports_count && r == 0; i++) {
+		struct net_port port = net_port_of(&task->guest->ports[i], task->guest->address);
+
+		r = net_publish(task->net, &port, false, err);
+	}
+	return r;
+}
+
+void step_publish_all(struct op *op)
+{
+	struct task *task = task_create(op, TASK_NET);
+
+	if (task)
+		task_run(task, publish_all_work);
+}
+
+static int unpublish_all_work(struct task *task, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < task->guest->ports_count && r == 0; i++)
+		r = net_unpublish(
+			task->net, task->guest->ports[i].proto, task->guest->ports[i].host, err);
+	return r;
+}
+
+void step_unpublish_all(struct op *op)
+{
+	struct task *task = task_create(op, TASK_NET);
+
+	if (task)
+		task_run(task, unpublish_all_work);
+}
+
+/* --- Steps: the driver ----------------------------------------------------------------------- */
+
+void step_define(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_CREATE, NULL);
+}
+
+void step_undefine(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_DESTROY, NULL);
+}
+
+void step_start(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_START, NULL);
+}
+
+void step_stop(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_STOP, NULL);
+}
+
+void step_kill(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_KILL, NULL);
+}
+
+/* --- Common ends ----------------------------------------------------------------------------- */
+
+/* A node in maintenance lets guests only come to rest. */
+static int check_mode(const struct agent *agent, const struct op_verb *verb, struct err *err)
+{
+	if (agent->mode != NODE_MAINTENANCE || verb == &GUEST_STOP || verb == &GUEST_KILL ||
+		verb == &GUEST_DESTROY)
+		return 0;
+	return err_set(err, ERR_ILLEGAL_STATE, NULL,
+		"the node is in maintenance: guests can only be stopped, killed and destroyed");
+}
+
+int op_plan_guest(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
+	struct guest_entry *entry, json_t *args, struct err *err)
+{
+	struct agent_driver *driver = agent_driver(agent, entry->guest->driver, err);
+	struct op *op;
+	int r = driver ? check_mode(agent, verb, err) : -EINVAL;
+
+	if (r < 0) {
+		json_decref(args);
+		return r;
+	}
+	op = op_create(agent->engine, verb, args);
+	if (!op)
+		return err_errno(err, ENOMEM, "cannot make the operation");
+	op->op_class = &driver->op_class;
+	memcpy(op->info.guest_id, entry->guest->id, sizeof(op->info.guest_id));
+	snprintf(op->info.target, sizeof(op->info.target), "%s", entry->guest->name);
+	snprintf(op->lanes[0], sizeof(op->lanes[0]), "%s", entry->guest->id);
+	entry->pending++;
+	plan->op = op;
+	plan->txn = db_txn_create();
+	return 0;
+}
+
+void op_plan_drop(struct op_plan *plan)
+{
+	if (!plan->op)
+		return;
+	if (plan->op->verb->reject)
+		plan->op->verb->reject(plan->op);
+	op_discard(plan->op);
+	db_txn_abandon(plan->txn);
+	*plan = (struct op_plan){0};
+}
+
+enum guest_verb op_guest_verb(const struct op *op)
+{
+	enum guest_verb verb = VERB_UPDATE;
+	const char *dot = strchr(op->verb->name, '.');
+
+	guest_verb_from_string(dot + 1, &verb);
+	return verb;
+}
+
+void op_guest_left(struct op *op, struct guest_entry *entry)
+{
+	struct agent *agent = op->agent;
+
+	entry->pending--;
+	if (entry->pending == 0)
+		entry->projected = entry->guest->state;
+	if (entry->pending == 0 && (entry->stale || op->info.state != OPERATION_DONE))
+		driver_refresh(agent, entry);
+}
+
+/* The state while a verb runs. */
+int op_state_begin(struct op *op, struct db_txn *txn, struct err *err)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+	enum guest_verb verb = op_guest_verb(op);
+	int r;
+
+	if (!entry)
+		return err_set(err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
+			op->info.target);
+	r = guest_verb_check(verb, entry->guest->state, entry->guest->name, err);
+	if (r < 0)
+		return r;
+	if (guest_verb_during(verb) != GUEST_STATE_MAX_)
+		agent_set_guest_state(agent, entry, guest_verb_during(verb), NULL, txn);
+	return 0;
+}
+
+/* The state after a verb: what it leads to, or what can be said when it failed (the driver is asked
+ * then, see op_guest_left). */
+void op_state_end(struct op *op, struct db_txn *txn)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+	enum guest_state after = guest_verb_after(op_guest_verb(op));
+
+	if (!entry)
+		return;
+	if (op->info.state == OPERATION_DONE && after != GUEST_STATE_MAX_) {
+		entry->guest->want_running = after == GUEST_RUNNING;
+		if (after == GUEST_STOPPED)
+			entry->guest->pid = 0;
+		agent_set_guest_state(agent, entry, after, NULL, txn);
+		db_put_guest(txn, entry->guest);
+	}
+	op_guest_left(op, entry);
+}
+
+void op_guest_reject(struct op *op)
+{
+	struct guest_entry *entry = op_guest(op);
+
+	if (!entry)
+		return;
+	entry->pending--;
+	if (entry->pending == 0)
+		entry->projected = entry->guest->state;
+}
+
+int op_guest_restore(struct op *op, struct err *err)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+	enum guest_state during = guest_verb_during(op_guest_verb(op));
+	struct agent_driver *driver;
+
+	if (!entry)
+		return err_set(err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
+			op->info.target);
+	driver = agent_driver(agent, entry->guest->driver, err);
+	if (!driver)
+		return -EINVAL;
+	op->op_class = &driver->op_class;
+	snprintf(op->lanes[0], sizeof(op->lanes[0]), "%s", op->info.guest_id);
+	entry->pending++;
+	if (op->info.state != OPERATION_QUEUED && during != GUEST_STATE_MAX_) {
+		entry->guest->state = during;
+		registry_changed(agent->registry, entry);
+	}
+	return 0;
+}

@@ -1,0 +1,68 @@
+/* What the files of agent/ops share among themselves. */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/engine/engine.h"
+#include "agent/node/agent.h"
+#include "agent/ops/verbs.h"
+#include "net/net.h"
+
+struct db_txn;
+struct err;
+struct guest_entry;
+
+extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
+	GUEST_DESTROY, GUEST_UPDATE, GUEST_ENLARGE, GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH,
+	GUEST_SWITCH, IMAGE_IMPORT, IMAGE_DELETE;
+
+/* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
+
+void step_make_volume(struct op *op);
+void step_remove_volume(struct op *op);
+void step_attach(struct op *op);
+void step_detach(struct op *op);
+void step_link(struct op *op); /* after each start */
+void step_publish_all(struct op *op);
+void step_unpublish_all(struct op *op);
+void step_define(struct op *op);
+void step_undefine(struct op *op);
+void step_start(struct op *op);
+void step_stop(struct op *op);
+void step_kill(struct op *op);
+
+/* --- Operations about a guest ---------------------------------------------------------------- */
+
+/* An operation of this verb about this guest: in its lane, of its driver's class, counted as
+ * pending. `args` is taken over. */
+int op_plan_guest(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
+	struct guest_entry *entry, json_t *args, struct err *err);
+
+/* op_verb.restore for those: lane, class and pending again. */
+int op_guest_restore(struct op *op, struct err *err);
+
+/* op_verb.begin, .end and .reject of verbs that only move a guest from state to state. */
+int op_state_begin(struct op *op, struct db_txn *txn, struct err *err);
+void op_state_end(struct op *op, struct db_txn *txn);
+void op_guest_reject(struct op *op);
+
+/* An operation has ended: the guest has one less pending, and when its state is in doubt its driver
+ * is asked. */
+void op_guest_left(struct op *op, struct guest_entry *entry);
+
+enum guest_verb op_guest_verb(const struct op *op);
+
+/* Out of the tables; its address, MAC and ports are free again. */
+void guest_forget(struct agent *agent, struct guest_entry *entry);
+
+/* An event that names the guest. */
+void guest_event(
+	struct agent *agent, const struct guest *guest, const char *type, struct db_txn *txn);
+
+/* --- Ports ----------------------------------------------------------------------------------- */
+
+struct net_port net_port_of(const struct port *port, uint32_t address);
+
+/* Takes that very host port, or any free one that nothing on the node listens on. */
+int port_claim(struct agent *agent, const struct port *port, const char *field, struct err *err);
+int port_choose(struct agent *agent, struct port *port, struct err *err);

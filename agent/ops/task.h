@@ -1,0 +1,55 @@
+/* What steps are made of: work on a worker with copied inputs, or a call of a guest's driver. Both
+ * end their step. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/node/agent.h"
+#include "model/guest.h"
+
+struct err;
+struct guest_entry;
+struct net;
+struct op;
+struct storage;
+
+/* Inputs of work, copied from the tables; results, copied back by `finish`. */
+struct task {
+	struct storage *storage; /* never NULL when TASK_STORAGE was asked for */
+	struct net *net;
+	struct guest *guest; /* copy; NULL when the operation is not about one */
+	struct port port;
+	uint64_t size;
+	bool flush;
+	int fd; /* owned; -1: none */
+	struct image image;
+	const json_t
+		*args; /* of the operation; must not be changed by anyone while it is under way */
+	const volatile bool *cancel;
+
+	int (*work)(struct task *task, struct err *err);  /* on a worker */
+	void (*finish)(struct op *op, struct task *task); /* on the loop, only after success */
+	struct op *op;
+	int r;
+	struct err err;
+};
+
+enum { TASK_STORAGE = 1, TASK_NET = 2 };
+
+/* A task for the operation's current step, with a copy of its guest and, when they are open, the
+ * parts of the host that it `needs`. NULL when something is missing: the step has ended then. */
+struct task *task_create(struct op *op, unsigned needs);
+
+/* Runs it on a worker; takes it over. */
+void task_run(struct task *task, int (*work)(struct task *task, struct err *err));
+
+/* The guest the operation is about; NULL when it is gone. */
+struct guest_entry *op_guest(const struct op *op);
+
+/* Calls the guest's driver; the reply ends the step. A guest that the driver does not know counts
+ * as done for kill, stop and destroy. `limits` is for set_limits. */
+void driver_step(struct op *op, enum driver_call call, const struct guest_limits *limits);
+
+/* Asks the driver what the guest is, outside of any operation, and takes the answer over. */
+void driver_refresh(struct agent *agent, struct guest_entry *entry);

@@ -1,0 +1,78 @@
+/* The verbs: what can be done to guests, ports and images, as operations. Each function checks what
+ * can be checked at once, reserves in memory what the operation will need, and gives an operation
+ * that is ready for engine_submit, together with the rows that its acceptance writes. When it
+ * fails, nothing is changed. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/node/agent.h"
+#include "model/guest.h"
+
+struct db_txn;
+struct err;
+struct guest_entry;
+
+/* All verbs, for engine_create; ends with NULL. */
+extern const struct op_verb *const OPS_VERBS[];
+
+/* An operation that is ready to be submitted. */
+struct op_plan {
+	struct op *op;
+	struct db_txn *txn; /* the rows that go with its acceptance */
+};
+
+/* Drops a plan that is not submitted (a dry run): reservations are given back. */
+void op_plan_drop(struct op_plan *plan);
+
+/* A new guest; takes `guest` over in any case. Address, MAC and host ports are chosen here. */
+int plan_guest_create(
+	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err);
+
+/* Takes again the address, MAC and host ports of a guest from state.db. */
+int guest_claim_numbers(struct agent *agent, const struct guest *guest, struct err *err);
+
+/* start, stop, restart, kill, destroy. For stop and restart `timeout_ms` is how long the guest may
+ * take; 0: as configured. */
+int plan_guest_simple(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
+	struct guest_entry *entry, uint64_t timeout_ms, struct err *err);
+
+/* A merge patch of limits and settings. */
+int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const json_t *patch, struct err *err);
+
+/* Enlarge or trim by `amount` bytes, or, when `to` is not 0, to that size. */
+int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
+	struct guest_entry *entry, uint64_t amount, uint64_t to, struct err *err);
+
+/* The port of that number among a guest's, or NULL. */
+const struct port *guest_find_port(const struct guest *guest, enum port_proto proto, uint16_t host);
+
+/* port->host 0: any free one, filled in. */
+int plan_port_publish(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	struct port *port, struct err *err);
+int plan_port_unpublish(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	enum port_proto proto, uint16_t host, struct err *err);
+
+/* Leads a published port from its guest to port `guest_port` (0: the same as now) of another. */
+int plan_port_switch(struct agent *agent, struct op_plan *plan, struct guest_entry *from,
+	struct guest_entry *to, enum port_proto proto, uint16_t host, uint16_t guest_port,
+	bool flush, struct err *err);
+
+struct image_upload {
+	const char *name;
+	const char *sha256; /* NULL: not checked */
+	bool replace;
+	int fd; /* taken over */
+	/* Called on the loop when the archive was read to its end; false: it did not arrive whole.
+	 */
+	bool (*complete)(void *data);
+	void *data;
+};
+
+int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
+	struct err *err);
+int plan_image_delete(struct agent *agent, struct op_plan *plan, const char *name, struct err *err);

@@ -1,0 +1,344 @@
+/* The reconciler. */
+#include "agent/reconcile/reconcile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/config/config.h"
+#include "agent/core/worker.h"
+#include "agent/node/agent.h"
+#include "agent/node/drivers.h"
+#include "agent/node/events.h"
+#include "agent/node/registry.h"
+#include "agent/state/db.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/net.h"
+#include "storage/storage.h"
+
+/* How often the pool is looked after (it may have to grow), and what cannot be opened is tried. */
+#define TEND_US UINT64_C(5000000)
+
+struct reconciler {
+	struct agent *agent;
+	sd_event_source *timer;
+	int64_t last_round_ns;
+};
+
+/* One round: what the worker needs, and what it found. */
+struct round {
+	struct agent *agent;
+	bool whole; /* compare everything, not only look after the pool */
+	struct storage *storage;
+	struct net *net;
+	const struct config *config;
+
+	struct storage_space space;
+	char **volumes; /* NULL: not known */
+	struct image *images;
+	size_t images_count;
+	unsigned repaired;
+	struct err storage_err, net_err; /* code ERR_OK: in order */
+};
+
+/* --- Opening --------------------------------------------------------------------------------- */
+
+static int open_storage(const struct config *config, struct storage **ret, struct err *err)
+{
+	AUTOFREE char *unpack = NULL;
+	int r = config_libexec("corpus-unpack", &unpack, err);
+	struct storage_config pool = {
+		.path = config->storage.path,
+		.loop_file = config->storage.loop_file && config->storage.loop_file[0]
+				     ? config->storage.loop_file
+				     : NULL,
+		.loop_size = config->storage.loop_size,
+		.loop_max = config->storage.loop_max,
+		.unpack_helper = unpack,
+		.image_max_size = config->storage.image_max_size,
+		.image_max_entries = config->storage.image_max_entries,
+	};
+
+	return r < 0 ? r : storage_open(&pool, ret, err);
+}
+
+static int open_net(const struct config *config, struct net **ret, struct err *err)
+{
+	char run_dir[4096];
+	struct net_config net = {
+		.bridge = config->net.bridge,
+		.gateway = config->net.gateway,
+		.prefix = config->net.prefix,
+		.domain = config->net.domain,
+		.run_dir = run_dir,
+		.dhcp = config->net.dhcp,
+	};
+
+	snprintf(run_dir, sizeof(run_dir), "%s/net", config->run_dir);
+	return net_open(&net, ret, err);
+}
+
+/* All guests and ports that state.db knows, those being created and destroyed included. */
+struct wanted {
+	struct net_guest *guests;
+	struct net_port *ports;
+	size_t guests_count, ports_count;
+};
+
+static void wanted_finish(struct wanted *wanted)
+{
+	free(wanted->guests);
+	free(wanted->ports);
+}
+
+static int collect_wanted(const struct agent *agent, struct wanted *ret)
+{
+	size_t count, ports = 0;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+
+	for (size_t i = 0; i < count; i++)
+		ports += sorted[i]->guest->ports_count;
+	*ret = (struct wanted){.guests = calloc(count + 1, sizeof(*ret->guests)),
+		.ports = calloc(ports + 1, sizeof(*ret->ports))};
+	if (!ret->guests || !ret->ports)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct guest *guest = sorted[i]->guest;
+		struct net_guest *facts = &ret->guests[ret->guests_count++];
+
+		*facts = (struct net_guest){
+			.id = guest->id, .name = guest->name, .address = guest->address};
+		memcpy(facts->mac, guest->mac, sizeof(facts->mac));
+		for (size_t j = 0; j < guest->ports_count; j++)
+			ret->ports[ret->ports_count++] =
+				(struct net_port){.proto = guest->ports[j].proto,
+					.host = guest->ports[j].host,
+					.address = guest->address,
+					.guest = guest->ports[j].guest};
+	}
+	return 0;
+}
+
+/* Only while no operation can be under way, or with a network that was opened just now: from then
+ * on the network itself remembers what it should be. */
+static int apply_net(struct agent *agent, struct net *net, struct err *err)
+{
+	CLEANUP(wanted_finish) struct wanted wanted = {0};
+	unsigned changes = 0;
+	int r;
+
+	if (collect_wanted(agent, &wanted) < 0)
+		return err_errno(err, ENOMEM, "cannot set up the network");
+	r = net_apply(net, wanted.guests, wanted.guests_count, wanted.ports, wanted.ports_count,
+		&changes, err);
+	if (r == 0 && changes > 0)
+		log_info("net.applied", "guests=%zu ports=%zu changes=%u", wanted.guests_count,
+			wanted.ports_count, changes);
+	return r;
+}
+
+static void tell(struct agent *agent, const char *code, const struct err *err)
+{
+	if (err->code == ERR_OK)
+		agent_problem_gone(agent, code);
+	else
+		agent_problem(agent, code, err->message);
+}
+
+static void adopt_images(struct agent *agent, struct image *images, size_t count)
+{
+	free(agent->images);
+	agent->images = images;
+	agent->images_count = count;
+}
+
+static void first_look_at_pool(struct agent *agent, struct err *err)
+{
+	struct image *images = NULL;
+	size_t count = 0;
+
+	if (image_list(agent->storage, &images, &count, err) == 0)
+		adopt_images(agent, images, count);
+	if (err->code == ERR_OK)
+		storage_space(agent->storage, &agent->space, err);
+}
+
+void reconcile_open(struct agent *agent)
+{
+	struct err storage_err = {0}, net_err = {0};
+
+	if (open_storage(agent->config, &agent->storage, &storage_err) == 0)
+		first_look_at_pool(agent, &storage_err);
+	tell(agent, "storage", &storage_err);
+	if (open_net(agent->config, &agent->net, &net_err) == 0 &&
+		apply_net(agent, agent->net, &net_err) < 0)
+		agent->net = net_close(agent->net);
+	tell(agent, "net", &net_err);
+}
+
+/* --- A round --------------------------------------------------------------------------------- */
+
+static void look_at_pool(struct round *round)
+{
+	if (!round->storage &&
+		open_storage(round->config, &round->storage, &round->storage_err) < 0)
+		return;
+	if (storage_tend(round->storage, &round->storage_err) < 0)
+		return;
+	if (storage_space(round->storage, &round->space, &round->storage_err) < 0)
+		return;
+	if (round->whole && volume_list(round->storage, &round->volumes, &round->storage_err) < 0)
+		return;
+	if (round->whole)
+		image_list(round->storage, &round->images, &round->images_count,
+			&round->storage_err);
+}
+
+static void round_work(void *data)
+{
+	struct round *round = data;
+
+	look_at_pool(round);
+	if (round->net && round->whole)
+		net_repair(round->net, &round->repaired, &round->net_err);
+	else if (!round->net)
+		open_net(round->config, &round->net, &round->net_err);
+}
+
+static void tell_orphan_volumes(struct agent *agent, char **volumes)
+{
+	char code[64], message[256];
+
+	for (char **id = volumes; *id; id++) {
+		if (strlen(*id) == GUEST_ID_LEN && registry_by_id(agent->registry, *id))
+			continue;
+		snprintf(code, sizeof(code), "orphan.volume.%.40s", *id);
+		snprintf(message, sizeof(message),
+			"the pool has a volume %.40s whose guest state.db does not know: it was "
+			"left as "
+			"it is",
+			*id);
+		agent_problem(agent, code, message);
+	}
+}
+
+static void round_free(struct round *round)
+{
+	for (char **id = round->volumes; id && *id; id++)
+		free(*id);
+	free(round->volumes);
+	free(round->images);
+	free(round);
+}
+
+static void told_repaired(struct agent *agent, unsigned repaired)
+{
+	struct db_txn *txn = db_txn_create();
+
+	log_warning("net.repaired", "changes=%u", repaired);
+	events_publish(agent->events, txn, "node.repaired",
+		json_pack("{s:s, s:i}", "message", "the network was not as it should be", "changes",
+			(int)repaired));
+	agent_commit(agent, txn, false, NULL, NULL);
+}
+
+static void round_results(struct agent *agent, struct round *round)
+{
+	bool net_opened = !agent->net && round->net;
+
+	agent->storage = round->storage;
+	if (round->storage_err.code == ERR_OK) {
+		agent->space = round->space;
+		if (round->whole && engine_pending(agent->engine) == 0) {
+			tell_orphan_volumes(agent, round->volumes);
+			adopt_images(agent, TAKE_PTR(round->images), round->images_count);
+		}
+	}
+	agent->net = round->net;
+	if (net_opened && apply_net(agent, agent->net, &round->net_err) < 0)
+		agent->net = net_close(agent->net);
+	if (round->repaired > 0)
+		told_repaired(agent, round->repaired);
+	tell(agent, "storage", &round->storage_err);
+	if (round->whole || !agent->net || net_opened)
+		tell(agent, "net", &round->net_err);
+}
+
+static void round_done(void *data)
+{
+	struct round *round = data;
+	struct agent *agent = round->agent;
+	struct reconciler *reconciler = agent->reconciler;
+
+	round_results(agent, round);
+	round_free(round);
+	if (!reconciler)
+		return; /* the agent is ending */
+	sd_event_source_set_time_relative(reconciler->timer, TEND_US);
+	sd_event_source_set_enabled(reconciler->timer, SD_EVENT_ONESHOT);
+}
+
+static void look_at_the_rest(struct agent *agent)
+{
+	drivers_survey(agent);
+	db_prune(agent->db, clock_realtime_ms() - (int64_t)agent->config->operations_kept_ms,
+		agent->config->events_kept);
+}
+
+static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct reconciler *reconciler = data;
+	struct agent *agent = reconciler->agent;
+	int64_t now = clock_monotonic_ns();
+	struct round *round = calloc(1, sizeof(*round));
+
+	(void)source;
+	(void)usec;
+	if (!round)
+		return 0;
+	*round = (struct round){.agent = agent,
+		.storage = agent->storage,
+		.net = agent->net,
+		.config = agent->config,
+		.whole = now - reconciler->last_round_ns >=
+			(int64_t)agent->config->reconcile_ms * 1000000};
+	if (round->whole) {
+		reconciler->last_round_ns = now;
+		look_at_the_rest(agent);
+	}
+	if (workers_submit(agent->workers, round_work, round_done, round) < 0)
+		round_free(round);
+	return 0;
+}
+
+int reconciler_create(struct agent *agent, struct reconciler **ret, struct err *err)
+{
+	struct reconciler *reconciler = calloc(1, sizeof(*reconciler));
+	int r = -ENOMEM;
+
+	if (reconciler) {
+		reconciler->agent = agent;
+		reconciler->last_round_ns = clock_monotonic_ns();
+		r = sd_event_add_time_relative(agent->loop, &reconciler->timer, CLOCK_MONOTONIC,
+			TEND_US, 0, timer_elapsed, reconciler);
+	}
+	if (r < 0) {
+		free(reconciler);
+		return err_errno(err, r, "cannot make the reconciler");
+	}
+	*ret = reconciler;
+	return 0;
+}
+
+struct reconciler *reconciler_destroy(struct reconciler *reconciler)
+{
+	if (!reconciler)
+		return NULL;
+	sd_event_source_disable_unref(reconciler->timer);
+	free(reconciler);
+	return NULL;
+}

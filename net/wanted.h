@@ -1,0 +1,26 @@
+/* What the network should be, as it was told by net_apply and all that came after: remembered here,
+ * so that a repair can compare it with the kernel at any time, and never undoes what another thread
+ * does just then. The caller locks. */
+#pragma once
+
+#include "net/net.h"
+
+struct wanted {
+	struct net_guest *guests; /* sorted by id; id and name are owned */
+	size_t guests_count, guests_room;
+	struct net_port *ports; /* sorted by protocol and host port */
+	size_t ports_count, ports_room;
+};
+
+/* Replaces everything. -ENOMEM leaves it empty. */
+int wanted_set(struct wanted *wanted, const struct net_guest *guests, size_t guests_count,
+	const struct net_port *ports, size_t ports_count);
+void wanted_finish(struct wanted *wanted);
+
+/* Adds, or replaces what had that id or that host port. */
+int wanted_put_guest(struct wanted *wanted, const struct net_guest *guest);
+int wanted_put_port(struct wanted *wanted, const struct net_port *port);
+
+/* Absent is fine. */
+void wanted_drop_guest(struct wanted *wanted, const char *id);
+void wanted_drop_port(struct wanted *wanted, enum port_proto proto, uint16_t host);
