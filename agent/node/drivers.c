@@ -99,11 +99,12 @@ static void list_replied(void *data, const struct driver_reply *reply)
 static void call(struct agent_driver *driver, enum driver_call what, driver_reply_fn reply)
 {
 	struct driver_request request = {.call = what};
+	char code[64];
 	struct err err;
 
+	problem_code(driver, code, sizeof(code));
 	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0)
-		log_warning("driver.unavailable", "driver=%s error=%s", driver->settings->name,
-			LOG_Q(err.message));
+		agent_problem(driver->agent, code, err.message);
 }
 
 static void probe_replied(void *data, const struct driver_reply *reply)

@@ -164,7 +164,7 @@ static int claim_numbered_ports(struct agent *agent, struct guest *guest, struct
 
 	for (size_t i = 0; i < guest->ports_count; i++) {
 		struct port *port = &guest->ports[i];
-		char field[32];
+		char field[40];
 
 		if (port->host == 0)
 			continue;

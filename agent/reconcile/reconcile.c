@@ -268,6 +268,12 @@ static void round_results(struct agent *agent, struct round *round)
 		tell(agent, "net", &round->net_err);
 }
 
+static void arm(struct reconciler *reconciler)
+{
+	sd_event_source_set_time_relative(reconciler->timer, TEND_US);
+	sd_event_source_set_enabled(reconciler->timer, SD_EVENT_ONESHOT);
+}
+
 static void round_done(void *data)
 {
 	struct round *round = data;
@@ -278,8 +284,7 @@ static void round_done(void *data)
 	round_free(round);
 	if (!reconciler)
 		return; /* the agent is ending */
-	sd_event_source_set_time_relative(reconciler->timer, TEND_US);
-	sd_event_source_set_enabled(reconciler->timer, SD_EVENT_ONESHOT);
+	arm(reconciler);
 }
 
 static void look_at_the_rest(struct agent *agent)
@@ -298,8 +303,10 @@ static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
 
 	(void)source;
 	(void)usec;
-	if (!round)
+	if (!round) {
+		arm(reconciler);
 		return 0;
+	}
 	*round = (struct round){.agent = agent,
 		.storage = agent->storage,
 		.net = agent->net,
@@ -310,8 +317,10 @@ static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
 		reconciler->last_round_ns = now;
 		look_at_the_rest(agent);
 	}
-	if (workers_submit(agent->workers, round_work, round_done, round) < 0)
+	if (workers_submit(agent->workers, round_work, round_done, round) < 0) {
 		round_free(round);
+		arm(reconciler);
+	}
 	return 0;
 }
 
