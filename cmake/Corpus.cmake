@@ -40,7 +40,8 @@ function(corpus_packages target visibility)
   endforeach()
 endfunction()
 
-# corpus_program(NAME SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…]): an executable.
+# corpus_program(NAME SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…]): an executable. All of them are
+# built into bin/, where corpusd finds its helpers beside itself.
 function(corpus_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PKG" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -48,6 +49,7 @@ function(corpus_program name)
     target_link_libraries(${name} PRIVATE corpus_${dependency})
   endforeach()
   corpus_packages(${name} PRIVATE ${ARG_PKG})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
 # corpus_test(NAME SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…] [LABELS LABEL…]): a cmocka test

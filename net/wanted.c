@@ -124,7 +124,7 @@ static size_t port_place(const struct wanted *wanted, uint32_t key)
 static bool port_at(const struct wanted *wanted, size_t i, uint32_t key)
 {
 	return i < wanted->ports_count &&
-		port_key(wanted->ports[i].proto, wanted->ports[i].host) == key;
+	       port_key(wanted->ports[i].proto, wanted->ports[i].host) == key;
 }
 
 int wanted_put_port(struct wanted *wanted, const struct net_port *port)
@@ -136,8 +136,8 @@ int wanted_put_port(struct wanted *wanted, const struct net_port *port)
 		wanted->ports[i] = *port;
 		return 0;
 	}
-	if (grow((void **)&wanted->ports, &wanted->ports_room, wanted->ports_count,
-		    sizeof(*port)) < 0)
+	if (grow((void **)&wanted->ports, &wanted->ports_room, wanted->ports_count, sizeof(*port)) <
+		0)
 		return -ENOMEM;
 	memmove(&wanted->ports[i + 1], &wanted->ports[i],
 		(wanted->ports_count - i) * sizeof(*port));

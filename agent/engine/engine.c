@@ -44,7 +44,8 @@ struct lane {
 struct op_private {
 	struct engine *engine;
 	bool accepted;
-	bool begun; /* holds its lanes' heads and its class */
+	bool begun;	  /* holds its lanes' heads and its class */
+	bool turned_back; /* the error is not in the journal yet */
 	unsigned attempts;
 	sd_event_source *retry;
 	struct lane_place places[OP_LANES_MAX];
@@ -439,9 +440,13 @@ static void journal_step(struct op *op, struct db_txn *txn)
 {
 	struct engine *engine = op->private->engine;
 
-	note_step(op, op->verb->steps[op->info.step_index].name);
-	if (op->info.started_ms == 0) {
-		op->info.started_ms = clock_realtime_ms();
+	/* While it is undone, the step that failed stays named. */
+	if (op->info.state == OPERATION_RUNNING)
+		note_step(op, op->verb->steps[op->info.step_index].name);
+	if (op->info.started_ms == 0 || op->private->turned_back) {
+		if (op->info.started_ms == 0)
+			op->info.started_ms = clock_realtime_ms();
+		op->private->turned_back = false;
 		db_put_operation(txn, &op->info, op->args, NULL, NULL);
 	} else {
 		db_put_step(txn, op->info.id, op->info.state, op->info.step_index, op->info.step);
@@ -478,6 +483,7 @@ static void turn_back(struct op *op, const struct err *err)
 		return;
 	}
 	op->info.state = OPERATION_UNDOING;
+	op->private->turned_back = true;
 	if (op->info.step_index == op->verb->steps_count)
 		op->info.step_index--;
 	walk(op);

@@ -245,4 +245,6 @@ void request_resume(struct http_request *request)
 	stop_watching(request);
 	request->suspended = false;
 	MHD_resume_connection(request->connection->mhd);
+	/* Without a thread of its own the library is woken by nobody. */
+	sd_event_source_set_enabled(request->server->again, SD_EVENT_ONESHOT);
 }

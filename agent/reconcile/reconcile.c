@@ -194,8 +194,8 @@ static void look_at_pool(struct round *round)
 	if (round->whole && volume_list(round->storage, &round->volumes, &round->storage_err) < 0)
 		return;
 	if (round->whole)
-		image_list(round->storage, &round->images, &round->images_count,
-			&round->storage_err);
+		image_list(
+			round->storage, &round->images, &round->images_count, &round->storage_err);
 }
 
 static void round_work(void *data)
@@ -312,7 +312,7 @@ static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
 		.net = agent->net,
 		.config = agent->config,
 		.whole = now - reconciler->last_round_ns >=
-			(int64_t)agent->config->reconcile_ms * 1000000};
+			 (int64_t)agent->config->reconcile_ms * 1000000};
 	if (round->whole) {
 		reconciler->last_round_ns = now;
 		look_at_the_rest(agent);

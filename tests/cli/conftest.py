@@ -7,7 +7,7 @@ import pytest
 from cli.fake_agent import FakeAgent
 
 TOP = pathlib.Path(__file__).parents[2]
-PROGRAM = TOP / os.environ.get("CORPUS_BUILD", "build/test") / "cli/corpus"
+PROGRAM = TOP / os.environ.get("CORPUS_BUILD", "build/test") / "bin/corpus"
 DEADLINE_S = 60
 
 

@@ -55,7 +55,7 @@ void fixture_prepare(struct fixture *f, const struct backend *backend)
 		.loop_file = f->loop_file,
 		.loop_size = GIB,
 		.loop_max = GIB,
-		.unpack_helper = TEST_BINARY_DIR "/storage/corpus-unpack",
+		.unpack_helper = TEST_BINARY_DIR "/bin/corpus-unpack",
 		.image_max_size = 64 * MIB,
 		.image_max_entries = 1000,
 		.quota = backend->quota};

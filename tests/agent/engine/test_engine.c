@@ -51,7 +51,7 @@ static void trace(struct op *op, const char *mark)
 	char entry[64];
 
 	snprintf(entry, sizeof(entry), "%s%.8s:%s%.8s", n ? " " : "", op->info.target, mark,
-		op->info.step);
+		op->verb->steps[op->info.step_index].name);
 	assert_true(n + strlen(entry) < sizeof(w->trace));
 	strcpy(w->trace + n, entry);
 }
@@ -259,6 +259,7 @@ static void a_failed_step_is_undone_with_all_before_it(void **state)
 	assert_int_equal(w->last.state, OPERATION_FAILED);
 	assert_int_equal(w->last.error.code, ERR_DRIVER);
 	assert_string_equal(w->last.error.message, "told to fail");
+	assert_string_equal(w->last.step, "three");
 }
 
 static void what_only_goes_forward_is_not_undone(void **state)
@@ -513,6 +514,8 @@ static void after_a_restart_undoing_goes_on(void **state)
 	run_until_ended(w, 1);
 	assert_string_equal(w->trace, "a:-one");
 	assert_int_equal(w->last.state, OPERATION_FAILED);
+	assert_int_equal(w->last.error.code, ERR_DRIVER);
+	assert_string_equal(w->last.step, "three");
 }
 
 static void what_cannot_be_taken_up_ends_as_failed(void **state)
