@@ -33,7 +33,7 @@ LIBRARIES = {
     "lxc/lxccontainer.h": ["drivers/lxc"],
     "sqlite3.h": ["agent/state"],
     "microhttpd.h": ["agent/http"],
-    "cyaml/cyaml.h": ["agent/config"],
+    "yaml.h": ["agent/config"],
     "archive.h": ["storage", "cli"],
     "btrfsutil.h": ["storage"],
     "libnftnl/": ["net"],
