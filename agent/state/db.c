@@ -18,8 +18,8 @@
 static int advise(struct err *err, const struct err *damage, const char *path)
 {
 	return err_set(err, ERR_UNAVAILABLE, NULL,
-		"%.250s; it was left as it is: restore %s from a backup, or start with --salvage "
-		"to keep what can be read of it",
+		"%.200s; it was left as it is: start with --salvage to keep what can be read of "
+		"it, or put a backup in its place and remove %.80s-mark",
 		damage->message, path);
 }
 

@@ -446,9 +446,10 @@ static void a_state_that_is_gone_is_refused(void **state)
 	assert_int_equal(salvage(fixture), 0);
 }
 
-static void an_older_copy_put_back_is_refused(void **state)
+static void an_older_copy_put_back_is_refused_until_the_mark_is_removed(void **state)
 {
 	struct fixture *fixture = *state;
+	char mark[PATH_MAX];
 	struct files files;
 	struct err err;
 
@@ -467,7 +468,11 @@ static void an_older_copy_put_back_is_refused(void **state)
 	assert_true(db_open(fixture->loop, fixture->path, false, &fixture->db, &err) < 0);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.message, "missing"));
-	assert_int_equal(salvage(fixture), 1);
+	file_name(fixture, FILE_MARK, mark);
+	assert_non_null(strstr(err.message, mark));
+	assert_int_equal(unlink(mark), 0);
+	fixture_open(fixture);
+	assert_int_equal(check_content(fixture), 1);
 }
 
 static void a_foreign_file_is_refused(void **state)
@@ -594,7 +599,7 @@ int main(int argc, char **argv)
 		TEST(a_big_file_cut_short_is_refused),
 		TEST(the_damaged_file_is_kept_beside_the_salvaged_one),
 		TEST(a_state_that_is_gone_is_refused),
-		TEST(an_older_copy_put_back_is_refused),
+		TEST(an_older_copy_put_back_is_refused_until_the_mark_is_removed),
 		TEST(a_foreign_file_is_refused),
 		TEST(a_missing_table_is_refused),
 		TEST(a_newer_schema_is_refused_even_to_salvage),
