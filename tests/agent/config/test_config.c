@@ -196,6 +196,31 @@ static void assert_keys_shown(const struct key *keys, const char *text)
 	}
 }
 
+static void assert_keys_described(const struct key *keys, const char *manual)
+{
+	for (; keys->name; keys++) {
+		char wanted[2][64];
+
+		snprintf(wanted[0], sizeof(wanted[0]), "%s\n", keys->name);
+		snprintf(wanted[1], sizeof(wanted[1]), "%s ,", keys->name);
+		if (!strstr(manual, wanted[0]) && !strstr(manual, wanted[1]))
+			fail_msg("the manual does not describe %s", keys->name);
+		if (keys->keys)
+			assert_keys_described(keys->keys, manual);
+	}
+}
+
+static void the_manual_describes_every_key(void **state)
+{
+	AUTOFREE char *manual = NULL;
+
+	(void)state;
+	assert_int_equal(file_read(MANUAL, 1 << 20, &manual, NULL), 0);
+	assert_keys_described(CONFIG_KEYS, manual);
+	assert_keys_described(DRIVER_KEYS, manual);
+	assert_keys_described(ACCESS_KEYS, manual);
+}
+
 static void the_example_shows_every_key(void **state)
 {
 	AUTOFREE char *text = uncommented();
@@ -532,6 +557,7 @@ int main(void)
 		cmocka_unit_test(the_example_changes_nothing),
 		cmocka_unit_test(the_example_shows_exactly_the_defaults),
 		cmocka_unit_test(the_example_shows_every_key),
+		cmocka_unit_test(the_manual_describes_every_key),
 		cmocka_unit_test(every_kind_of_value_is_read),
 		cmocka_unit_test(an_empty_file_gives_the_defaults),
 		cmocka_unit_test(programs_are_looked_for_where_the_environment_says),
