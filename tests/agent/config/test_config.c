@@ -126,7 +126,7 @@ static void without_a_file_there_are_the_documented_defaults(void **state)
 	assert_int_equal(config->net.port_last, 60000);
 	assert_int_equal(config->drivers_count, 1);
 	assert_string_equal(config->drivers[0].name, "lxc");
-	assert_non_null(strstr(config->drivers[0].program, "/corpus/corpus-driver-lxc"));
+	assert_non_null(strstr(config->drivers[0].program, "/corpus-driver-lxc"));
 	assert_int_equal(config->drivers[0].parallel, 8);
 	assert_int_equal(config->reconcile_ms, 60000);
 	assert_int_equal(config->operations_kept_ms, 7 * 24 * 3600 * 1000);
