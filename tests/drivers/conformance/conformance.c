@@ -322,6 +322,21 @@ static size_t count_fds(pid_t pid)
 	return n;
 }
 
+/* A call may be answered a moment before its process is reaped: what counts is the least that is
+ * seen between calls. */
+static size_t settled_fds(void)
+{
+	size_t least = SIZE_MAX;
+
+	for (int i = 0; i < 20; i++) {
+		size_t n = count_fds(subject_pid(subject()));
+
+		least = n < least ? n : least;
+		call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+	}
+	return least;
+}
+
 static void calls_leak_no_descriptors(void **state)
 {
 	size_t before = 0;
@@ -332,9 +347,9 @@ static void calls_leak_no_descriptors(void **state)
 		start_guest(GUEST_A);
 		destroy_guest(GUEST_A);
 		if (i == 0)
-			before = count_fds(subject_pid(subject()));
+			before = settled_fds();
 	}
-	assert_int_equal(count_fds(subject_pid(subject())), before);
+	assert_int_equal(settled_fds(), before);
 }
 
 /* --- Limits and freezing -----------------------------------------------------------------------

@@ -1,0 +1,24 @@
+/* liblxc's configuration of a guest, as text; used inside drivers/lxc only. Pure: everything that
+ * it depends on is handed in. */
+#pragma once
+
+#include <stdint.h>
+
+#include "drivers/driver.h"
+
+struct lxc_config {
+	const struct driver_guest *guest;
+	uint32_t idmap_base, idmap_count;
+	const char *seccomp; /* path of the profile */
+	const char *log;     /* paths of the log and the console's */
+	const char *console;
+	int halt_signal;	 /* what asks its init to shut down */
+	bool cgroup_v2;		 /* which limits to write */
+	const char *controllers; /* ",cpu,memory,": those that the host has */
+};
+
+/* The text of lxc.container.conf(5); NULL when memory ran out. The caller frees it. */
+char *lxc_config_render(const struct lxc_config *config);
+
+/* "SIGPWR", "SIGRTMIN+3" as liblxc spells them; others by number. */
+void lxc_signal_name(int signal, char *buf, size_t size);

@@ -1,0 +1,123 @@
+/* What is kept of a guest. */
+#include "drivers/lxc/definition.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "drivers/protocol/value.h"
+
+#define DEFINITION_MAX 65536
+
+int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct err *err)
+{
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r < 0)
+		return r;
+	if (file_path(p->state, PATH_MAX, "%s/%s", lxc->state_dir, id) < 0 ||
+		file_path(p->definition, PATH_MAX, "%s/%s/guest.json", lxc->state_dir, id) < 0 ||
+		file_path(p->config, PATH_MAX, "%s/%s/config", lxc->run_dir, id) < 0 ||
+		file_path(p->run, PATH_MAX, "%s/%s", lxc->run_dir, id) < 0 ||
+		file_path(p->pids, PATH_MAX, "%s/%s/pids", lxc->run_dir, id) < 0 ||
+		file_path(p->starting, PATH_MAX, "%s/%s/starting", lxc->run_dir, id) < 0 ||
+		file_path(p->log, PATH_MAX, "%s/%s.log", lxc->log_dir, id) < 0 ||
+		file_path(p->console, PATH_MAX, "%s/%s.console", lxc->log_dir, id) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	return 0;
+}
+
+bool definition_exists(const struct lxc_paths *paths)
+{
+	return access(paths->definition, F_OK) == 0;
+}
+
+int definition_load(
+	const struct lxc_paths *paths, const char *id, struct lxc_definition *ret, struct err *err)
+{
+	struct lxc_definition d = {0};
+	AUTOFREE char *text = NULL;
+	int r = file_read(paths->definition, DEFINITION_MAX, &text, NULL);
+
+	if (r == -ENOENT)
+		return err_set(err, ERR_NOT_FOUND, NULL, "the LXC driver has no guest %s", id);
+	if (r < 0)
+		return err_errno(err, r, "cannot read %s", paths->definition);
+	r = value_parse(text, &d.json, err);
+	if (r == 0)
+		r = value_to_guest(d.json, &d.guest, err);
+	if (r < 0) {
+		err_prefix(err, "%s", paths->definition);
+		definition_finish(&d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+void definition_finish(struct lxc_definition *d)
+{
+	json_decref(d->json);
+	d->json = NULL;
+}
+
+/* These become lines of a configuration: nothing in them may begin another one. */
+static int check_text(const char *field, const char *text, const char *refused, struct err *err)
+{
+	for (const char *p = text ? text : ""; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f || strchr(refused, *p))
+			return err_set(err, ERR_INVALID, field,
+				"%s has a character that cannot be used", field);
+	return 0;
+}
+
+static int check_facts(const struct driver_guest *g, struct err *err)
+{
+	int r;
+
+	if ((r = check_text("name", g->name, " /", err)) < 0 ||
+		(r = check_text("rootfs", g->rootfs, "", err)) < 0 ||
+		(r = check_text("net.bridge", g->net.bridge, " /", err)) < 0 ||
+		(r = check_text("net.link", g->net.link, " /", err)) < 0)
+		return r;
+	if (g->rootfs[0] != '/')
+		return err_set(err, ERR_INVALID, "rootfs", "rootfs must be an absolute path");
+	if (g->net.bridge && !g->net.link)
+		return err_set(err, ERR_INVALID, "net.link", "a link on a bridge needs a name");
+	return 0;
+}
+
+int definition_save(
+	const struct lxc_paths *paths, const struct driver_guest *guest, struct err *err)
+{
+	AUTOFREE char *text = NULL;
+	int r = check_facts(guest, err);
+
+	if (r < 0)
+		return r;
+	r = file_mkdirs(paths->state, 0700);
+	if (r < 0)
+		return err_errno(err, r, "cannot make %s", paths->state);
+	text = value_print(value_from_guest(guest));
+	r = text ? file_replace(paths->definition, text, 0600, true) : -ENOMEM;
+	return r < 0 ? err_errno(err, r, "cannot write %s", paths->definition) : 0;
+}
+
+int definition_remove(const struct lxc_paths *paths, struct err *err)
+{
+	int r;
+
+	/* The definition goes first: from then on the guest is not listed. */
+	if (unlink(paths->definition) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "cannot remove %s", paths->definition);
+	r = file_remove_tree(paths->state);
+	if (r < 0)
+		return err_errno(err, r, "cannot remove %s", paths->state);
+	unlink(paths->log);
+	unlink(paths->console);
+	return 0;
+}

@@ -1,0 +1,7 @@
+/* Commands inside guests; used inside drivers/lxc only. */
+#pragma once
+
+#include "drivers/lxc/instance.h"
+
+int lxc_guest_exec(const struct lxc *lxc, const char *id, const struct driver_exec *exec,
+	int *ret_status, struct err *err);

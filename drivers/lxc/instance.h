@@ -1,0 +1,38 @@
+/* An instance of the LXC driver, and where it keeps what; used inside drivers/lxc only. */
+#pragma once
+
+#include <limits.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "drivers/driver.h"
+#include "drivers/lxc/cgroup.h"
+
+struct err;
+struct watch;
+
+struct lxc {
+	struct driver driver; /* first */
+	char *state_dir;      /* ID/guest.json */
+	char *run_dir;	      /* ID/config, ID/pids, ID/starting: a start is or was under way */
+	char *log_dir;	      /* ID.log of liblxc, ID.console of the guest */
+	char *seccomp;	      /* path of the profile */
+	uint32_t idmap_base, idmap_count;
+	struct cgroups cgroups;
+	struct watch *watch;
+};
+
+/* Paths of one guest. */
+struct lxc_paths {
+	char state[PATH_MAX]; /* directory */
+	char definition[PATH_MAX];
+	char run[PATH_MAX]; /* directory */
+	char config[PATH_MAX];
+	char pids[PATH_MAX];
+	char starting[PATH_MAX];
+	char log[PATH_MAX];
+	char console[PATH_MAX];
+};
+
+/* ERR_INVALID for an id that cannot be ours. */
+int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *ret, struct err *err);

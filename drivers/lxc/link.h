@@ -1,0 +1,8 @@
+/* The node's end of a guest's link; used inside drivers/lxc only. */
+#pragma once
+
+struct err;
+
+/* Removes the veth of that name, and with it the guest's end. Absent is success; a link of another
+ * kind is left alone and is success too: it is none of ours. */
+int link_remove(const char *name, struct err *err);

@@ -1,0 +1,395 @@
+/* The LXC driver's functions: each finds the guest, and hands on to the file that knows how. */
+#include "drivers/lxc/lxc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "drivers/lxc/definition.h"
+#include "drivers/lxc/exec.h"
+#include "drivers/lxc/instance.h"
+#include "drivers/lxc/limits.h"
+#include "drivers/lxc/probe.h"
+#include "drivers/lxc/runtime.h"
+#include "drivers/lxc/seccomp.h"
+#include "drivers/lxc/start.h"
+#include "drivers/lxc/stop.h"
+#include "drivers/watch/watch.h"
+
+/* One guest, for the time of a call. */
+struct subject {
+	struct lxc *lxc;
+	struct lxc_paths paths;
+	struct lxc_definition definition;
+};
+
+static void subject_finish(struct subject *s)
+{
+	definition_finish(&s->definition);
+}
+
+static struct lxc *lxc_of(struct driver *driver)
+{
+	return (struct lxc *)driver;
+}
+
+static int subject_load(struct driver *d, const char *id, struct subject *ret, struct err *err)
+{
+	int r;
+
+	*ret = (struct subject){.lxc = lxc_of(d)};
+	r = lxc_paths(ret->lxc, id, &ret->paths, err);
+	return r < 0 ? r : definition_load(&ret->paths, id, &ret->definition, err);
+}
+
+static void look(struct driver *d, const char *id, struct driver_status *ret)
+{
+	struct watch_look l;
+
+	if (runtime_look(lxc_of(d), id, &l))
+		*ret = l.status;
+}
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+static int lxc_probe(struct driver *d, struct driver_info *ret, struct err *err)
+{
+	(void)err;
+	*ret = (struct driver_info){.name = "lxc",
+		.capabilities = driver_capabilities(d->ops) | DRIVER_CAN_UNPRIVILEGED};
+	probe_host(lxc_of(d), ret);
+	return 0;
+}
+
+static int lxc_create(struct driver *d, const struct driver_guest *guest, struct err *err)
+{
+	struct lxc_paths paths;
+	int r = lxc_paths(lxc_of(d), guest->id, &paths, err);
+
+	if (r < 0)
+		return r;
+	fault_point("driver.lxc.create.before");
+	r = definition_save(&paths, guest, err);
+	fault_point("driver.lxc.create.saved");
+	return r;
+}
+
+static int lxc_start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+{
+	CLEANUP(subject_finish) struct subject s;
+	int r = subject_load(d, id, &s, err);
+
+	if (r < 0)
+		return r;
+	look(d, id, ret);
+	if (ret->state == GUEST_RUNNING || ret->state == GUEST_FROZEN) {
+		unlink(s.paths.starting);
+		return 0;
+	}
+	r = lxc_guest_start(s.lxc, &s.definition, &s.paths, err);
+	if (r == 0)
+		look(d, id, ret);
+	return r;
+}
+
+static int lxc_stop(struct driver *d, const char *id, uint64_t timeout_ms, struct err *err)
+{
+	CLEANUP(subject_finish) struct subject s;
+	int signal = SIGPWR;
+	int r = subject_load(d, id, &s, err);
+
+	if (r < 0)
+		return r;
+	/* An init that is no longer there is no reason not to stop. */
+	init_halt_signal(s.definition.guest.rootfs, &signal, NULL);
+	return lxc_guest_end(s.lxc, &s.definition, &s.paths, signal, timeout_ms, err);
+}
+
+static int lxc_kill(struct driver *d, const char *id, struct err *err)
+{
+	CLEANUP(subject_finish) struct subject s;
+	int r = subject_load(d, id, &s, err);
+
+	return r < 0 ? r : lxc_guest_end(s.lxc, &s.definition, &s.paths, SIGKILL, 0, err);
+}
+
+static int lxc_list(
+	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err);
+
+/* With the last guest goes what is common to all. */
+static int remove_definition(struct driver *d, const struct lxc_paths *paths, struct err *err)
+{
+	AUTOFREE struct driver_status *list = NULL;
+	size_t count = 0;
+	int r = definition_remove(paths, err);
+
+	if (r == 0 && lxc_list(d, &list, &count, NULL) == 0 && count == 0)
+		cgroup_remove_root(&lxc_of(d)->cgroups);
+	return r;
+}
+
+static int lxc_destroy(struct driver *d, const char *id, struct err *err)
+{
+	CLEANUP(subject_finish) struct subject s;
+	struct err unknown = {0};
+	int r = subject_load(d, id, &s, &unknown);
+
+	if (r < 0 && unknown.code == ERR_NOT_FOUND)
+		return remove_definition(d, &s.paths, err);
+	if (r < 0) {
+		*err = unknown;
+		return r;
+	}
+	r = lxc_guest_end(s.lxc, &s.definition, &s.paths, SIGKILL, 0, err);
+	fault_point("driver.lxc.destroy.ended");
+	return r < 0 ? r : remove_definition(d, &s.paths, err);
+}
+
+/* --- What is --------------------------------------------------------------------------------- */
+
+static int lxc_status(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+{
+	struct lxc_paths paths;
+	struct watch_look l;
+	int r = lxc_paths(lxc_of(d), id, &paths, err);
+
+	if (r < 0)
+		return r;
+	if (!runtime_look(lxc_of(d), id, &l))
+		return err_set(err, ERR_NOT_FOUND, NULL, "the LXC driver has no guest %s", id);
+	*ret = l.status;
+	return 0;
+}
+
+static int lxc_list(
+	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err)
+{
+	const struct lxc *lxc = lxc_of(d);
+	CLEANUP(closedirp) DIR *dir = opendir(lxc->state_dir);
+	AUTOFREE struct driver_status *list = calloc(1, sizeof(*list));
+	size_t count = 0, room = 1;
+	struct dirent *e;
+
+	if (!dir || !list)
+		return err_errno(err, errno, "cannot list %s", lxc->state_dir);
+	while ((e = readdir(dir))) {
+		struct watch_look l;
+
+		if (!runtime_look(lxc, e->d_name, &l))
+			continue;
+		if (count == room) {
+			struct driver_status *grown = reallocarray(list, room * 2, sizeof(*list));
+
+			if (!grown)
+				return err_errno(err, ENOMEM, "no memory for a list");
+			list = grown;
+			room *= 2;
+		}
+		list[count++] = l.status;
+	}
+	*ret = TAKE_PTR(list);
+	*ret_count = count;
+	return 0;
+}
+
+static bool watch_look(void *data, const char *id, struct watch_look *ret)
+{
+	return runtime_look(data, id, ret);
+}
+
+static int lxc_watch_fd(struct driver *d, struct err *err)
+{
+	struct lxc *lxc = lxc_of(d);
+	AUTOFREE struct driver_status *list = NULL;
+	size_t count = 0;
+	int r;
+
+	if (lxc->watch)
+		return watch_fd(lxc->watch);
+	r = lxc_list(d, &list, &count, err);
+	if (r == 0)
+		r = watch_create(watch_look, lxc, &lxc->watch, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		watch_dispatch(lxc->watch, list[i].id, NULL, NULL);
+	return watch_fd(lxc->watch);
+}
+
+static void lxc_watch_dispatch(struct driver *d, const char *id, driver_event_fn event, void *data)
+{
+	watch_dispatch(lxc_of(d)->watch, id, event, data);
+}
+
+/* --- Optional -------------------------------------------------------------------------------- */
+
+static int lxc_set_limits(
+	struct driver *d, const char *id, const struct guest_limits *limits, struct err *err)
+{
+	CLEANUP(subject_finish) struct subject s;
+	struct driver_status status = {0};
+	int r = subject_load(d, id, &s, err);
+
+	if (r < 0)
+		return r;
+	look(d, id, &status);
+	if (status.pid > 0)
+		r = limits_apply(&s.lxc->cgroups, id, limits, err);
+	if (r < 0)
+		return r;
+	s.definition.guest.limits = *limits;
+	return definition_save(&s.paths, &s.definition.guest, err);
+}
+
+static int check_running(struct driver *d, const char *id, struct err *err)
+{
+	struct driver_status status;
+	int r = lxc_status(d, id, &status, err);
+
+	if (r == 0 && status.pid == 0)
+		r = err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	return r;
+}
+
+static int set_frozen(struct driver *d, const char *id, bool freeze, struct err *err)
+{
+	int r = check_running(d, id, err);
+
+	if (r < 0)
+		return r;
+	r = cgroup_freeze(&lxc_of(d)->cgroups, id, freeze);
+	return r < 0 ? err_errno(err, r, "cannot %s the guest", freeze ? "freeze" : "thaw") : 0;
+}
+
+static int lxc_freeze(struct driver *d, const char *id, struct err *err)
+{
+	return set_frozen(d, id, true, err);
+}
+
+static int lxc_thaw(struct driver *d, const char *id, struct err *err)
+{
+	return set_frozen(d, id, false, err);
+}
+
+static int lxc_exec(struct driver *d, const char *id, const struct driver_exec *exec,
+	int *ret_status, struct err *err)
+{
+	int r = check_running(d, id, err);
+
+	return r < 0 ? r : lxc_guest_exec(lxc_of(d), id, exec, ret_status, err);
+}
+
+/* --- Instances ------------------------------------------------------------------------------- */
+
+static void lxc_close(struct driver *d)
+{
+	struct lxc *lxc = lxc_of(d);
+
+	watch_free(lxc->watch);
+	free(lxc->state_dir);
+	free(lxc->run_dir);
+	free(lxc->log_dir);
+	free(lxc->seccomp);
+	free(lxc);
+}
+
+#define IDMAP_BASE  100000 /* what Debian gives to root with the package uidmap */
+#define IDMAP_COUNT 65536  /* as many ids as the systems inside know */
+#define SUBID_MAX   (1024 * 1024)
+
+/* The ids of guests: as configured, else root's first range. */
+static void choose_ids(struct lxc *lxc, const struct driver_config *config)
+{
+	AUTOFREE char *text = NULL;
+	uint32_t count = 0;
+
+	lxc->idmap_base = config->idmap_base;
+	lxc->idmap_count = config->idmap_count ? config->idmap_count : IDMAP_COUNT;
+	if (config->idmap_base)
+		return;
+	lxc->idmap_base = IDMAP_BASE;
+	if (file_read("/etc/subuid", SUBID_MAX, &text, NULL) == 0 &&
+		probe_first_range(text, &lxc->idmap_base, &count) && !config->idmap_count &&
+		count < IDMAP_COUNT)
+		lxc->idmap_count = count;
+}
+
+static int make_dirs(struct lxc *lxc, struct err *err)
+{
+	int r = file_mkdirs(lxc->state_dir, 0700);
+
+	if (r == 0)
+		r = file_mkdirs(lxc->run_dir, 0711);
+	/* liblxc insists that the guest's root may pass through it. */
+	if (r == 0 && chmod(lxc->run_dir, 0711) < 0)
+		r = -errno;
+	if (r == 0)
+		r = file_mkdirs(lxc->log_dir, 0700);
+	if (r == 0)
+		r = file_replace(lxc->seccomp, LXC_SECCOMP_PROFILE, 0600, false);
+	return r < 0 ? err_errno(err, r, "cannot make the driver's directories") : 0;
+}
+
+static int fill(struct lxc *lxc, const struct driver_config *config, struct err *err)
+{
+	lxc->driver.ops = &lxc_driver_ops;
+	lxc->state_dir = strdup(config->state_dir);
+	lxc->run_dir = strdup(config->run_dir);
+	lxc->log_dir = strdup(config->log_dir);
+	if (!lxc->state_dir || !lxc->run_dir || !lxc->log_dir ||
+		asprintf(&lxc->seccomp, "%s/seccomp", config->state_dir) < 0)
+		return err_errno(err, ENOMEM, "no memory for a driver");
+	/* The monitor changes to / before it uses them. */
+	if (lxc->state_dir[0] != '/' || lxc->run_dir[0] != '/' || lxc->log_dir[0] != '/')
+		return err_set(err, ERR_INVALID, "state_dir",
+			"the directories of the LXC driver must be absolute paths");
+	choose_ids(lxc, config);
+	return cgroups_find(&lxc->cgroups, err);
+}
+
+static int lxc_open(const struct driver_config *config, struct driver **ret, struct err *err)
+{
+	struct lxc *lxc = calloc(1, sizeof(*lxc));
+	int r;
+
+	if (!lxc)
+		return err_errno(err, ENOMEM, "no memory for a driver");
+	r = fill(lxc, config, err);
+	if (r == 0)
+		r = make_dirs(lxc, err);
+	if (r < 0) {
+		lxc_close(&lxc->driver);
+		return r;
+	}
+	*ret = &lxc->driver;
+	return 0;
+}
+
+const struct driver_ops lxc_driver_ops = {
+	.name = "lxc",
+	.call_mode = DRIVER_CALL_FORK,
+	.open = lxc_open,
+	.close = lxc_close,
+	.probe = lxc_probe,
+	.create = lxc_create,
+	.start = lxc_start,
+	.stop = lxc_stop,
+	.kill = lxc_kill,
+	.destroy = lxc_destroy,
+	.status = lxc_status,
+	.list = lxc_list,
+	.watch_fd = lxc_watch_fd,
+	.watch_dispatch = lxc_watch_dispatch,
+	.set_limits = lxc_set_limits,
+	.freeze = lxc_freeze,
+	.thaw = lxc_thaw,
+	.exec = lxc_exec,
+};

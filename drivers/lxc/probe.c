@@ -1,0 +1,99 @@
+/* Whether LXC guests can run here: what is missing is said in a way that can be acted upon. */
+#include "drivers/lxc/probe.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/mount.h>
+#include <lxc/lxccontainer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+#define SUBID_MAX (1024 * 1024)
+
+struct range {
+	uint64_t base, count;
+};
+
+/* The next range of root, by name or number, at or after *p; moves *p behind it. */
+static bool next_range(const char **p, struct range *ret)
+{
+	while (**p) {
+		const char *line = *p, *end = strchrnul(line, '\n');
+
+		*p = *end ? end + 1 : end;
+		if (sscanf(line, "root:%" SCNu64 ":%" SCNu64, &ret->base, &ret->count) == 2 ||
+			sscanf(line, "0:%" SCNu64 ":%" SCNu64, &ret->base, &ret->count) == 2)
+			return true;
+	}
+	return false;
+}
+
+bool probe_first_range(const char *text, uint32_t *ret_base, uint32_t *ret_count)
+{
+	struct range r;
+
+	if (!next_range(&text, &r) || r.base > UINT32_MAX || r.count == 0)
+		return false;
+	*ret_base = (uint32_t)r.base;
+	*ret_count = r.count > UINT32_MAX ? UINT32_MAX : (uint32_t)r.count;
+	return true;
+}
+
+bool probe_has_range(const char *text, uint32_t base, uint32_t count)
+{
+	struct range r;
+
+	while (next_range(&text, &r))
+		if (base >= r.base && (uint64_t)base + count <= r.base + r.count)
+			return true;
+	return false;
+}
+
+static void problem(struct driver_info *info, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The first one counts. */
+static void problem(struct driver_info *info, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (info->problem[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(info->problem, sizeof(info->problem), fmt, ap);
+	va_end(ap);
+}
+
+static void check_subids(const struct lxc *lxc, const char *path, struct driver_info *info)
+{
+	AUTOFREE char *text = NULL;
+
+	if (file_read(path, SUBID_MAX, &text, NULL) < 0 ||
+		!probe_has_range(text, lxc->idmap_base, lxc->idmap_count))
+		problem(info,
+			"root may not use the ids %u to %u for guests: add the line "
+			"\"root:%u:%u\" to %s (Debian: install uidmap)",
+			lxc->idmap_base, lxc->idmap_base + lxc->idmap_count - 1, lxc->idmap_base,
+			lxc->idmap_count, path);
+}
+
+void probe_host(const struct lxc *lxc, struct driver_info *ret)
+{
+	snprintf(ret->version, sizeof(ret->version), "liblxc %s", lxc_get_version());
+	if (geteuid() != 0)
+		problem(ret, "the driver has to run as root");
+	/* Arguments that mean nothing: only whether the call exists is of interest. */
+	if (syscall(SYS_mount_setattr, -1, "", 0, NULL, 0) < 0 && errno == ENOSYS)
+		problem(ret, "the kernel has no id-mapped mounts (Linux 5.12 has them)");
+	if (lxc->cgroups.count == 0)
+		problem(ret, "no control groups are mounted below /sys/fs/cgroup");
+	check_subids(lxc, "/etc/subuid", ret);
+	check_subids(lxc, "/etc/subgid", ret);
+	ret->usable = ret->problem[0] == '\0';
+}

@@ -1,0 +1,126 @@
+/* The processes of a running guest. */
+#include "drivers/lxc/runtime.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "drivers/lxc/cgroup.h"
+#include "drivers/lxc/definition.h"
+
+#define STAT_MAX 4096
+
+/* State and parent of a process (proc(5), stat); false when it is gone. */
+static bool read_stat(pid_t pid, char *state, pid_t *parent)
+{
+	AUTOFREE char *text = NULL;
+	const char *after;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (file_read(path, STAT_MAX, &text, NULL) < 0)
+		return false;
+	after = strrchr(text, ')');
+	return after && sscanf(after + 1, " %c %d", state, parent) == 2;
+}
+
+bool lxc_process_alive(const struct lxc_process *p)
+{
+	uint64_t start;
+	pid_t parent;
+	char state;
+
+	return p->pid > 0 && process_start_time(p->pid, &start) == 0 && start == p->start &&
+	       read_stat(p->pid, &state, &parent) && state != 'Z' && state != 'X';
+}
+
+void runtime_load(const struct lxc_paths *paths, struct lxc_runtime *ret)
+{
+	struct lxc_runtime r = {0};
+	AUTOFREE char *text = NULL;
+
+	*ret = (struct lxc_runtime){0};
+	if (file_read(paths->pids, STAT_MAX, &text, NULL) == 0 &&
+		sscanf(text, "%d %" SCNu64 " %d %" SCNu64, &r.init.pid, &r.init.start,
+			&r.monitor.pid, &r.monitor.start) == 4)
+		*ret = r;
+}
+
+int runtime_save(const struct lxc_paths *paths, pid_t init, struct err *err)
+{
+	struct lxc_runtime now = {.init.pid = init};
+	AUTOFREE char *text = NULL;
+	char state;
+	int r;
+
+	if (!read_stat(init, &state, &now.monitor.pid) ||
+		process_start_time(init, &now.init.start) < 0 ||
+		process_start_time(now.monitor.pid, &now.monitor.start) < 0)
+		return err_set(err, ERR_DRIVER, NULL, "the guest's init ended at once");
+	r = asprintf(&text, "%d %" PRIu64 " %d %" PRIu64 "\n", now.init.pid, now.init.start,
+		now.monitor.pid, now.monitor.start);
+	r = r < 0 ? -ENOMEM : file_replace(paths->pids, text, 0600, false);
+	return r < 0 ? err_errno(err, r, "cannot write %s", paths->pids) : 0;
+}
+
+/* A guest that reboots gets another init of the same monitor. Its first child is it. */
+static pid_t child_of(pid_t monitor)
+{
+	AUTOFREE char *text = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", monitor, monitor);
+	if (file_read(path, STAT_MAX, &text, NULL) < 0)
+		return 0;
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+/* Between two inits, or before the end: which of them, only time tells. */
+static void look_at_monitor(
+	const struct lxc_paths *paths, const struct lxc_runtime *now, struct watch_look *ret)
+{
+	struct lxc_process next = {.pid = child_of(now->monitor.pid)};
+
+	ret->status.state = GUEST_STOPPING;
+	ret->pids[0] = now->monitor.pid;
+	ret->settling = true;
+	if (next.pid > 0 && process_start_time(next.pid, &next.start) == 0 &&
+		next.pid != now->init.pid && lxc_process_alive(&next) &&
+		runtime_save(paths, next.pid, NULL) == 0) {
+		ret->status.state = GUEST_RUNNING;
+		ret->status.pid = next.pid;
+		ret->pids[1] = next.pid;
+		ret->settling = false;
+	}
+}
+
+bool runtime_look(const struct lxc *lxc, const char *id, struct watch_look *ret)
+{
+	struct lxc_paths paths;
+	struct lxc_runtime now;
+
+	if (lxc_paths(lxc, id, &paths, NULL) < 0 || !definition_exists(&paths))
+		return false;
+	*ret = (struct watch_look){.status.state = GUEST_STOPPED};
+	strcpy(ret->status.id, id);
+	runtime_load(&paths, &now);
+	if (lxc_process_alive(&now.init)) {
+		ret->status.state =
+			cgroup_is_frozen(&lxc->cgroups, id) ? GUEST_FROZEN : GUEST_RUNNING;
+		ret->status.pid = now.init.pid;
+		ret->pids[0] = now.init.pid;
+		ret->pids[1] = now.monitor.pid;
+	} else if (lxc_process_alive(&now.monitor)) {
+		look_at_monitor(&paths, &now, ret);
+	} else if (access(paths.starting, F_OK) == 0 && cgroup_is_populated(&lxc->cgroups, id)) {
+		ret->status.state = GUEST_STARTING;
+	}
+	return true;
+}

@@ -1,0 +1,173 @@
+/* Ending guests. The monitor is not left to clear up in its own time: it is killed with its guest,
+ * and what it would have done (link, control groups) is done here, at once and side by side. */
+#include "drivers/lxc/stop.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "drivers/lxc/cgroup.h"
+#include "drivers/lxc/link.h"
+#include "drivers/lxc/runtime.h"
+
+#define END_MS	       5000 /* a killed process that takes longer is stuck in the kernel */
+#define LISTEN_STEP_MS 10
+#define STATUS_MAX     16384
+#define CMDLINE_MAX    8192
+
+/* A pidfd of exactly that process, or -1 when it is gone. */
+static int open_process(const struct lxc_process *p)
+{
+	AUTOCLOSE int fd = p->pid > 0 ? process_pidfd(p->pid) : -1;
+
+	return fd >= 0 && lxc_process_alive(p) ? TAKE_FD(fd) : -1;
+}
+
+static void send_signal(int pidfd, int signal)
+{
+	if (pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+static bool wait_end(int pidfd, uint64_t ms)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd < 0 || poll(&p, 1, ms > INT_MAX ? INT_MAX : (int)ms) == 1;
+}
+
+/* Whether the process catches the signal, or takes it by signalfd (proc(5), status). */
+static bool listens_to(pid_t pid, int signal)
+{
+	AUTOFREE char *text = NULL;
+	unsigned long long caught = 0, blocked = 0;
+	const char *c, *b;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (file_read(path, STATUS_MAX, &text, NULL) < 0)
+		return false;
+	c = strstr(text, "\nSigCgt:");
+	b = strstr(text, "\nSigBlk:");
+	if (!c || !b || sscanf(c, " SigCgt: %llx", &caught) != 1 ||
+		sscanf(b, " SigBlk: %llx", &blocked) != 1)
+		return false;
+	return (caught | blocked) >> (signal - 1) & 1;
+}
+
+/* Asks init to shut down and waits for its end. An init does not get a signal that it does not
+ * listen to, and one that has just begun does not listen yet: it is given time to. */
+static void ask(pid_t pid, int pidfd, int signal, uint64_t timeout_ms)
+{
+	int64_t end = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000, left;
+
+	while (!listens_to(pid, signal) && clock_monotonic_ns() < end)
+		if (wait_end(pidfd, LISTEN_STEP_MS))
+			return;
+	send_signal(pidfd, signal);
+	fault_point("driver.lxc.stop.asked");
+	left = end - clock_monotonic_ns();
+	wait_end(pidfd, left > 0 ? (uint64_t)left / 1000000 : 0);
+}
+
+/* --- Monitors that a crash has left without a run file -----------------------------------------
+ */
+
+/* liblxc gives its monitors the command line "[lxc monitor] LXCPATH NAME". */
+static bool is_monitor_of(const char *pid, const char *title)
+{
+	AUTOFREE char *text = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
+	return file_read(path, CMDLINE_MAX, &text, NULL) == 0 && strcmp(text, title) == 0;
+}
+
+/* Kills them and waits for their end; only after a start was cut off, since it reads all of /proc.
+ */
+static void kill_lost_monitors(const struct lxc *lxc, const char *id)
+{
+	CLEANUP(closedirp) DIR *proc = opendir("/proc");
+	AUTOFREE char *title = NULL;
+	struct dirent *e;
+
+	if (!proc || asprintf(&title, "[lxc monitor] %s %s", lxc->run_dir, id) < 0)
+		return;
+	while ((e = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+		AUTOCLOSE int pidfd = pid > 1 && pid != getpid() && is_monitor_of(e->d_name, title)
+					      ? process_pidfd(pid)
+					      : -1;
+
+		if (pidfd < 0)
+			continue;
+		send_signal(pidfd, SIGKILL);
+		wait_end(pidfd, END_MS);
+	}
+}
+
+/* --- Clearing up -------------------------------------------------------------------------------
+ */
+
+int lxc_guest_clear(const struct lxc *lxc, const struct lxc_definition *d,
+	const struct lxc_paths *paths, struct err *err)
+{
+	const char *id = d->guest.id;
+	int r;
+
+	if (access(paths->starting, F_OK) == 0)
+		kill_lost_monitors(lxc, id);
+	r = cgroup_kill_all(&lxc->cgroups, id, END_MS);
+	if (r < 0)
+		return err_set(err, ERR_DRIVER, NULL, "processes of guest %s do not end", id);
+	fault_point("driver.lxc.clear.killed");
+	r = d->guest.net.bridge ? link_remove(d->guest.net.link, err) : 0;
+	if (r < 0)
+		return r;
+	fault_point("driver.lxc.clear.unlinked");
+	r = cgroup_remove(&lxc->cgroups, id);
+	if (r < 0)
+		return err_errno(err, r, "cannot remove the control groups of guest %s", id);
+	fault_point("driver.lxc.clear.removed");
+	unlink(paths->pids);
+	r = file_remove_tree(paths->run);
+	return r < 0 ? err_errno(err, r, "cannot remove %s", paths->run) : 0;
+}
+
+int lxc_guest_end(const struct lxc *lxc, const struct lxc_definition *d,
+	const struct lxc_paths *paths, int signal, uint64_t timeout_ms, struct err *err)
+{
+	struct lxc_runtime now;
+
+	runtime_load(paths, &now);
+
+	AUTOCLOSE int init = open_process(&now.init);
+	AUTOCLOSE int monitor = open_process(&now.monitor);
+
+	if (init >= 0 && signal != SIGKILL) {
+		/* Frozen ones hear nothing. */
+		if (cgroup_is_frozen(&lxc->cgroups, d->guest.id))
+			cgroup_freeze(&lxc->cgroups, d->guest.id, false);
+		ask(now.init.pid, init, signal, timeout_ms);
+	}
+	send_signal(monitor, SIGKILL);
+	send_signal(init, SIGKILL);
+	if (init >= 0 && cgroup_is_frozen(&lxc->cgroups, d->guest.id))
+		cgroup_freeze(&lxc->cgroups, d->guest.id, false);
+	fault_point("driver.lxc.stop.killed");
+	if (!wait_end(init, END_MS) || !wait_end(monitor, END_MS))
+		return err_set(err, ERR_DRIVER, NULL, "guest %s does not end", d->guest.id);
+	return lxc_guest_clear(lxc, d, paths, err);
+}

@@ -1,0 +1,195 @@
+/* A node of one's own. */
+#include "node.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/process.h"
+
+static char g_dir[] = "/tmp/corpus-test-node-XXXXXX";
+static pid_t g_owner;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void run(const char *const *argv)
+{
+	struct process_options options = {
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 10000};
+	struct err err = {0};
+
+	if (process_run(&options, &err) < 0) {
+		fprintf(stderr, "%s\n", err.message);
+		exit(1);
+	}
+}
+
+#define RUN(...) run((const char *[]){__VA_ARGS__, NULL})
+
+const char *node_dir(void)
+{
+	return g_dir;
+}
+
+static void leave(void)
+{
+	if (getpid() != g_owner)
+		return;
+	umount2(g_dir, MNT_DETACH);
+	rmdir(g_dir);
+}
+
+/* liblxc looks for the bridge in /sys, and for the control groups below it. */
+static void mount_sys(void)
+{
+	char saved[PATH_MAX];
+
+	snprintf(saved, sizeof(saved), "%s/cgroup", g_dir);
+	if (mkdir(saved, 0755) < 0 ||
+		mount("/sys/fs/cgroup", saved, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+		mount("sysfs", "/sys", "sysfs", 0, NULL) < 0 ||
+		mount(saved, "/sys/fs/cgroup", NULL, MS_BIND | MS_REC, NULL) < 0 ||
+		umount2(saved, MNT_DETACH) < 0)
+		die("mounting /sys");
+}
+
+void node_enter(void)
+{
+	if (geteuid() != 0) {
+		fprintf(stderr, "this test needs root\n");
+		exit(1);
+	}
+	if (!mkdtemp(g_dir))
+		die(g_dir);
+	g_owner = getpid();
+	atexit(leave);
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("tmpfs", g_dir, "tmpfs", 0, "mode=755") < 0)
+		die("namespaces");
+	mount_sys();
+	RUN("ip", "link", "set", "lo", "up");
+	RUN("ip", "link", "add", NODE_BRIDGE, "type", "bridge");
+	RUN("ip", "address", "add", "10.99.0.1/24", "dev", NODE_BRIDGE);
+	RUN("ip", "link", "set", NODE_BRIDGE, "up");
+}
+
+/* --- Root trees --------------------------------------------------------------------------------
+ */
+
+static void put(const char *root, const char *name, const char *text, mode_t mode)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	if (file_replace(path, text, mode, false) < 0)
+		die(path);
+}
+
+static void make_tree(const char *root)
+{
+	static const char *const dirs[] = {
+		"bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var"};
+	static const char *const tools[] = {
+		"sh", "cat", "echo", "sleep", "id", "pwd", "kill", "true", "ip", "ls", "trap"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, dirs[i]);
+		file_mkdirs(path, 0755);
+	}
+	snprintf(path, sizeof(path), "%s/bin/busybox", root);
+	RUN("cp", "/bin/busybox", path);
+	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+		snprintf(path, sizeof(path), "%s/bin/%s", root, tools[i]);
+		if (symlink("busybox", path) < 0)
+			die(path);
+	}
+	put(root, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0644);
+}
+
+const char *node_rootfs(enum rootfs_kind kind)
+{
+	/* An init that shuts down at once, unlike busybox's, which waits a second. */
+	static const char *const inits[] = {
+		[ROOTFS_PLAIN] = "#!/bin/sh\ntrap 'exit 0' PWR\n"
+				 "while :; do sleep 1000 & wait $!; done\n",
+		[ROOTFS_NO_INIT] = NULL,
+		[ROOTFS_STUBBORN] = "#!/bin/sh\ntrap '' PWR TERM INT HUP\n"
+				    "while :; do sleep 1000; done\n",
+	};
+	static char roots[ARRAY_SIZE(inits)][PATH_MAX];
+	char *root = roots[kind];
+
+	if (root[0])
+		return root;
+	snprintf(root, PATH_MAX, "%s/rootfs-%d", g_dir, kind);
+	make_tree(root);
+	if (inits[kind])
+		put(root, "sbin/init", inits[kind], 0755);
+	return root;
+}
+
+/* --- Leftovers ---------------------------------------------------------------------------------
+ */
+
+/* A process other than ours whose command line names the guest: a monitor. */
+static const char *find_process(const char *id, char *buf, size_t size)
+{
+	CLEANUP(closedirp) DIR *proc = opendir("/proc");
+	struct dirent *e;
+
+	while (proc && (e = readdir(proc))) {
+		AUTOFREE char *text = NULL;
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
+		if (file_read(path, 65536, &text, NULL) == 0 && strstr(text, "[lxc monitor]") &&
+			strstr(text, id) && strstr(text, g_dir)) {
+			snprintf(buf, size, "process %s", text);
+			return buf;
+		}
+	}
+	return NULL;
+}
+
+/* Groups that are empty may stay of a guest that ended by itself, until it starts or goes. */
+static const char *find_group(const char *id, bool defined, char *buf, size_t size)
+{
+	CLEANUP(closedirp) DIR *dir = opendir("/sys/fs/cgroup");
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		snprintf(buf, size, "/sys/fs/cgroup/%s/corpus/%s", e->d_name, id);
+		if (!defined && access(buf, F_OK) == 0)
+			return buf;
+	}
+	return NULL;
+}
+
+const char *node_leftovers(const char *id, bool defined)
+{
+	static char buf[PATH_MAX];
+
+	snprintf(buf, sizeof(buf), "cvt%.8s", id + strlen(id) - 8);
+	if (if_nametoindex(buf))
+		return buf;
+	if (find_process(id, buf, sizeof(buf)))
+		return buf;
+	return find_group(id, defined, buf, sizeof(buf));
+}

@@ -1,0 +1,16 @@
+/* A node of one's own for tests with real guests: this process moves into network and mount
+ * namespaces of its own, with a bridge, a /sys that fits, and a file system in memory with root
+ * trees made of busybox. All of it goes with the process. */
+#pragma once
+
+#include "conformance/conformance.h"
+
+#define NODE_BRIDGE "ctbr0"
+
+/* Exits with a message when it cannot be had. */
+void node_enter(void);
+const char *node_dir(void);
+const char *node_rootfs(enum rootfs_kind kind);
+
+/* NULL, or what is left of a guest: links, control groups, processes. */
+const char *node_leftovers(const char *id, bool defined);

@@ -1,0 +1,47 @@
+/* The LXC driver passes the conformance suite with real guests, in process and across the boundary.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conformance/conformance.h"
+#include "drivers/lxc/lxc.h"
+#include "node.h"
+
+int main(int argc, char **argv)
+{
+	static const struct crash_point points[] = {
+		{CRASH_CREATE, "driver.lxc.create.before"},
+		{CRASH_CREATE, "driver.lxc.create.saved"},
+		{CRASH_START, "driver.lxc.start.marked"},
+		{CRASH_START, "driver.lxc.start.started"},
+		{CRASH_START, "driver.lxc.start.saved"},
+		{CRASH_STOP, "driver.lxc.stop.asked"},
+		{CRASH_STOP, "driver.lxc.stop.killed"},
+		{CRASH_STOP, "driver.lxc.clear.unlinked"},
+		{CRASH_DESTROY, "driver.lxc.stop.killed"},
+		{CRASH_DESTROY, "driver.lxc.clear.killed"},
+		{CRASH_DESTROY, "driver.lxc.clear.removed"},
+		{CRASH_DESTROY, "driver.lxc.destroy.ended"},
+		{0, NULL},
+	};
+	struct environment e = {.bridge = NODE_BRIDGE,
+		.rootfs = node_rootfs,
+		.leftovers = node_leftovers,
+		.crash_points = points};
+	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
+	bool only_process = argc > 1 && strcmp(argv[1], "process") == 0;
+	int failed = 0;
+
+	node_enter();
+	snprintf(state, sizeof(state), "%s/state", node_dir());
+	snprintf(run, sizeof(run), "%s/run", node_dir());
+	snprintf(log, sizeof(log), "%s/log", node_dir());
+	e.config = (struct driver_config){.state_dir = state, .run_dir = run, .log_dir = log};
+	e.ops = &lxc_driver_ops;
+	if (!only_process)
+		failed = conformance_run("lxc in process", &e);
+	e.ops = NULL;
+	e.program = LXC_PROGRAM;
+	return failed + conformance_run("lxc across the boundary", &e);
+}
