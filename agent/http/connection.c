@@ -77,12 +77,51 @@ static void refuse(int fd, enum err_code code, const char *message)
 	shutdown(fd, SHUT_RDWR);
 }
 
+/* The library must look at the connection again. */
+static void poke(struct http_connection *connection)
+{
+	MHD_suspend_connection(connection->mhd);
+	MHD_resume_connection(connection->mhd);
+	sd_event_source_set_enabled(connection->server->again, SD_EVENT_ONESHOT);
+}
+
+/* The library does not look at a suspended connection at all, so what waits for a client that has
+ * left would stay for ever. And it forgets an end of file that arrived together with the last
+ * bytes. EPOLLHUP is both directions closed, EPOLLRDHUP only the client's own: that one may still
+ * wait for its answer. */
+static int on_hangup(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct http_connection *connection = data;
+	struct http_request *request = connection->request;
+	bool suspended = request && request->suspended;
+
+	(void)source, (void)fd;
+	connection->hung_up = events & (EPOLLHUP | EPOLLERR);
+	if (!suspended)
+		poke(connection);
+	else if (connection->hung_up)
+		request_gone(request);
+	return 0;
+}
+
+static int watch(struct http_connection *connection)
+{
+	return sd_event_add_io(connection->server->loop, &connection->hangup, connection->fd,
+		EPOLLRDHUP | EPOLLET, on_hangup, connection);
+}
+
 static struct http_connection *started(struct http_server *server, struct MHD_Connection *mhd)
 {
 	int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	AUTOFREE struct http_connection *connection = calloc(1, sizeof(*connection));
-	int r = connection ? read_peer(fd, &connection->peer) : -ENOMEM;
+	int r = -ENOMEM;
 
+	if (connection) {
+		connection->server = server;
+		connection->mhd = mhd;
+		connection->fd = fd;
+		r = read_peer(fd, &connection->peer);
+	}
 	if (r < 0) {
 		log_warning("http.refused", "errno=%d", -r);
 		refuse(fd, ERR_UNAUTHORIZED, "who connects cannot be found out");
@@ -95,9 +134,9 @@ static struct http_connection *started(struct http_server *server, struct MHD_Co
 		refuse(fd, ERR_RATE, "too many connections; close some or wait");
 		return NULL;
 	}
-	connection->server = server;
-	connection->mhd = mhd;
-	connection->fd = fd;
+	r = watch(connection);
+	if (r < 0)
+		log_warning("http.unwatched", "errno=%d", -r);
 	connection->idle_since_ns = clock_monotonic_ns();
 	DL_APPEND(server->connections, connection);
 	server->connections_count++;
@@ -110,6 +149,7 @@ static void ended(struct http_connection *connection)
 
 	DL_DELETE(server->connections, connection);
 	server->connections_count--;
+	sd_event_source_disable_unref(connection->hangup);
 	request_free(connection->request);
 	free(connection->peer.gids);
 	free(connection);

@@ -55,7 +55,7 @@ static ssize_t next_piece(void *data, uint64_t position, char *buf, size_t max)
 	size_t n = left < max ? left : max;
 
 	(void)position;
-	if (stream->request->gone || stream->overrun)
+	if (stream->request->gone || stream->overrun || stream->request->server->stopping)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	if (left == 0) {
 		if (stream->closed)

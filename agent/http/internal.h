@@ -47,6 +47,8 @@ struct http_connection {
 	struct http_server *server;
 	struct MHD_Connection *mhd;
 	int fd;
+	sd_event_source *hangup;
+	bool hung_up;
 	struct peer peer;
 	struct http_request *request; /* may be a spare one */
 	int64_t idle_since_ns;
@@ -81,7 +83,6 @@ struct http_request {
 	bool handled;	/* the handler was called */
 	bool suspended; /* at libmicrohttpd */
 	bool gone;	/* the client left while it was suspended */
-	sd_event_source *hangup;
 	int64_t started_ns;
 
 	enum http_method method;
@@ -121,9 +122,11 @@ struct http_request *request_start(struct http_connection *connection, const cha
 /* libmicrohttpd has done with it: answered and sent, or cut. */
 void request_finish(struct http_request *request);
 void request_free(struct http_request *request);
-/* Nobody calls the handler for it any more until request_resume or the client's leaving. */
+/* Lets it rest until request_resume, or until its client has left. */
 void request_suspend(struct http_request *request);
 void request_resume(struct http_request *request);
+/* Its client has left while it rested. */
+void request_gone(struct http_request *request);
 
 /* --- serve.c: libmicrohttpd's callbacks */
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/http/text.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/utf8.h"
 
 /* Messages quote what was sent and may be cut within a character; a document must be UTF-8. */
 static void add(json_t *document, const char *name, const char *text)
@@ -16,7 +16,7 @@ static void add(json_t *document, const char *name, const char *text)
 
 	if (!copy)
 		return;
-	text_make_utf8(copy);
+	utf8_scrub(copy);
 	json_object_set_new(document, name, json_string(copy));
 }
 

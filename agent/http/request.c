@@ -8,7 +8,6 @@
 #include "agent/http/internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
 
 #define KEEP_MAX 4096 /* a buffer larger than this is not kept for the next request */
 
@@ -110,12 +109,6 @@ static void release_data(struct http_request *request)
 	request->data = NULL;
 }
 
-static void stop_watching(struct http_request *request)
-{
-	request->hangup = sd_event_source_disable_unref(request->hangup);
-	request->upload.writable = sd_event_source_disable_unref(request->upload.writable);
-}
-
 /* Empties it for the next one. */
 static void reset(struct http_request *request)
 {
@@ -126,7 +119,6 @@ static void reset(struct http_request *request)
 	};
 
 	release_data(request);
-	stop_watching(request);
 	upload_finish(&request->upload);
 	answer_reset(&request->answer);
 	json_decref(request->json);
@@ -205,7 +197,6 @@ void request_finish(struct http_request *request)
 		reset(request);
 		return;
 	}
-	stop_watching(request);
 	upload_finish(&request->upload);
 	request->suspended = false;
 	request->connection = NULL;
@@ -213,38 +204,27 @@ void request_finish(struct http_request *request)
 	DL_APPEND(request->server->held, request);
 }
 
-static int on_hangup(sd_event_source *source, int fd, uint32_t events, void *data)
-{
-	struct http_request *request = data;
-
-	(void)source, (void)fd, (void)events;
-	request->gone = true;
-	request_resume(request);
-	return 0;
-}
-
-/* libmicrohttpd does not look at a suspended connection, so we do, lest what waits for a client
- * that has left stays for ever. EPOLLHUP is both directions closed: a client that only closed its
- * own direction after its request still gets its answer. */
 void request_suspend(struct http_request *request)
 {
-	struct http_connection *connection = request->connection;
-	int r = sd_event_add_io(request->server->loop, &request->hangup, connection->fd, EPOLLHUP,
-		on_hangup, request);
-
-	if (r < 0)
-		log_warning("http.unwatched", "errno=%d", -r);
 	request->suspended = true;
-	MHD_suspend_connection(connection->mhd);
+	MHD_suspend_connection(request->connection->mhd);
+	if (request->connection->hung_up)
+		request_gone(request);
+}
+
+void request_gone(struct http_request *request)
+{
+	request->gone = true;
+	request_resume(request);
 }
 
 void request_resume(struct http_request *request)
 {
 	if (!request->suspended)
 		return;
-	stop_watching(request);
+	request->upload.writable = sd_event_source_disable_unref(request->upload.writable);
 	request->suspended = false;
 	MHD_resume_connection(request->connection->mhd);
-	/* Without a thread of its own the library is woken by nobody. */
+	/* Without a thread of its own the library does not wake itself up for that. */
 	sd_event_source_set_enabled(request->server->again, SD_EVENT_ONESHOT);
 }

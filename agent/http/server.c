@@ -246,10 +246,8 @@ static void stop_daemon(struct http_server *server)
 	DL_FOREACH (server->connections, connection) {
 		struct http_request *request = connection->request;
 
-		if (request && request->suspended) {
-			request->gone = true;
-			request_resume(request);
-		}
+		if (request && request->suspended)
+			request_gone(request);
 	}
 	MHD_run(server->daemon);
 	MHD_stop_daemon(server->daemon);

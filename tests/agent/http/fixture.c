@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -97,6 +98,7 @@ static int setup(void **state, struct http_config *config)
 
 	assert_non_null(fixture);
 	fixture->fds = count_fds();
+	memset(fixture->left, -1, sizeof(fixture->left));
 	strcpy(fixture->directory, "/tmp/test-http.XXXXXX");
 	assert_non_null(mkdtemp(fixture->directory));
 	snprintf(fixture->socket, sizeof(fixture->socket), "%s/socket", fixture->directory);
@@ -132,6 +134,8 @@ int fixture_teardown(void **state)
 	sd_event_unref(thread->loop);
 	close(thread->stop_fd);
 	free(thread);
+	for (size_t i = 0; i < ARRAY_SIZE(fixture->left); i++)
+		fd_close(fixture->left[i]);
 	assert_int_equal(access(fixture->socket, F_OK), -1);
 	/* The lock is gone as well, else the directory would not be empty. */
 	assert_return_code(rmdir(fixture->directory), errno);

@@ -10,6 +10,7 @@ struct fixture {
 	char directory[64];
 	char socket[96];
 	unsigned fds; /* open before */
+	int left[8];  /* clients to be closed when the server has ended; -1: none */
 	struct fixture_thread *thread;
 };
 

@@ -133,7 +133,7 @@ static void a_json_body_reaches_the_handler(void **state)
 		"{\"a\":1}");
 	fixture_expect(*state,
 		"POST /body HTTP/1.1\r\n" HOST "Content-Type: Application/JSON; "
-					       "charset=UTF-8\r\nTransfer-Encoding: chunked\r\n" END
+		"charset=UTF-8\r\nTransfer-Encoding: chunked\r\n" END
 		"3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\n\r\n",
 		200, "{\"a\":1}");
 	fixture_expect(*state, "POST /optional HTTP/1.1\r\n" HOST END, 200, "{}");
