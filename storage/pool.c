@@ -170,8 +170,10 @@ static int open_directories(struct storage *s, struct err *err)
 static void group_of_deleted(void *data, uint64_t subvolume)
 {
 	struct storage *s = data;
-	int r = quota_remove(&s->quota, subvolume);
+	int r;
 
+	fault_point("storage.deleted");
+	r = quota_remove(&s->quota, subvolume);
 	if (r < 0)
 		log_warning("storage.quota.kept", "subvolume=%llu error=%s",
 			(unsigned long long)subvolume, LOG_Q(strerror(-r)));
