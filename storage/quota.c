@@ -304,8 +304,10 @@ int quota_sweep(const struct quota *quota)
 
 	search_init(&s, BTRFS_QUOTA_TREE_OBJECTID, BTRFS_QGROUP_INFO_KEY, 0, 0);
 	while ((r = search_next(&s, quota->fd, &header, &info, sizeof(info))) > 0) {
-		/* The upper 16 bits are the level; groups of levels are not ours. */
-		if (header.offset < BTRFS_FIRST_FREE_OBJECTID || header.offset >> 48)
+		/* The upper 16 bits are the level; groups of levels are not ours. One that still
+		 * counts something is needed still: to remove it would spoil the accounting. */
+		if (header.offset < BTRFS_FIRST_FREE_OBJECTID || header.offset >> 48 || info.rfer ||
+			info.excl)
 			continue;
 		r = subvolume_exists(quota->fd, header.offset);
 		if (r == 0)

@@ -147,7 +147,7 @@ static int set_xattrs(struct extract *x, const struct item *item, int fd, struct
 		x->size += size;
 		if (size > XATTR_VALUE_MAX || x->size > x->limits.size)
 			return fail(err, item, EFBIG);
-		if (fsetxattr(fd, name, value, size, XATTR_CREATE) < 0)
+		if (fsetxattr(fd, name, value, size, 0) < 0)
 			return errno == EOPNOTSUPP || errno == ENOSPC
 				       ? refuse(err, item,
 						 "has extended attributes that cannot "

@@ -1,9 +1,15 @@
 /* What storage.h promises, on every kind of pool. */
+#include <archive_entry.h>
+#include <ctype.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "fixture.h"
+#include "storage/btrfs.h"
 #include "tarball.h"
 
 #define ID  "0123456789ab"
@@ -67,6 +73,428 @@ static void volume_is_a_writable_clone_that_can_be_asked_for_twice(void **state)
 	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
 }
 
+/* --- Images ---------------------------------------------------------------------------------- */
+
+static void image_name_is_taken_unless_replaced(void **state)
+{
+	struct image_source source = {.fd = tarball_little(), .replace = true};
+	struct image image;
+	struct tarball t;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_error(fixture_import_fd(&g_f, "little", tarball_little(), &g_err), ERR_EXISTS);
+	close(source.fd);
+	tarball_begin(&t, "");
+	tarball_file(&t, "new", 0644, "newer");
+	source.fd = tarball_end(&t);
+	assert_ok(image_import(g_f.storage, "little", &source, &image, &g_err));
+	close(source.fd);
+	assert_int_equal(image.entries, 1);
+	assert_int_equal(fixture_count(&g_f, "images"), 1);
+	assert_int_equal(access(IN(ID, "etc/hostname"), F_OK), 0);
+	assert_ok(volume_create(g_f.storage, ID2, "little", 100 * MIB, &g_err));
+	assert_int_equal(access(IN(ID2, "new"), F_OK), 0);
+}
+
+static void image_is_deleted_under_its_volumes(void **state)
+{
+	struct image image;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(image_delete(g_f.storage, "little", &g_err));
+	assert_ok(image_delete(g_f.storage, "little", &g_err));
+	assert_error(image_get(g_f.storage, "little", &image, &g_err), ERR_NOT_FOUND);
+	assert_int_equal(access(IN(ID, "etc/hostname"), F_OK), 0);
+	assert_ok(volume_resize(g_f.storage, ID, 200 * MIB, NULL, &g_err));
+}
+
+static void image_hash_is_of_the_archive(void **state)
+{
+	/* printf of the bytes through sha256sum(1) */
+	static const char hash[] =
+		"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+	struct image_source source = {.fd = tarball_raw("hello\n", 6), .sha256 = hash};
+	struct image image;
+
+	(void)state;
+	/* It is the right hash of what is no archive. */
+	assert_error(image_import(g_f.storage, "a", &source, NULL, &g_err), ERR_INVALID);
+	close(source.fd);
+	source.fd = tarball_little();
+	assert_error(image_import(g_f.storage, "a", &source, NULL, &g_err), ERR_INVALID);
+	assert_string_equal(g_err.field, "sha256");
+	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	lseek(source.fd, 0, SEEK_SET);
+	source.sha256 = NULL;
+	assert_ok(image_import(g_f.storage, "a", &source, &image, &g_err));
+	lseek(source.fd, 0, SEEK_SET);
+	for (char *p = image.sha256; *p; p++)
+		*p = (char)toupper(*p);
+	source.sha256 = image.sha256;
+	assert_ok(image_import(g_f.storage, "b", &source, NULL, &g_err));
+	source.sha256 = "abc";
+	assert_error(image_import(g_f.storage, "c", &source, NULL, &g_err), ERR_INVALID);
+	close(source.fd);
+}
+
+static void image_may_be_compressed(void **state)
+{
+	static const char *const filters[] = {"gzip", "bzip2", "xz", "zstd", "lz4", "lzma"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		struct tarball t;
+
+		tarball_begin(&t, filters[i]);
+		tarball_file(&t, "a", 0644, "text");
+		assert_ok(fixture_import_fd(&g_f, filters[i], tarball_end(&t), &g_err));
+	}
+	assert_int_equal(fixture_count(&g_f, "images"), ARRAY_SIZE(filters));
+}
+
+/* cap_net_raw=ep, as setcap(8) stores it */
+static const char g_capability[20] = {1, 0, 0, 2, 0, 0x20};
+
+static void image_keeps_owners_modes_times_and_capabilities(void **state)
+{
+	char value[64], path[256];
+	struct tarball t;
+	struct stat st;
+
+	(void)state;
+	tarball_begin(&t, "");
+	tarball_add(&t, &(struct tarball_entry){.name = "d",
+				.type = AE_IFDIR,
+				.mode = 01777,
+				.uid = 5,
+				.gid = 65535,
+				.mtime = 1000});
+	tarball_add(&t, &(struct tarball_entry){.name = "d/su",
+				.type = AE_IFREG,
+				.mode = 06755,
+				.mtime = 2000,
+				.data = "x",
+				.data_size = 1});
+	tarball_add(&t, &(struct tarball_entry){.name = "d/ping",
+				.type = AE_IFREG,
+				.mode = 0755,
+				.xattr_name = "security.capability",
+				.xattr_value = g_capability,
+				.xattr_size = sizeof(g_capability)});
+	assert_ok(fixture_import_fd(&g_f, "kept", tarball_end(&t), &g_err));
+	snprintf(path, sizeof(path), "%s/images/kept/rootfs/d", g_f.path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 01777);
+	assert_int_equal(st.st_uid, 5);
+	assert_int_equal(st.st_gid, 65535);
+	assert_int_equal(st.st_mtime, 1000);
+	strcat(path, "/su");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 06755);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_mtime, 2000);
+	strcpy(strrchr(path, '/'), "/ping");
+	assert_true(getxattr(path, "security.capability", value, sizeof(value)) >= 20);
+	assert_memory_equal(value + 4, g_capability + 4, 8);
+}
+
+static int cancel_at_once(void *data, uint64_t bytes)
+{
+	(void)bytes;
+	return ++*(int *)data;
+}
+
+static void import_can_be_cancelled_while_it_waits(void **state)
+{
+	int calls = 0, pipefd[2];
+	struct image_source source = {.progress = cancel_at_once, .progress_data = &calls};
+
+	(void)state;
+	assert_int_equal(pipe(pipefd), 0);
+	source.fd = pipefd[0];
+	assert_error(image_import(g_f.storage, "a", &source, NULL, &g_err), ERR_CANCELLED);
+	assert_int_equal(calls, 1);
+	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
+static int count_bytes(void *data, uint64_t bytes)
+{
+	*(uint64_t *)data = bytes;
+	return 0;
+}
+
+static void import_tells_how_far_it_is(void **state)
+{
+	uint64_t bytes = 0;
+	struct image_source source = {
+		.fd = tarball_little(), .progress = count_bytes, .progress_data = &bytes};
+	struct stat st;
+
+	(void)state;
+	fstat(source.fd, &st);
+	assert_ok(image_import(g_f.storage, "a", &source, NULL, &g_err));
+	assert_int_equal(bytes, st.st_size);
+	close(source.fd);
+}
+
+static void bad_names_are_refused(void **state)
+{
+	static const char *const names[] = {
+		"", ".", "..", "../x", "a/b", ".incoming-1", "A", "a b"};
+	static const char *const ids[] = {"", "..", "0123456789a", "0123456789AB", "../../../../e"};
+	struct volume_usage usage;
+	struct image image;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_error(
+			fixture_import_fd(&g_f, names[i], tarball_little(), &g_err), ERR_INVALID);
+		assert_error(image_get(g_f.storage, names[i], &image, &g_err), ERR_INVALID);
+		assert_error(image_delete(g_f.storage, names[i], &g_err), ERR_INVALID);
+		assert_error(
+			volume_create(g_f.storage, ID, names[i], GIB / 2, &g_err), ERR_INVALID);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		assert_error(
+			volume_create(g_f.storage, ids[i], "little", GIB / 2, &g_err), ERR_INVALID);
+		assert_error(volume_destroy(g_f.storage, ids[i], &g_err), ERR_INVALID);
+		assert_error(volume_usage(g_f.storage, ids[i], false, &usage, &g_err), ERR_INVALID);
+	}
+}
+
+/* --- Sizes ----------------------------------------------------------------------------------- */
+
+#define assert_within_1_percent(value, wanted)                                                     \
+	assert_in_range(value, (wanted) - (wanted) / 100, (wanted) + (wanted) / 100)
+
+static void limit_holds_within_1_percent_and_moves_live(void **state)
+{
+	uint64_t written;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	written = fixture_fill(IN(ID, "data"), 300 * MIB);
+	assert_within_1_percent(written, 100 * MIB);
+	assert_ok(volume_resize(g_f.storage, ID, 200 * MIB, NULL, &g_err));
+	written += fixture_fill(IN(ID, "data"), 300 * MIB);
+	assert_within_1_percent(written, 200 * MIB);
+	/* A full guest can still delete. */
+	assert_int_equal(unlink(IN(ID, "data")), 0);
+}
+
+/* An image's files are all guests', not the guest's own. */
+static void guest_can_hold_its_full_size_beside_its_image(void **state)
+{
+	static char bytes[40 * MIB];
+	struct volume_usage usage;
+	struct tarball t;
+
+	(void)state;
+	random_bytes(bytes, sizeof(bytes));
+	tarball_begin(&t, "");
+	tarball_add(&t, &(struct tarball_entry){.name = "big",
+				.type = AE_IFREG,
+				.mode = 0644,
+				.data = bytes,
+				.data_size = sizeof(bytes)});
+	assert_ok(fixture_import_fd(&g_f, "big", tarball_end(&t), &g_err));
+	assert_ok(volume_create(g_f.storage, ID, "big", 100 * MIB, &g_err));
+	assert_ok(volume_usage(g_f.storage, ID, true, &usage, &g_err));
+	assert_true(usage.used < MIB);
+	assert_within_1_percent(fixture_fill(IN(ID, "data"), 300 * MIB), 100 * MIB);
+}
+
+static void trim_below_what_is_used_is_refused_and_names_the_least(void **state)
+{
+	struct volume_usage usage;
+	uint64_t least = 0;
+	char text[32];
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", 200 * MIB, &g_err));
+	assert_int_equal(fixture_fill(IN(ID, "data"), 50 * MIB), 50 * MIB);
+	assert_error(volume_resize(g_f.storage, ID, 30 * MIB, &least, &g_err), ERR_INVALID);
+	assert_string_equal(g_err.field, "storage.size");
+	assert_in_range(least, 50 * MIB, 53 * MIB);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)least);
+	assert_non_null(strstr(g_err.message, text));
+	assert_ok(volume_usage(g_f.storage, ID, false, &usage, &g_err));
+	assert_int_equal(usage.size, 200 * MIB);
+	assert_in_range(usage.used, 50 * MIB, 53 * MIB);
+	assert_ok(volume_resize(g_f.storage, ID, least, NULL, &g_err));
+	assert_true(fixture_fill(IN(ID, "data"), 10 * MIB) < 4 * MIB);
+}
+
+static void what_was_deleted_a_moment_ago_does_not_hinder_a_trim(void **state)
+{
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", 200 * MIB, &g_err));
+	assert_int_equal(fixture_fill(IN(ID, "data"), 100 * MIB), 100 * MIB);
+	assert_error(volume_resize(g_f.storage, ID, 50 * MIB, NULL, &g_err), ERR_INVALID);
+	assert_int_equal(unlink(IN(ID, "data")), 0);
+	assert_ok(volume_resize(g_f.storage, ID, 50 * MIB, NULL, &g_err));
+}
+
+static void impossible_sizes_are_refused(void **state)
+{
+	struct volume_usage usage;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_error(volume_create(g_f.storage, ID, "little", MIB, &g_err), ERR_INVALID);
+	assert_string_equal(g_err.field, "storage.size");
+	assert_error(volume_create(g_f.storage, ID, "little", 2 * GIB, &g_err), ERR_NO_ROOM);
+	assert_error(volume_create(g_f.storage, ID, "none", GIB / 2, &g_err), ERR_NOT_FOUND);
+	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
+	assert_error(volume_resize(g_f.storage, ID, GIB / 2, NULL, &g_err), ERR_NOT_FOUND);
+	assert_error(volume_usage(g_f.storage, ID, false, &usage, &g_err), ERR_NOT_FOUND);
+	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	assert_error(volume_resize(g_f.storage, ID, 2 * GIB, NULL, &g_err), ERR_NO_ROOM);
+	assert_error(volume_resize(g_f.storage, ID, 0, NULL, &g_err), ERR_INVALID);
+}
+
+/* --- Nothing left ---------------------------------------------------------------------------- */
+
+static size_t g_groups;
+
+static bool groups_are_as_before(struct fixture *f)
+{
+	assert_ok(storage_tend(f->storage, &g_err));
+	return fixture_groups(f) == g_groups;
+}
+
+static void make_nested(const char *path)
+{
+	char parent[256];
+	int fd;
+
+	strcpy(parent, path);
+	*strrchr(parent, '/') = '\0';
+	fd = open(parent, O_RDONLY | O_DIRECTORY);
+	assert_true(fd >= 0);
+	assert_int_equal(btrfs_subvolume_create(fd, strrchr(path, '/') + 1), 0);
+	close(fd);
+}
+
+static void destroy_takes_what_the_guest_nested_and_every_quota_group(void **state)
+{
+	(void)state;
+	fixture_import(&g_f, "little");
+	g_groups = fixture_groups(&g_f);
+	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	make_nested(IN(ID, "etc/one"));
+	make_nested(IN(ID, "etc/one/two"));
+	make_nested(IN(ID, "three"));
+	assert_int_equal(fixture_fill(IN(ID, "etc/one/two/data"), 5 * MIB), 5 * MIB);
+	assert_int_equal(fixture_groups(&g_f), g_groups + 4);
+	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
+	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
+	assert_true(fixture_eventually(&g_f, groups_are_as_before));
+}
+
+static void hundreds_of_volumes_leave_no_quota_group(void **state)
+{
+	(void)state;
+	fixture_import(&g_f, "little");
+	g_groups = fixture_groups(&g_f);
+	for (int i = 0; i < 200; i++) {
+		assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+		fixture_fill(IN(ID, "data"), 8192);
+		assert_ok(volume_destroy(g_f.storage, ID, &g_err));
+	}
+	assert_true(fixture_eventually(&g_f, groups_are_as_before));
+}
+
+/* The image's extents stay as long as a volume shares them, and its group with them. */
+static void deleted_image_leaves_no_quota_group_after_its_last_volume(void **state)
+{
+	(void)state;
+	g_groups = fixture_groups(&g_f);
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	assert_ok(image_delete(g_f.storage, "little", &g_err));
+	assert_ok(storage_tend(g_f.storage, &g_err));
+	assert_int_equal(access(IN(ID, "sbin/init"), F_OK), 0);
+	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
+	assert_true(fixture_eventually(&g_f, groups_are_as_before));
+}
+
+/* --- Many at once ---------------------------------------------------------------------------- */
+
+#define THREADS 4
+#define EACH	15
+
+static void *live_many_lives(void *data)
+{
+	int thread = (int)(intptr_t)data;
+	struct err err = {0};
+	char id[13];
+
+	for (int i = 0; i < EACH; i++) {
+		struct volume_usage usage = {0};
+		uint64_t size = (uint64_t)(100 + i) * MIB;
+
+		snprintf(id, sizeof(id), "%06x%06x", thread, i);
+		if (volume_create(g_f.storage, id, "little", GIB / 2, &err) < 0 ||
+			volume_resize(g_f.storage, id, size, NULL, &err) < 0 ||
+			volume_usage(g_f.storage, id, i % 2, &usage, &err) < 0 ||
+			usage.size != size || (i % 3 && volume_destroy(g_f.storage, id, &err) < 0))
+			return strdup(err.message);
+	}
+	if (fixture_import_fd(&g_f, "same", tarball_little(), &err) < 0 && err.code != ERR_EXISTS)
+		return strdup(err.message);
+	return NULL;
+}
+
+static void many_threads_do_not_hinder_each_other(void **state)
+{
+	pthread_t threads[THREADS];
+	struct image image;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	for (intptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, live_many_lives, (void *)i), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		void *failure;
+
+		assert_int_equal(pthread_join(threads[i], &failure), 0);
+		if (failure)
+			fail_msg("%s", (char *)failure);
+	}
+	assert_int_equal(fixture_count(&g_f, "volumes"), THREADS * EACH / 3);
+	assert_int_equal(fixture_count(&g_f, "images"), 2);
+	assert_ok(image_get(g_f.storage, "same", &image, &g_err));
+}
+
+static void pool_survives_being_closed_and_opened(void **state)
+{
+	struct volume_usage usage;
+	struct storage_space space;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	fixture_close(&g_f);
+	fixture_open(&g_f);
+	assert_ok(volume_usage(g_f.storage, ID, true, &usage, &g_err));
+	assert_int_equal(usage.size, GIB / 2);
+	assert_ok(storage_space(g_f.storage, &space, &g_err));
+	assert_int_equal(space.total, GIB);
+	assert_true(space.free < space.total);
+	assert_ok(volume_create(g_f.storage, ID2, "little", GIB / 2, &g_err));
+}
+
 static int begin(void **state)
 {
 	fixture_begin(&g_f, *state);
@@ -85,7 +513,8 @@ static int end(void **state)
 #name, name, begin, end, NULL                                                      \
 	}
 
-int main(void)
+/* Runs on the kind of pool that is named, or on each. */
+int main(int argc, char **argv)
 {
 	int failed = 0;
 
@@ -93,12 +522,31 @@ int main(void)
 		struct CMUnitTest tests[] = {
 			T(image_appears_whole_and_read_only),
 			T(volume_is_a_writable_clone_that_can_be_asked_for_twice),
+			T(image_name_is_taken_unless_replaced),
+			T(image_is_deleted_under_its_volumes),
+			T(image_hash_is_of_the_archive),
+			T(image_may_be_compressed),
+			T(image_keeps_owners_modes_times_and_capabilities),
+			T(import_can_be_cancelled_while_it_waits),
+			T(import_tells_how_far_it_is),
+			T(bad_names_are_refused),
+			T(limit_holds_within_1_percent_and_moves_live),
+			T(guest_can_hold_its_full_size_beside_its_image),
+			T(trim_below_what_is_used_is_refused_and_names_the_least),
+			T(what_was_deleted_a_moment_ago_does_not_hinder_a_trim),
+			T(impossible_sizes_are_refused),
+			T(destroy_takes_what_the_guest_nested_and_every_quota_group),
+			T(hundreds_of_volumes_leave_no_quota_group),
+			T(deleted_image_leaves_no_quota_group_after_its_last_volume),
+			T(many_threads_do_not_hinder_each_other),
+			T(pool_survives_being_closed_and_opened),
 		};
 
+		if (argc > 1 && strcmp(argv[1], g_backends[i].name) != 0)
+			continue;
 		for (size_t t = 0; t < ARRAY_SIZE(tests); t++)
 			tests[t].initial_state = (void *)&g_backends[i];
-		print_message("on: %s\n", g_backends[i].name);
-		failed += cmocka_run_group_tests(tests, NULL, NULL);
+		failed += cmocka_run_group_tests_name(g_backends[i].name, tests, NULL, NULL);
 	}
 	return failed;
 }

@@ -18,9 +18,9 @@
 #define DEADLINE_NS (20 * 1000000000LL)
 
 const struct backend g_backends[] = {
-	{"loop file, simple quotas where there are", false, STORAGE_QUOTA_AUTO},
-	{"loop file, classic quotas", false, STORAGE_QUOTA_CLASSIC},
-	{"existing btrfs", true, STORAGE_QUOTA_AUTO},
+	{"loop-simple", false, STORAGE_QUOTA_AUTO},
+	{"loop-classic", false, STORAGE_QUOTA_CLASSIC},
+	{"existing", true, STORAGE_QUOTA_AUTO},
 };
 const size_t g_backends_count = ARRAY_SIZE(g_backends);
 
