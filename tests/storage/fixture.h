@@ -37,7 +37,7 @@ struct fixture {
 	struct storage *storage;
 };
 
-/* With `storage` open, unless `closed`. */
+/* With the pool open; _prepare leaves that to the test. */
 void fixture_begin(struct fixture *f, const struct backend *backend);
 void fixture_prepare(struct fixture *f, const struct backend *backend);
 void fixture_end(struct fixture *f);
