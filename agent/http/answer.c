@@ -110,7 +110,10 @@ static int append(const char *text, size_t size, void *data)
 void http_respond_json(struct http_request *request, unsigned status, json_t *json)
 {
 	struct strbuf buf = {0};
-	int r = json ? json_dump_callback(json, append, &buf, JSON_COMPACT) : -1;
+	/* 12 digits: enough for any fraction here, and 1.005 stays 1.005. */
+	int r = json ? json_dump_callback(
+			       json, append, &buf, JSON_COMPACT | JSON_REAL_PRECISION(12))
+		     : -1;
 
 	json_decref(json);
 	if (r < 0) {
