@@ -12,42 +12,64 @@
 #include "agent/node/registry.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/parse.h"
+#include "model/node.h"
 #include "storage/storage.h"
 
 /* docs/openapi.yaml as JSON, made by the build. */
 extern const char openapi_json[];
 extern const size_t openapi_json_size;
 
-/* --- Parts of the node ----------------------------------------------------------------------- */
+/* --- Facts ------------------------------------------------------------------------------------ */
 
-static json_t *drivers_json(const struct agent *agent)
+#define CAPABILITIES_MAX 32 /* bits of driver_info.capabilities */
+
+/* What node_info points at. */
+struct node_facts {
+	struct node_driver *drivers;
+	const char *(*capabilities)[CAPABILITIES_MAX + 1];
+	struct node_problem *problems;
+	struct utsname host;
+};
+
+static void node_facts_finish(struct node_facts *facts)
 {
-	json_t *list = json_array();
+	free(facts->drivers);
+	free(facts->capabilities);
+	free(facts->problems);
+}
 
+static void name_capabilities(uint32_t capabilities, const char *ret[static CAPABILITIES_MAX + 1])
+{
+	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
+		if (capabilities & 1U << i)
+			*ret++ = driver_capability_to_string((enum driver_capability)(1U << i));
+}
+
+static void gather_drivers(const struct agent *agent, struct node_facts *facts)
+{
 	for (size_t i = 0; i < agent->drivers_count; i++) {
 		const struct agent_driver *driver = &agent->drivers[i];
-		pid_t pid = driver_client_pid(driver->client);
-		json_t *capabilities = json_array(), *json;
 
-		for (unsigned bit = 1; bit && bit <= driver->info.capabilities; bit <<= 1)
-			if (driver->info.capabilities & bit)
-				json_array_append_new(capabilities,
-					json_string(driver_capability_to_string(bit)));
-		json = json_pack("{s:s, s:b, s:o}", "name", driver->settings->name, "usable",
-			driver->info.usable, "capabilities", capabilities);
-		if (driver->info.version[0])
-			json_object_set_new(json, "version", json_string(driver->info.version));
-		if (driver->info.problem[0])
-			json_object_set_new(json, "problem", json_string(driver->info.problem));
-		if (pid)
-			json_object_set_new(json, "pid", json_integer(pid));
-		json_array_append_new(list, json);
+		name_capabilities(driver->info.capabilities, facts->capabilities[i]);
+		facts->drivers[i] = (struct node_driver){
+			.name = driver->settings->name,
+			.version = driver->info.version,
+			.problem = driver->info.problem,
+			.usable = driver->info.usable,
+			.pid = driver_client_pid(driver->client),
+			.capabilities = facts->capabilities[i],
+		};
 	}
-	return list;
+}
+
+static void gather_problems(const struct agent *agent, struct node_facts *facts)
+{
+	for (size_t i = 0; i < agent->problems_count; i++)
+		facts->problems[i] = (struct node_problem){.code = agent->problems[i].code,
+			.message = agent->problems[i].message,
+			.since_ms = agent->problems[i].since_ms};
 }
 
 /* MemAvailable of /proc/meminfo (proc(5)), in bytes. */
@@ -65,105 +87,70 @@ static uint64_t memory_available(void)
 	return kib * 1024;
 }
 
-static json_t *resources_json(const struct storage_space *space)
+static void gather_resources(const struct agent *agent, struct node_info *node)
 {
 	struct sysinfo info = {0};
-	json_t *json;
 
 	sysinfo(&info);
-	json = json_pack("{s:i, s:{s:I, s:I}}", "cpus", get_nprocs(), "memory", "total",
-		(json_int_t)((uint64_t)info.totalram * info.mem_unit), "available",
-		(json_int_t)memory_available());
-	json_object_set_new(json, "storage",
-		json_pack("{s:I, s:I, s:I, s:I}", "total", (json_int_t)space->total, "used",
-			(json_int_t)space->used, "free", (json_int_t)space->free, "growable",
-			(json_int_t)space->growable));
-	return json;
+	node->cpus = (uint32_t)get_nprocs();
+	node->memory_total = (uint64_t)info.totalram * info.mem_unit;
+	node->memory_available = memory_available();
+	node->storage_total = agent->space.total;
+	node->storage_used = agent->space.used;
+	node->storage_free = agent->space.free;
+	node->storage_growable = agent->space.growable;
 }
 
-struct counts {
-	uint32_t total, used, reserved, free;
-};
-
-static struct counts count_slots(const struct agent *agent)
+static struct node_slots count_slots(const struct agent *agent)
 {
-	struct counts counts = {.total = agent_slots_total(agent)};
-	uint32_t taken = registry_slots_used(agent->registry, &counts.reserved);
+	struct node_slots slots = {.total = agent_slots_total(agent), .mode = agent->mode};
 
-	counts.used = taken - counts.reserved;
-	if (agent->mode == NODE_ACTIVE && taken < counts.total)
-		counts.free = counts.total - taken;
-	return counts;
+	slots.used = registry_slots_used(agent->registry, &slots.reserved);
+	slots.used -= slots.reserved;
+	return slots;
 }
 
-static json_t *slots_json(const struct agent *agent)
+static void count_states(const struct agent *agent, uint32_t counts[static GUEST_STATE_MAX_])
 {
-	struct counts counts = count_slots(agent);
-
-	return json_pack("{s:I, s:I, s:I, s:I}", "total", (json_int_t)counts.total, "used",
-		(json_int_t)counts.used, "reserved", (json_int_t)counts.reserved, "free",
-		(json_int_t)counts.free);
-}
-
-static json_t *guest_states_json(const struct agent *agent)
-{
-	unsigned counts[GUEST_STATE_MAX_] = {0};
-	json_t *json = json_object();
 	size_t count;
 	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
 
 	for (size_t i = 0; i < count; i++)
 		counts[sorted[i]->guest->state]++;
-	for (unsigned i = 0; i < GUEST_STATE_MAX_; i++)
-		if (counts[i])
-			json_object_set_new(json, guest_state_to_string((enum guest_state)i),
-				json_integer(counts[i]));
-	return json;
 }
 
-static json_t *problems_json(const struct agent *agent)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < agent->problems_count; i++)
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s}", "code", agent->problems[i].code,
-				      "message", agent->problems[i].message, "since",
-				      FMT_TIME(agent->problems[i].since_ms)));
-	return list;
-}
-
-static void add_addresses(json_t *json, const struct agent *agent)
-{
-	json_t *list = json_array();
-	uint32_t address = agent->config->node_address;
-
-	if (address) {
-		json_array_append_new(list, json_string(FMT_IPV4(address)));
-		json_object_set_new(json, "ssh",
-			json_pack("{s:s, s:i, s:s}", "host", FMT_IPV4(address), "port", 22, "user",
-				"root"));
-	}
-	json_object_set_new(json, "addresses", list);
-}
-
+/* NULL when memory ran out. */
 static json_t *node_json(const struct agent *agent)
 {
-	struct utsname host = {0};
-	json_t *json;
+	CLEANUP(node_facts_finish)
+	struct node_facts facts = {
+		.drivers = calloc(agent->drivers_count + 1, sizeof(*facts.drivers)),
+		.capabilities = calloc(agent->drivers_count + 1, sizeof(*facts.capabilities)),
+		.problems = calloc(agent->problems_count + 1, sizeof(*facts.problems)),
+	};
+	struct node_info node = {
+		.name = agent->config->node_name,
+		.version = CORPUS_VERSION,
+		.environment = agent->environment,
+		.kernel = facts.host.release,
+		.boot_id = agent->boot_id,
+		.started_ms = agent->started_ms,
+		.address = agent->config->node_address,
+		.slots = count_slots(agent),
+		.drivers = facts.drivers,
+		.drivers_count = agent->drivers_count,
+		.problems = facts.problems,
+		.problems_count = agent->problems_count,
+	};
 
-	uname(&host);
-	json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "name", agent->config->node_name,
-		"version", CORPUS_VERSION, "environment", agent->environment, "mode",
-		node_mode_to_string(agent->mode), "kernel", host.release, "started",
-		FMT_TIME(agent->started_ms));
-	add_addresses(json, agent);
-	json_object_set_new(json, "drivers", drivers_json(agent));
-	json_object_set_new(json, "resources", resources_json(&agent->space));
-	json_object_set_new(json, "slots", slots_json(agent));
-	json_object_set_new(json, "guests", guest_states_json(agent));
-	json_object_set_new(json, "problems", problems_json(agent));
-	return json;
+	if (!facts.drivers || !facts.capabilities || !facts.problems)
+		return NULL;
+	uname(&facts.host);
+	gather_drivers(agent, &facts);
+	gather_problems(agent, &facts);
+	gather_resources(agent, &node);
+	count_states(agent, node.guests);
+	return node_to_json(&node);
 }
 
 void api_node_get(struct http_request *request, void *agent)
@@ -176,42 +163,19 @@ void api_node_get(struct http_request *request, void *agent)
 void api_slots_get(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
-	json_t *json = slots_json(agent), *list = json_array();
+	struct node_slots slots = count_slots(agent);
 	size_t count;
 	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+	AUTOFREE struct node_slot *taken = calloc(count + 1, sizeof(*taken));
 
-	for (size_t i = 0; i < count; i++) {
-		const struct guest *guest = sorted[i]->guest;
-
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:I, s:b, s:s, s:s, s:s}", "name", guest->name,
-				      "id", guest->id, "slots",
-				      (json_int_t)(guest->slots + sorted[i]->slots_extra),
-				      "reserved", guest->state == GUEST_CREATING, "driver",
-				      guest->driver, "environment", guest->environment, "state",
-				      guest_state_to_string(guest->state)));
-	}
-	json_object_set_new(json, "mode", json_string(node_mode_to_string(agent->mode)));
-	json_object_set_new(json, "guests", list);
-	http_respond_json(request, 200, json);
+	for (size_t i = 0; taken && i < count; i++)
+		taken[i] = (struct node_slot){.guest = sorted[i]->guest,
+			.slots = sorted[i]->guest->slots + sorted[i]->slots_extra,
+			.reserved = sorted[i]->guest->state == GUEST_CREATING};
+	http_respond_json(request, 200, taken ? node_slots_to_json(&slots, taken, count) : NULL);
 }
 
 /* --- The mode -------------------------------------------------------------------------------- */
-
-static int read_mode(const json_t *body, enum node_mode *ret, struct err *err)
-{
-	const json_t *value;
-	const char *key;
-
-	json_object_foreach ((json_t *)body, key, value)
-		if (strcmp(key, "mode") != 0)
-			return err_set(err, ERR_INVALID, key, "unknown field %.60s", key);
-	value = json_object_get(body, "mode");
-	if (!json_is_string(value) || node_mode_from_string(json_string_value(value), ret) < 0)
-		return err_set(
-			err, ERR_INVALID, "mode", "mode must be active, drain or maintenance");
-	return 0;
-}
 
 struct mode_change {
 	struct http_request *request;
@@ -257,7 +221,7 @@ void api_node_patch(struct http_request *request, void *data)
 	enum node_mode mode;
 	bool dry_run;
 	struct err err;
-	int r = read_mode(http_body(request), &mode, &err);
+	int r = node_mode_from_request(http_body(request), &mode, &err);
 
 	if (r == 0)
 		r = query_bool(request, "dry_run", false, &dry_run, &err);
