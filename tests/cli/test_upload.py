@@ -3,7 +3,9 @@ import contextlib
 import hashlib
 import io
 import os
+import pathlib
 import tarfile
+import tempfile
 import threading
 
 import pytest
@@ -13,6 +15,14 @@ from cli.fake_agent import Answer
 from cli.samples import operation, problem
 
 DONE = Answer(200, operation("image.import", result=samples.IMAGE))
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that others can enter, as those of pytest's workers are not."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield pathlib.Path(name)
 
 
 def builder(tmp_path, name, text):
@@ -95,16 +105,18 @@ def test_a_directory_is_packed_with_all_that_it_holds(ending, corpus, agent, tmp
         assert tar.extractfile(members["./sparse"]).read() == (top / "sparse").read_bytes()
 
 
-def test_a_directory_that_cannot_be_read_cuts_the_upload(corpus, agent, tmp_path):
+def test_a_directory_that_cannot_be_read_cuts_the_upload(corpus, agent, open_folder):
     if os.geteuid() != 0:
         pytest.skip("needs root, to become somebody else")
-    top = tmp_path / "root"
+    top = open_folder / "root"
     (top / "secret").mkdir(parents=True)
     (top / "file").write_bytes(b"x" * 100_000)
     (top / "secret").chmod(0)
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(0o755)
+    agent.stop()
+    agent.path = open_folder / "agent.sock"
+    agent.start()
     agent.path.chmod(0o777)
+    corpus.environment["CORPUS_SOCKET"] = str(agent.path)
     process = corpus.start("image", "import", "x", str(top), user=65534, group=65534)
     out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1 and out == "" and "secret" in err
