@@ -273,15 +273,14 @@ static void say_answer(const struct flow *flow)
 
 static int finish(struct flow *flow, struct err *err)
 {
-	const json_t *json = flow->answer.json;
-	const char *id = json_text(json, "id");
-	AUTOFREE char *copy = strdup(id);
+	/* Copied: following it replaces the answer. */
+	AUTOFREE char *id = strdup(json_text(flow->answer.json, "id"));
 	int r = 0;
 
-	if (!copy)
+	if (!id)
 		return err_errno(err, ENOMEM, "reading the answer");
-	if (*id && flow->cli->wait && !is_final(json))
-		r = follow(flow, copy, err);
+	if (*id && flow->cli->wait)
+		r = follow(flow, id, err);
 	progress_clear(flow->cli);
 	if (r < 0)
 		return r;
