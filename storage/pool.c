@@ -28,6 +28,9 @@
 /* Below this nothing new is begun: btrfs itself needs room to free room. */
 #define ROOM_LEAST (32 * MIB)
 
+/* Less than this is not worth the resize. */
+#define GROWTH_LEAST (64 * MIB)
+
 DEFINE_CLEANUP(struct storage *, storage_close)
 
 struct storage *storage_close(struct storage *storage)
@@ -321,6 +324,19 @@ static bool is_short(const struct storage_space *space)
 	return space->free < margin;
 }
 
+static int grow_to(struct storage *s, uint64_t size, struct err *err)
+{
+	int r = loop_grow(s->loop_file, size, err);
+
+	if (r < 0)
+		return r;
+	r = btrfs_grow(s->root);
+	if (r < 0)
+		return err_errno(err, r, "cannot enlarge the file system of %s", s->path);
+	log_info("storage.grown", "path=%s size=%llu", s->path, (unsigned long long)size);
+	return 0;
+}
+
 static int grow(struct storage *s, const struct storage_space *space, struct err *err)
 {
 	uint64_t step = space->total / 4 > GIB ? space->total / 4 : GIB;
@@ -329,15 +345,20 @@ static int grow(struct storage *s, const struct storage_space *space, struct err
 
 	if (r < 0)
 		return err_errno(err, r, "cannot measure %s", s->loop_file);
-	size = (size + (step < space->growable ? step : space->growable)) & ~(MIB - 1);
-	r = loop_grow(s->loop_file, size, err);
+	if (step > space->growable)
+		step = space->growable;
+	return grow_to(s, (size + step) & ~(MIB - 1), err);
+}
+
+/* The file grows first: a crash may have left the file system behind. */
+static int finish_growth(struct storage *s, const struct storage_space *space, struct err *err)
+{
+	uint64_t size, host_free;
+	int r = measure_host(s, &size, &host_free);
+
 	if (r < 0)
-		return r;
-	r = btrfs_grow(s->root);
-	if (r < 0)
-		return err_errno(err, r, "cannot enlarge the file system of %s", s->path);
-	log_info("storage.grown", "path=%s size=%llu", s->path, (unsigned long long)size);
-	return 0;
+		return err_errno(err, r, "cannot measure %s", s->loop_file);
+	return size > space->total + MIB ? grow_to(s, size, err) : 0;
 }
 
 int storage_tend(struct storage *storage, struct err *err)
@@ -352,7 +373,9 @@ int storage_tend(struct storage *storage, struct err *err)
 	if (r < 0)
 		return err_errno(err, r, "cannot tend the quotas of %s", storage->path);
 	r = storage_space(storage, &space, err);
-	if (r == 0 && is_short(&space) && space.growable >= 64 * MIB)
+	if (r == 0 && storage->own)
+		r = finish_growth(storage, &space, err);
+	if (r == 0 && is_short(&space) && space.growable >= GROWTH_LEAST)
 		r = grow(storage, &space, err);
 	return r;
 }

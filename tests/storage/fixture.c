@@ -33,32 +33,40 @@ static void make_host(struct fixture *f)
 
 	snprintf(f->host, sizeof(f->host), "%s/host", f->dir);
 	snprintf(f->host_file, sizeof(f->host_file), "%s/host.img", f->dir);
-	snprintf(f->path, sizeof(f->path), "%s/host/pool", f->dir);
 	assert_int_equal(mkdir(f->host, 0755), 0);
 	assert_ok(loop_make(f->host_file, GIB, &g_err));
 	fd = loop_attach(f->host_file, device, &g_err);
 	assert_true(fd >= 0);
 	assert_int_equal(mount(device, f->host, "btrfs", MS_NOATIME, NULL), 0);
 	close(fd);
-	f->config.loop_file = NULL;
 }
 
-void fixture_prepare(struct fixture *f, const struct backend *backend)
+void fixture_configure(
+	struct fixture *f, const struct backend *backend, const char *path, const char *loop_file)
 {
-	memset(f, 0, sizeof(*f));
 	f->backend = backend;
-	strcpy(f->dir, "/var/tmp/corpus-storage-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->path, sizeof(f->path), "%s/pool", f->dir);
-	snprintf(f->loop_file, sizeof(f->loop_file), "%s/pool.img", f->dir);
+	snprintf(f->path, sizeof(f->path), "%s", path);
+	snprintf(f->loop_file, sizeof(f->loop_file), "%s", loop_file);
 	f->config = (struct storage_config){.path = f->path,
-		.loop_file = f->loop_file,
+		.loop_file = backend->on_existing ? NULL : f->loop_file,
 		.loop_size = GIB,
 		.loop_max = GIB,
 		.unpack_helper = TEST_BINARY_DIR "/bin/corpus-unpack",
 		.image_max_size = 64 * MIB,
 		.image_max_entries = 1000,
 		.quota = backend->quota};
+}
+
+void fixture_prepare(struct fixture *f, const struct backend *backend)
+{
+	char path[96], loop_file[96];
+
+	memset(f, 0, sizeof(*f));
+	strcpy(f->dir, "/var/tmp/corpus-storage-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(path, sizeof(path), "%s/%s", f->dir, backend->on_existing ? "host/pool" : "pool");
+	snprintf(loop_file, sizeof(loop_file), "%s/pool.img", f->dir);
+	fixture_configure(f, backend, path, loop_file);
 	if (backend->on_existing)
 		make_host(f);
 }
@@ -77,6 +85,23 @@ void fixture_open(struct fixture *f)
 void fixture_close(struct fixture *f)
 {
 	f->storage = storage_close(f->storage);
+}
+
+void fixture_discard(struct fixture *f)
+{
+	if (f->backend->on_existing)
+		return;
+	umount2(f->path, MNT_DETACH);
+	unlink(f->loop_file);
+}
+
+void fixture_sync(struct fixture *f)
+{
+	int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(syncfs(fd), 0);
+	close(fd);
 }
 
 void fixture_end(struct fixture *f)

@@ -46,6 +46,16 @@ void fixture_end(struct fixture *f);
 void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);
 
+/* Only the configuration, for a pool of another process. An existing btrfs has no `loop_file`. */
+void fixture_configure(
+	struct fixture *f, const struct backend *backend, const char *path, const char *loop_file);
+
+/* Removes a loop pool, so that the next opening makes a new one; nothing on an existing btrfs. */
+void fixture_discard(struct fixture *f);
+
+/* Writes what is dirty in the pool to disk. */
+void fixture_sync(struct fixture *f);
+
 /* Imports the little image under that name. */
 void fixture_import(struct fixture *f, const char *name);
 /* Imports what `fd` holds, and closes it. */

@@ -1,0 +1,322 @@
+/* Death between any two changes: a child process is killed at each fault point, and at many other
+ * instants; then the pool is opened again, and what was begun is done again. Nothing may be left,
+ * lost or doubled. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/random.h"
+#include "fixture.h"
+#include "storage/btrfs.h"
+#include "tarball.h"
+
+#define ID "0123456789ab"
+
+static struct fixture g_f;
+
+/* --- The child ------------------------------------------------------------------------------- */
+
+static int do_open(struct storage **storage)
+{
+	return storage_open(&g_f.config, storage, &g_err);
+}
+
+static int do_import(struct storage **storage)
+{
+	struct image_source source = {.fd = tarball_little(), .replace = true};
+	int r = do_open(storage);
+
+	if (r == 0)
+		r = image_import(*storage, "little", &source, NULL, &g_err);
+	close(source.fd);
+	return r;
+}
+
+static int do_delete_image(struct storage **storage)
+{
+	int r = do_import(storage);
+
+	return r < 0 ? r : image_delete(*storage, "little", &g_err);
+}
+
+static int do_create(struct storage **storage)
+{
+	int r = do_import(storage);
+
+	return r < 0 ? r : volume_create(*storage, ID, "little", 100 * MIB, &g_err);
+}
+
+static void nest(const struct storage *storage)
+{
+	char path[256];
+	int fd;
+
+	volume_rootfs(storage, ID, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_DIRECTORY);
+	btrfs_subvolume_create(fd, "nested");
+	close(fd);
+}
+
+static int do_destroy(struct storage **storage)
+{
+	int r = do_create(storage);
+
+	if (r < 0)
+		return r;
+	nest(*storage);
+	return volume_destroy(*storage, ID, &g_err);
+}
+
+static int do_grow(struct storage **storage)
+{
+	struct storage_space space;
+	char path[256];
+	int r = do_open(storage);
+
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/ballast", g_f.path);
+	fixture_fill(path, 180 * MIB);
+	fixture_sync(&g_f);
+	r = storage_tend(*storage, &g_err);
+	if (r == 0)
+		r = storage_space(*storage, &space, &g_err);
+	if (r == 0 && space.total != 900 * MIB)
+		r = -EIO;
+	return r;
+}
+
+static const struct verb {
+	const char *name;
+	int (*run)(struct storage **storage);
+} g_verbs[] = {
+	{"open", do_open},
+	{"import", do_import},
+	{"delete-image", do_delete_image},
+	{"create", do_create},
+	{"destroy", do_destroy},
+	{"grow", do_grow},
+};
+
+static const struct verb *verb_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(g_verbs); i++)
+		if (strcmp(g_verbs[i].name, name) == 0)
+			return &g_verbs[i];
+	abort();
+}
+
+/* crash_test VERB PATH LOOP-FILE BACKEND: does it in a process that has not yet read its faults. */
+static int child_main(char **argv)
+{
+	struct storage *storage = NULL;
+
+	fixture_configure(&g_f, &g_backends[strtol(argv[4], NULL, 10)], argv[2], argv[3]);
+	g_f.config.loop_size = 300 * MIB;
+	g_f.config.loop_max = 900 * MIB;
+	if (verb_of(argv[1])->run(&storage) < 0) {
+		fprintf(stderr, "%s\n", g_err.message);
+		return 1;
+	}
+	storage_close(storage);
+	return 0;
+}
+
+/* --- The parent ------------------------------------------------------------------------------ */
+
+static pid_t start(const char *verb, const char *fault)
+{
+	char backend[8];
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid > 0)
+		return pid;
+	snprintf(backend, sizeof(backend), "%d", (int)(g_f.backend - g_backends));
+	setenv("CORPUS_FAULT", fault, 1);
+	execl("/proc/self/exe", "crash_test", verb, g_f.path, g_f.loop_file, backend, NULL);
+	_exit(127);
+}
+
+static int end_of(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void run(const char *verb)
+{
+	int status = end_of(start(verb, ""));
+
+	if (status != 0)
+		fail_msg("%s failed with status %#x", verb, (unsigned)status);
+}
+
+static size_t g_groups;
+
+static bool groups_are_as_before(struct fixture *f)
+{
+	assert_ok(storage_tend(f->storage, &g_err));
+	return fixture_groups(f) == g_groups;
+}
+
+/* Whatever was cut short: the pool opens, holds only what is whole, and does all of it again. */
+static void assert_recovers(void)
+{
+	struct volume_usage usage;
+	struct image *images, image;
+	size_t count;
+
+	fixture_open(&g_f);
+	assert_ok(image_list(g_f.storage, &images, &count, &g_err));
+	free(images);
+	assert_int_equal(fixture_count(&g_f, "images"), count);
+	assert_true(count <= 1);
+	if (count == 1) {
+		assert_ok(image_get(g_f.storage, "little", &image, &g_err));
+		assert_int_equal(image.entries, 6);
+	} else {
+		fixture_import(&g_f, "little");
+	}
+	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_usage(g_f.storage, ID, false, &usage, &g_err));
+	assert_int_equal(usage.size, 100 * MIB);
+	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
+	assert_ok(image_delete(g_f.storage, "little", &g_err));
+	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
+	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	if (!fixture_eventually(&g_f, groups_are_as_before))
+		fail_msg("%zu quota groups, not %zu", fixture_groups(&g_f), g_groups);
+	fixture_close(&g_f);
+}
+
+static void crash_at(const char *verb, const char *point)
+{
+	char fault[96];
+	int status;
+
+	snprintf(fault, sizeof(fault), "%s%s", point, strchr(point, '=') ? "" : "=kill");
+	status = end_of(start(verb, fault));
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		fail_msg("%s did not pass %s: status %#x", verb, point, (unsigned)status);
+	assert_recovers();
+}
+
+static void each_fault_point_is_recovered_from(void **state)
+{
+	static const struct {
+		const char *verb, *point;
+	} cases[] = {
+		{"import", "storage.image.begun"},
+		{"import", "storage.image.sealed"},
+		{"import", "storage.image.named"},
+		{"delete-image", "storage.deleted"},
+		{"create", "storage.volume.cloned"},
+		{"destroy", "storage.deleted=kill@1"},
+		{"destroy", "storage.deleted=kill@2"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		crash_at(cases[i].verb, cases[i].point);
+	run("destroy");
+}
+
+static void replacing_an_image_is_all_or_nothing(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		run("import");
+		crash_at("import", i ? "storage.image.sealed" : "storage.image.named");
+	}
+}
+
+static void making_the_pool_is_recovered_from(void **state)
+{
+	static const char *const points[] = {
+		"storage.open.made", "storage.open.attached", "storage.open.mounted"};
+
+	(void)state;
+	if (g_f.backend->on_existing)
+		skip();
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+		crash_at("open", points[i]);
+		fixture_discard(&g_f);
+	}
+}
+
+static void growing_is_recovered_from(void **state)
+{
+	(void)state;
+	if (g_f.backend->on_existing)
+		skip();
+	crash_at("grow", "storage.grow.file");
+	run("grow");
+}
+
+/* At instants that no fault point stands at: in the unpacker, in a system call. */
+static void any_instant_of_an_import_is_recovered_from(void **state)
+{
+	uint8_t delay_ms;
+
+	(void)state;
+	for (int i = 0; i < 25; i++) {
+		pid_t pid = start("destroy", "");
+
+		random_bytes(&delay_ms, sizeof(delay_ms));
+		poll(NULL, 0, delay_ms % 64);
+		kill(pid, SIGKILL);
+		end_of(pid);
+		assert_recovers();
+	}
+}
+
+static int begin(void **state)
+{
+	fixture_prepare(&g_f, *state);
+	g_f.config.loop_size = 300 * MIB;
+	g_f.config.loop_max = 900 * MIB;
+	fixture_open(&g_f);
+	g_groups = fixture_groups(&g_f);
+	fixture_close(&g_f);
+	fixture_discard(&g_f);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	fixture_end(&g_f);
+	return 0;
+}
+
+#define T(name)                                                                                    \
+	{                                                                                          \
+#name, name, begin, end, NULL                                                      \
+	}
+
+int main(int argc, char **argv)
+{
+	int failed = 0;
+
+	if (argc == 5)
+		return child_main(argv);
+	for (size_t i = 0; i < g_backends_count; i++) {
+		struct CMUnitTest tests[] = {
+			T(making_the_pool_is_recovered_from),
+			T(each_fault_point_is_recovered_from),
+			T(replacing_an_image_is_all_or_nothing),
+			T(growing_is_recovered_from),
+			T(any_instant_of_an_import_is_recovered_from),
+		};
+
+		for (size_t t = 0; t < ARRAY_SIZE(tests); t++)
+			tests[t].initial_state = (void *)&g_backends[i];
+		failed += cmocka_run_group_tests_name(g_backends[i].name, tests, NULL, NULL);
+	}
+	return failed;
+}
