@@ -60,6 +60,7 @@ function(corpus_test name)
   corpus_program(${name} SOURCES ${ARG_SOURCES} DEPENDS ${ARG_DEPENDS} PKG ${ARG_PKG} cmocka)
   target_compile_definitions(${name} PRIVATE
     TEST_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}" TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
 endfunction()
