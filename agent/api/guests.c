@@ -304,6 +304,19 @@ static int named_body(const struct http_request *request, json_t **ret, struct e
 	return 0;
 }
 
+/* Whether a patch would change nothing. An error is left to whoever applies it. */
+static bool patch_is_so(const struct guest *guest, const json_t *patch)
+{
+	CLEANUP(guest_freep) struct guest *want = guest_copy(guest);
+	json_t *difference = NULL;
+	bool so = want && guest_patch(want, patch, NULL) == 0 &&
+		guest_diff(guest, want, &difference, NULL) == 0 &&
+		json_object_size(difference) == 0;
+
+	json_decref(difference);
+	return so;
+}
+
 static void patch_guest(const struct change *change, struct guest_entry *entry, json_t *patch)
 {
 	struct op_plan plan = {0};
@@ -325,7 +338,7 @@ static void make_so(const struct change *change, struct guest_entry *entry, cons
 		r = guest_diff(entry->guest, want, &patch, &err);
 	if (r < 0)
 		http_respond_error(change->request, &err, NULL);
-	else if (json_object_size(patch) > 0)
+	else if (json_object_size(patch) > 0 || entry->pending > 0)
 		patch_guest(change, entry, TAKE_PTR(patch));
 	else
 		change_nothing(change, "guest.update", entry->guest->name,
@@ -368,7 +381,12 @@ void api_guest_patch(struct http_request *request, void *data)
 	struct guest_entry *entry;
 	struct change change;
 
-	if (change_begin(&change, request, agent) && (entry = requested_guest(request, agent)))
+	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
+		return;
+	if (entry->pending == 0 && patch_is_so(entry->guest, http_body(request)))
+		change_nothing(&change, "guest.update", entry->guest->name,
+			guest_json(agent, entry));
+	else
 		patch_guest(&change, entry, json_incref((json_t *)http_body(request)));
 }
 

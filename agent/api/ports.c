@@ -127,19 +127,15 @@ void api_port_list(struct http_request *request, void *agent)
 	http_respond_json(request, 200, json_pack("{s:o}", "ports", list));
 }
 
-/* The guest that a port of the node leads to; NULL and ERR_NOT_FOUND. */
 static struct guest_entry *owner(
 	struct agent *agent, enum port_proto proto, uint16_t host, struct err *err)
 {
-	size_t count;
-	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+	struct guest_entry *entry = guest_with_port(agent, proto, host);
 
-	for (size_t i = 0; i < count; i++)
-		if (guest_find_port(sorted[i]->guest, proto, host))
-			return sorted[i];
-	err_set(err, ERR_NOT_FOUND, NULL, "port %s %u of the node is not published",
-		port_proto_to_string(proto), host);
-	return NULL;
+	if (!entry)
+		err_set(err, ERR_NOT_FOUND, NULL, "port %s %u of the node is not published",
+			port_proto_to_string(proto), host);
+	return entry;
 }
 
 void api_port_get(struct http_request *request, void *agent)
@@ -315,7 +311,7 @@ void api_port_switch(struct http_request *request, void *data)
 	if (r == 0 && !(from = owner(agent, proto, host, &err)))
 		r = -ENOENT;
 	if (r == 0 && !(to = registry_by_name(agent->registry, wanted.to, &err)))
-		r = err_set(&err, ERR_INVALID, "to", "there is no guest named %.100s", wanted.to);
+		r = err_set(&err, ERR_NOT_FOUND, "to", "there is no guest named %.100s", wanted.to);
 	if (r == 0 && from == to &&
 		(!wanted.guest ||
 			wanted.guest == guest_find_port(from->guest, proto, host)->guest)) {

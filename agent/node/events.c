@@ -231,7 +231,7 @@ static void check_gap(struct stream *stream, uint64_t oldest)
 	if (stream->last > newest) {
 		tell_gap(stream, 1, newest);
 		stream->last = newest;
-	} else if (oldest > stream->last + 1 && stream->last > 0) {
+	} else if (oldest > stream->last + 1) {
 		tell_gap(stream, stream->last + 1, oldest - 1);
 	}
 }

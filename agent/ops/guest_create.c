@@ -70,7 +70,7 @@ static void create_end(struct op *op, struct db_txn *txn)
 		return;
 	}
 	db_delete_guest(txn, entry->guest->id);
-	guest_event(agent, entry->guest, "guest.gone", txn);
+	guest_event(agent, entry->guest, "guest.destroyed", txn);
 	guest_forget(agent, entry);
 }
 
@@ -121,8 +121,14 @@ static int check_node(struct agent *agent, uint32_t slots, struct err *err)
 
 int port_claim(struct agent *agent, const struct port *port, const char *field, struct err *err)
 {
-	int r = ipam_claim_port(agent->ipam, port->proto, port->host, field, err);
+	struct guest_entry *owner = guest_with_port(agent, port->proto, port->host);
+	int r;
 
+	if (owner)
+		return err_set(err, ERR_CONFLICT, field,
+			"port %s %u of the node leads to guest %s: switch it, or choose another",
+			port_proto_to_string(port->proto), port->host, owner->guest->name);
+	r = ipam_claim_port(agent->ipam, port->proto, port->host, field, err);
 	if (r < 0 || !agent->net)
 		return r;
 	r = net_port_available(agent->net, port->proto, port->host, field, err);
@@ -263,7 +269,7 @@ static int check_create(struct agent *agent, const struct guest *guest, struct e
 		return err_set(
 			err, ERR_EXISTS, "name", "a guest named %s exists already", guest->name);
 	if (!agent_image(agent, guest->image))
-		return err_set(err, ERR_INVALID, "image",
+		return err_set(err, ERR_NOT_FOUND, "image",
 			"there is no image %s on this node: import or build it first",
 			guest->image);
 	return check_node(agent, guest->slots, err);

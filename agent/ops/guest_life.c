@@ -91,7 +91,7 @@ static void destroy_end(struct op *op, struct db_txn *txn)
 		return;
 	}
 	db_delete_guest(txn, entry->guest->id);
-	guest_event(agent, entry->guest, "guest.gone", txn);
+	guest_event(agent, entry->guest, "guest.destroyed", txn);
 	guest_forget(agent, entry);
 }
 

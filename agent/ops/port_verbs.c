@@ -66,6 +66,17 @@ const struct port *guest_find_port(const struct guest *guest, enum port_proto pr
 	return i < guest->ports_count ? &guest->ports[i] : NULL;
 }
 
+struct guest_entry *guest_with_port(struct agent *agent, enum port_proto proto, uint16_t host)
+{
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (guest_find_port(sorted[i]->guest, proto, host))
+			return sorted[i];
+	return NULL;
+}
+
 /* Adds, or replaces what that host port led to. */
 static int list_port(struct guest *guest, const struct port *port)
 {

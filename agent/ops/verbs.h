@@ -51,6 +51,9 @@ int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb
 /* The port of that number among a guest's, or NULL. */
 const struct port *guest_find_port(const struct guest *guest, enum port_proto proto, uint16_t host);
 
+/* The guest that a port of the node leads to, or NULL. */
+struct guest_entry *guest_with_port(struct agent *agent, enum port_proto proto, uint16_t host);
+
 /* port->host 0: any free one, filled in. */
 int plan_port_publish(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	struct port *port, struct err *err);

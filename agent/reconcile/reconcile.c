@@ -287,9 +287,8 @@ static void round_done(void *data)
 	arm(reconciler);
 }
 
-static void look_at_the_rest(struct agent *agent)
+static void prune(struct agent *agent)
 {
-	drivers_survey(agent);
 	db_prune(agent->db, clock_realtime_ms() - (int64_t)agent->config->operations_kept_ms,
 		agent->config->events_kept);
 }
@@ -315,7 +314,8 @@ static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
 			 (int64_t)agent->config->reconcile_ms * 1000000};
 	if (round->whole) {
 		reconciler->last_round_ns = now;
-		look_at_the_rest(agent);
+		drivers_survey(agent);
+		prune(agent);
 	}
 	if (workers_submit(agent->workers, round_work, round_done, round) < 0) {
 		round_free(round);
@@ -339,6 +339,7 @@ int reconciler_create(struct agent *agent, struct reconciler **ret, struct err *
 		free(reconciler);
 		return err_errno(err, r, "cannot make the reconciler");
 	}
+	prune(agent);
 	*ret = reconciler;
 	return 0;
 }
