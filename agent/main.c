@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -463,6 +464,8 @@ int main(int argc, char **argv)
 	if (r > 0)
 		return r - 1;
 	log_init("corpusd", LOG_LEVEL_INFO);
+	/* A heap for each thread would cost more memory than all tables. */
+	mallopt(M_ARENA_MAX, 2);
 	r = config_load(options.config_path, &config, &err);
 	if (r == 0 && options.check_config) {
 		puts("the configuration is in order");
@@ -471,8 +474,7 @@ int main(int argc, char **argv)
 		r = run(&options, config, &err);
 	}
 	if (r < 0)
-		fprintf(stderr, "corpusd: %s%s%s\n", err.field, err.field[0] ? ": " : "",
-			err.message);
+		fprintf(stderr, "corpusd: %s\n", err.message);
 	config_free(config);
 	return r < 0 ? err_exit_status(err.code) : 0;
 }

@@ -108,6 +108,61 @@ static int read_resize(const json_t *body, uint64_t *ret_amount, uint64_t *ret_t
 	return 0;
 }
 
+/* --- A dry run of a trim looks at what is used ------------------------------------------------- */
+
+struct trial {
+	struct usage usage;
+	struct change change;
+	struct op_plan plan;
+	uint64_t target;
+};
+
+static void trial_work(void *data)
+{
+	struct trial *trial = data;
+
+	usage_work(&trial->usage);
+}
+
+static void trial_done(void *data)
+{
+	AUTOFREE struct trial *trial = data;
+	uint64_t used = trial->usage.usage.used;
+	struct err err = trial->usage.err;
+	int r = trial->usage.r;
+
+	if (r == 0 && used > trial->target)
+		r = err_set(&err, ERR_INVALID, "size",
+			"%s is used: the least possible size is %llu bytes", FMT_SIZE(used),
+			(unsigned long long)used);
+	if (r < 0)
+		op_plan_drop(&trial->plan);
+	change_submit(&trial->change, r, &err, &trial->plan, NULL);
+}
+
+static void try_trim(const struct change *change, const struct guest *guest, struct op_plan *plan,
+	uint64_t target)
+{
+	struct agent *agent = change->agent;
+	struct trial *trial = agent->storage ? calloc(1, sizeof(*trial)) : NULL;
+	struct err err;
+	int r = -ENOMEM;
+
+	if (trial) {
+		*trial = (struct trial){.change = *change, .plan = *plan, .target = target};
+		trial->usage.storage = agent->storage;
+		memcpy(trial->usage.id, guest->id, sizeof(trial->usage.id));
+		r = workers_submit(agent->workers, trial_work, trial_done, trial);
+	}
+	if (r < 0) {
+		free(trial);
+		op_plan_drop(plan);
+		r = err_set(&err, ERR_UNAVAILABLE, NULL,
+			"the storage pool cannot be read now, see the node's problems");
+		change_submit(change, r, &err, plan, NULL);
+	}
+}
+
 static void resize(struct http_request *request, struct agent *agent, enum guest_verb verb)
 {
 	struct guest_entry *entry;
@@ -122,7 +177,11 @@ static void resize(struct http_request *request, struct agent *agent, enum guest
 	r = read_resize(http_body(request), &amount, &to, &err);
 	if (r == 0)
 		r = plan_guest_resize(agent, &plan, verb, entry, amount, to, &err);
-	change_submit(&change, r, &err, &plan, NULL);
+	if (r == 0 && change.dry_run && verb == VERB_TRIM)
+		try_trim(&change, entry->guest, &plan,
+			to ? to : entry->guest->storage_size - amount);
+	else
+		change_submit(&change, r, &err, &plan, NULL);
 }
 
 void api_storage_enlarge(struct http_request *request, void *agent)

@@ -266,6 +266,24 @@ int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_en
 
 /* --- Storage --------------------------------------------------------------------------------- */
 
+/* The size that adding or removing `amount`, or going to *to, leads to from the size of now. */
+static int resize_target(const struct guest *guest, bool trim, uint64_t amount, uint64_t *to,
+	struct err *err)
+{
+	uint64_t size = guest->storage_size;
+
+	if (*to == 0 && trim && amount >= size)
+		return err_set(err, ERR_INVALID, "size",
+			"guest %s has %s of storage: %s cannot be removed", guest->name,
+			FMT_SIZE(size), FMT_SIZE(amount));
+	if (*to == 0)
+		*to = trim ? size - amount : size + amount;
+	if (trim ? *to > size : *to < size)
+		return err_set(err, ERR_INVALID, "to", "guest %s has %s of storage: use %s to get %s",
+			guest->name, FMT_SIZE(size), trim ? "enlarge" : "trim", FMT_SIZE(*to));
+	return 0;
+}
+
 /* What is asked for becomes a size only now, when all that was accepted before has ended; it is
  * journalled, so that a repeat after a crash does not add twice. */
 static int resize_begin(struct op *op, struct db_txn *txn, struct err *err)
@@ -273,25 +291,13 @@ static int resize_begin(struct op *op, struct db_txn *txn, struct err *err)
 	struct guest_entry *entry = op_guest(op);
 	uint64_t amount = (uint64_t)json_integer_value(json_object_get(op->args, "amount"));
 	uint64_t to = (uint64_t)json_integer_value(json_object_get(op->args, "to"));
-	bool trim = op->verb == &GUEST_TRIM;
 	int r = op_state_begin(op, txn, err);
-	uint64_t size;
 
-	if (r < 0)
-		return r;
-	size = entry->guest->storage_size;
-	if (to == 0 && trim && amount >= size)
-		return err_set(err, ERR_INVALID, "size",
-			"guest %s has %s of storage: %s cannot be removed", entry->guest->name,
-			FMT_SIZE(size), FMT_SIZE(amount));
-	if (to == 0)
-		to = trim ? size - amount : size + amount;
-	if (trim ? to > size : to < size)
-		return err_set(err, ERR_INVALID, "to",
-			"guest %s has %s of storage: use %s to get %s", entry->guest->name,
-			FMT_SIZE(size), trim ? "enlarge" : "trim", FMT_SIZE(to));
-	json_object_set_new(op->args, "to", json_integer((json_int_t)to));
-	return 0;
+	if (r == 0)
+		r = resize_target(entry->guest, op->verb == &GUEST_TRIM, amount, &to, err);
+	if (r == 0)
+		json_object_set_new(op->args, "to", json_integer((json_int_t)to));
+	return r;
 }
 
 static int resize_work(struct task *task, struct err *err)
@@ -352,10 +358,15 @@ const struct op_verb GUEST_TRIM = {
 int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
 	struct guest_entry *entry, uint64_t amount, uint64_t to, struct err *err)
 {
+	bool trim = verb == VERB_TRIM;
+	uint64_t target = to;
 	int r = guest_verb_check(verb, entry->projected, entry->guest->name, err);
 
+	/* What waits before it may change the size: then its turn will tell. */
+	if (r == 0 && entry->pending == 0)
+		r = resize_target(entry->guest, trim, amount, &target, err);
 	if (r < 0)
 		return r;
-	return op_plan_guest(agent, plan, verb == VERB_TRIM ? &GUEST_TRIM : &GUEST_ENLARGE, entry,
+	return op_plan_guest(agent, plan, trim ? &GUEST_TRIM : &GUEST_ENLARGE, entry,
 		json_pack("{s:I, s:I}", "amount", (json_int_t)amount, "to", (json_int_t)to), err);
 }

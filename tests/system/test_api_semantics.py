@@ -193,13 +193,16 @@ def test_a_cancelled_create_leaves_nothing(make_node):
 
 # --- illegal verbs ---
 
-def test_an_illegal_verb_is_409_and_names_the_states_in_which_it_is_legal(fake):
-    fake.api.create("still.example.org", driver="fake", start=False)
-    assert fake.api.guest("still.example.org")["state"] == "stopped"
-    answer = fake.api.send("POST", "/v1/guests/still.example.org/actions/restart")
+def test_an_illegal_verb_is_409_and_names_the_states_in_which_it_is_legal(make_node):
+    node = make_node(drivers=("fake",))
+    node.api.create("going.example.org", driver="fake")
+    node.stop()
+    node.start(faults="ops.guest.destroy.volume.before=wait:1000")
+    going = node.api.begin("DELETE", "/v1/guests/going.example.org", destroy="true")
+    answer = node.api.send("POST", "/v1/guests/going.example.org/actions/start")
     assert (answer.status, answer.json["code"]) == (409, "illegal_state")
-    assert "running" in answer.json["detail"]
-    fake.api.destroy("still.example.org")
+    assert "destroying" in answer.json["detail"] and "running" in answer.json["detail"]
+    assert node.api.wait(going["id"])["state"] == "done"
 
 
 # --- events ---
