@@ -140,6 +140,7 @@ static struct http_connection *started(struct http_server *server, struct MHD_Co
 	connection->idle_since_ns = clock_monotonic_ns();
 	DL_APPEND(server->connections, connection);
 	server->connections_count++;
+	server_plan_sweep(server);
 	return TAKE_PTR(connection);
 }
 

@@ -42,6 +42,7 @@ struct http_events *http_respond_events(
 	stream->gone = gone;
 	stream->data = data;
 	DL_APPEND(request->server->streams, stream);
+	server_plan_ping(request->server);
 	request->events = stream;
 	http_add_header(request, "Cache-Control", "no-store");
 	http_respond_text(request, 200, "text/event-stream", "", 0);

@@ -107,6 +107,11 @@ struct http_request {
 	struct http_request *prev, *next; /* in server->held */
 };
 
+/* --- server.c: work that recurs as long as there is something to work on */
+
+void server_plan_sweep(struct http_server *server);
+void server_plan_ping(struct http_server *server);
+
 /* --- connection.c: from accept to close */
 
 void connection_notify(void *server, struct MHD_Connection *mhd, void **context,

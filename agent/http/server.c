@@ -17,7 +17,8 @@
 
 DEFINE_CLEANUP(struct http_server *, http_server_destroy)
 
-static void on_message(void *data, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_message(
+	void *data, const char *fmt, va_list ap)
 {
 	char text[256];
 
@@ -90,41 +91,56 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-static int again_in(sd_event_source *source, unsigned seconds)
-{
-	int r = sd_event_source_set_time_relative(source, seconds * 1000000ull);
-
-	return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
 static unsigned sweep_s(const struct http_server *server)
 {
 	return server->config.idle_s > 4 ? server->config.idle_s / 4 : 1;
 }
 
+/* Starts a timer unless it runs; an idle agent has none that do. */
+static void start_timer(sd_event_source *source, unsigned seconds)
+{
+	int enabled = SD_EVENT_OFF;
+
+	if (sd_event_source_get_enabled(source, &enabled) > 0 && enabled != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time_relative(source, seconds * 1000000ull);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+void server_plan_sweep(struct http_server *server)
+{
+	if (server->connections)
+		start_timer(server->sweep, sweep_s(server));
+}
+
+void server_plan_ping(struct http_server *server)
+{
+	if (server->streams)
+		start_timer(server->ping, server->config.ping_s);
+}
+
 static int on_sweep(sd_event_source *source, uint64_t usec, void *data)
 {
-	struct http_server *server = data;
-
-	(void)usec;
-	connections_sweep(server);
-	return again_in(source, sweep_s(server));
+	(void)source, (void)usec;
+	connections_sweep(data);
+	server_plan_sweep(data);
+	return 0;
 }
 
 static int on_ping(sd_event_source *source, uint64_t usec, void *data)
 {
-	struct http_server *server = data;
-
-	(void)usec;
-	events_ping(server);
-	return again_in(source, server->config.ping_s);
+	(void)source, (void)usec;
+	events_ping(data);
+	server_plan_ping(data);
+	return 0;
 }
 
-static int add_timer(struct http_server *server, sd_event_source **ret, unsigned seconds,
-	sd_event_time_handler_t handler)
+static int add_timer(
+	struct http_server *server, sd_event_source **ret, sd_event_time_handler_t handler)
 {
-	return sd_event_add_time_relative(
-		server->loop, ret, CLOCK_MONOTONIC, seconds * 1000000ull, 0, handler, server);
+	int r = sd_event_add_time(server->loop, ret, CLOCK_MONOTONIC, 0, 0, handler, server);
+
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 static int attach(struct http_server *server)
@@ -135,11 +151,11 @@ static int attach(struct http_server *server)
 	if (r >= 0)
 		r = sd_event_add_defer(server->loop, &server->again, on_again, server);
 	if (r >= 0)
-		r = add_timer(server, &server->timer, 0, on_timer);
+		r = add_timer(server, &server->timer, on_timer);
 	if (r >= 0)
-		r = add_timer(server, &server->sweep, sweep_s(server), on_sweep);
+		r = add_timer(server, &server->sweep, on_sweep);
 	if (r >= 0)
-		r = add_timer(server, &server->ping, server->config.ping_s, on_ping);
+		r = add_timer(server, &server->ping, on_ping);
 	return r;
 }
 

@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "base/strbuf.h"
+
 int client_connect(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -60,25 +62,18 @@ static size_t receive(int fd, char *buf, size_t size)
 	return n < 0 ? 0 : (size_t)n;
 }
 
-struct buffer {
-	char *text;
-	size_t used;
-};
-
-static bool receive_byte(int fd, struct buffer *buffer)
+static bool receive_byte(int fd, struct strbuf *buffer)
 {
 	char c;
 
 	if (receive(fd, &c, 1) == 0)
 		return false;
-	buffer->text = realloc(buffer->text, buffer->used + 2);
-	assert_non_null(buffer->text);
-	buffer->text[buffer->used++] = c;
-	buffer->text[buffer->used] = '\0';
+	strbuf_add_bytes(buffer, &c, 1);
+	assert_false(buffer->failed);
 	return true;
 }
 
-static bool receive_until(int fd, const char *end, struct buffer *buffer)
+static bool receive_until(int fd, const char *end, struct strbuf *buffer)
 {
 	size_t size = strlen(end);
 
@@ -88,33 +83,32 @@ static bool receive_until(int fd, const char *end, struct buffer *buffer)
 	return true;
 }
 
-static void receive_exactly(int fd, struct buffer *buffer, size_t size)
+static void receive_exactly(int fd, struct strbuf *buffer, size_t size)
 {
-	buffer->text = realloc(buffer->text, buffer->used + size + 1);
-	assert_non_null(buffer->text);
 	while (size > 0) {
-		size_t n = receive(fd, buffer->text + buffer->used, size);
+		char part[4096];
+		size_t n = receive(fd, part, size < sizeof(part) ? size : sizeof(part));
 
 		assert_true(n > 0);
-		buffer->used += n;
+		strbuf_add_bytes(buffer, part, n);
+		assert_false(buffer->failed);
 		size -= n;
 	}
-	buffer->text[buffer->used] = '\0';
 }
 
-static void receive_chunks(int fd, struct buffer *body)
+static void receive_chunks(int fd, struct strbuf *body)
 {
 	for (;;) {
-		struct buffer line = {0}, end = {0};
+		struct strbuf line = {0}, end = {0};
 		size_t size;
 
 		assert_true(receive_until(fd, "\r\n", &line));
 		size = strtoul(line.text, NULL, 16);
-		free(line.text);
+		strbuf_finish(&line);
 		receive_exactly(fd, body, size);
 		assert_true(receive_until(fd, "\r\n", &end));
 		assert_int_equal(end.used, 2);
-		free(end.text);
+		strbuf_finish(&end);
 		if (size == 0)
 			return;
 	}
@@ -138,12 +132,12 @@ const char *reply_header(const struct reply *reply, const char *name, char *buf,
 
 void client_read(int fd, bool head_only, struct reply *ret)
 {
-	struct buffer head = {0}, body = {0};
+	struct strbuf head = {0}, body = {0};
 	char value[64];
 
 	*ret = (struct reply){0};
 	if (!receive_until(fd, "\r\n\r\n", &head)) {
-		free(head.text);
+		strbuf_finish(&head);
 		ret->closed = true;
 		return;
 	}
@@ -162,8 +156,8 @@ void client_read(int fd, bool head_only, struct reply *ret)
 		receive_exactly(fd, &body, strtoul(value, NULL, 10));
 	else if (reply_header(ret, "Transfer-Encoding", value, sizeof(value)))
 		receive_chunks(fd, &body);
-	ret->body = body.text;
 	ret->size = body.used;
+	ret->body = strbuf_take(&body);
 }
 
 void reply_finish(struct reply *reply)
@@ -175,10 +169,10 @@ void reply_finish(struct reply *reply)
 
 bool client_read_until(int fd, const char *text)
 {
-	struct buffer buffer = {0};
+	struct strbuf buffer = {0};
 	bool found = receive_until(fd, text, &buffer);
 
-	free(buffer.text);
+	strbuf_finish(&buffer);
 	return found;
 }
 
