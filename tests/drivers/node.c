@@ -138,7 +138,11 @@ const char *node_rootfs(enum rootfs_kind kind)
 
 	if (root[0])
 		return root;
-	snprintf(root, PATH_MAX, "%s/rootfs-%d", g_dir, kind);
+	/* As on a real node, nobody but root can pass to where guests' roots are. */
+	snprintf(root, PATH_MAX, "%s/private", g_dir);
+	if (mkdir(root, 0700) < 0 && errno != EEXIST)
+		die(root);
+	snprintf(root, PATH_MAX, "%s/private/rootfs-%d", g_dir, kind);
 	make_tree(root);
 	if (inits[kind])
 		put(root, "sbin/init", inits[kind], 0755);
