@@ -31,6 +31,9 @@
 #include "net/net.h"
 #include "storage/storage.h"
 
+/* How long the API may be away longer after a start, for what it answers then to be true. */
+#define FIRST_SURVEY_US UINT64_C(200000)
+
 struct options {
 	const char *config_path;
 	bool check_config, salvage;
@@ -272,9 +275,10 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 	r = db_load_unfinished(agent->db, load_operation, agent, err);
 	if (r == 0)
 		r = reconciler_create(agent, &agent->reconciler, err);
-	if (r == 0)
-		r = create_http(agent, err);
-	return r;
+	if (r < 0)
+		return r;
+	drivers_first_survey(agent, FIRST_SURVEY_US);
+	return create_http(agent, err);
 }
 
 /* In the opposite order; what is under way on workers ends first, operations stay in the journal.
@@ -377,7 +381,6 @@ static int serve(struct agent *agent, struct err *err)
 	int r;
 
 	engine_start(agent->engine);
-	drivers_survey(agent);
 	autostart(agent);
 	sd_event_set_watchdog(agent->loop, true);
 	sd_notify(0, "READY=1");

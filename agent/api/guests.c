@@ -191,7 +191,7 @@ static void add_selected(
 
 	select_field(&selection, "name", 4);
 	each_item(fields, select_field, &selection);
-	text = json_dumps(selection.to, JSON_COMPACT);
+	text = json_dumps(selection.to, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	strbuf_add(buf, text ? text : "{}");
 	json_decref(selection.from);
 	json_decref(selection.to);
@@ -310,8 +310,8 @@ static bool patch_is_so(const struct guest *guest, const json_t *patch)
 	CLEANUP(guest_freep) struct guest *want = guest_copy(guest);
 	json_t *difference = NULL;
 	bool so = want && guest_patch(want, patch, NULL) == 0 &&
-		guest_diff(guest, want, &difference, NULL) == 0 &&
-		json_object_size(difference) == 0;
+		  guest_diff(guest, want, &difference, NULL) == 0 &&
+		  json_object_size(difference) == 0;
 
 	json_decref(difference);
 	return so;
@@ -384,8 +384,8 @@ void api_guest_patch(struct http_request *request, void *data)
 	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
 		return;
 	if (entry->pending == 0 && patch_is_so(entry->guest, http_body(request)))
-		change_nothing(&change, "guest.update", entry->guest->name,
-			guest_json(agent, entry));
+		change_nothing(
+			&change, "guest.update", entry->guest->name, guest_json(agent, entry));
 	else
 		patch_guest(&change, entry, json_incref((json_t *)http_body(request)));
 }

@@ -108,7 +108,8 @@ static int read_resize(const json_t *body, uint64_t *ret_amount, uint64_t *ret_t
 	return 0;
 }
 
-/* --- A dry run of a trim looks at what is used ------------------------------------------------- */
+/* --- A dry run of a trim looks at what is used -------------------------------------------------
+ */
 
 struct trial {
 	struct usage usage;

@@ -25,6 +25,7 @@ struct agent_driver {
 	struct driver_client *client;
 	struct op_class op_class;
 	struct driver_info info; /* of the last probe; name empty: not probed yet */
+	bool surveyed;		 /* its guests were listed, or could not be */
 	sd_event_source *lost;	 /* runs from its going down until its guests count as unknown */
 };
 

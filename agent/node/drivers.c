@@ -8,6 +8,7 @@
 
 #include "agent/node/agent.h"
 #include "agent/node/registry.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -82,6 +83,7 @@ static void list_replied(void *data, const struct driver_reply *reply)
 	struct agent_driver *driver = data;
 	struct agent *agent = driver->agent;
 
+	driver->surveyed = true;
 	if (reply->result < 0) {
 		log_warning("driver.list_failed", "driver=%s error=%s", driver->settings->name,
 			LOG_Q(reply->error.message));
@@ -103,8 +105,10 @@ static void call(struct agent_driver *driver, enum driver_call what, driver_repl
 	struct err err;
 
 	problem_code(driver, code, sizeof(code));
-	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0)
+	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0) {
 		agent_problem(driver->agent, code, err.message);
+		driver->surveyed = true; /* as far as it goes */
+	}
 }
 
 static void probe_replied(void *data, const struct driver_reply *reply)
@@ -168,6 +172,24 @@ void drivers_survey(struct agent *agent)
 {
 	for (size_t i = 0; i < agent->drivers_count; i++)
 		call(&agent->drivers[i], DRIVER_CALL_LIST, list_replied);
+}
+
+static bool all_surveyed(const struct agent *agent)
+{
+	for (size_t i = 0; i < agent->drivers_count; i++)
+		if (!agent->drivers[i].surveyed)
+			return false;
+	return true;
+}
+
+void drivers_first_survey(struct agent *agent, uint64_t timeout_us)
+{
+	int64_t deadline = clock_monotonic_ns() / 1000 + (int64_t)timeout_us, left;
+
+	drivers_survey(agent);
+	while (!all_surveyed(agent) && (left = deadline - clock_monotonic_ns() / 1000) > 0)
+		if (sd_event_run(agent->loop, (uint64_t)left) < 0)
+			return;
 }
 
 static int create_one(struct agent *agent, struct agent_driver *driver,

@@ -158,7 +158,8 @@ const char *registry_json(struct registry *registry, struct guest_entry *entry, 
 	if (!entry->json) {
 		json_t *json = guest_to_json(entry->guest, registry->node_address);
 
-		entry->json = json ? json_dumps(json, JSON_COMPACT) : NULL;
+		entry->json =
+			json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
 		entry->json_size = entry->json ? strlen(entry->json) : 0;
 		json_decref(json);
 	}

@@ -267,8 +267,8 @@ int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_en
 /* --- Storage --------------------------------------------------------------------------------- */
 
 /* The size that adding or removing `amount`, or going to *to, leads to from the size of now. */
-static int resize_target(const struct guest *guest, bool trim, uint64_t amount, uint64_t *to,
-	struct err *err)
+static int resize_target(
+	const struct guest *guest, bool trim, uint64_t amount, uint64_t *to, struct err *err)
 {
 	uint64_t size = guest->storage_size;
 
@@ -279,8 +279,9 @@ static int resize_target(const struct guest *guest, bool trim, uint64_t amount, 
 	if (*to == 0)
 		*to = trim ? size - amount : size + amount;
 	if (trim ? *to > size : *to < size)
-		return err_set(err, ERR_INVALID, "to", "guest %s has %s of storage: use %s to get %s",
-			guest->name, FMT_SIZE(size), trim ? "enlarge" : "trim", FMT_SIZE(*to));
+		return err_set(err, ERR_INVALID, "to",
+			"guest %s has %s of storage: use %s to get %s", guest->name, FMT_SIZE(size),
+			trim ? "enlarge" : "trim", FMT_SIZE(*to));
 	return 0;
 }
 
