@@ -34,6 +34,14 @@ bool cli_interrupted(void)
 	return interrupted;
 }
 
+void cli_catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = note_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
 bool cli_env_set(const char *name)
 {
 	const char *value = getenv(name);
@@ -139,15 +147,6 @@ void cli_report(struct cli *cli, const char *subject, const struct err *err)
 
 /* --- Setting up ------------------------------------------------------------------------------ */
 
-static void catch_signals(void)
-{
-	struct sigaction action = {.sa_handler = note_signal};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
-
 static bool is_terminal(FILE *stream)
 {
 	const char *term = getenv("TERM");
@@ -233,7 +232,7 @@ int cli_main(int argc, char **argv)
 	int r;
 
 	setlocale(LC_CTYPE, "C.UTF-8");
-	catch_signals();
+	signal(SIGPIPE, SIG_IGN);
 	r = args_parse(COMMANDS, argc - 1, argv + 1, &args, &err);
 	cli.command = args.command ? args.command->name : NULL;
 	if (r == 0)

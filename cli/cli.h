@@ -33,6 +33,9 @@ void cli_report(struct cli *cli, const char *subject, const struct err *err);
 /* Prints a line to standard output unless quiet; what the arguments bring is not escaped. */
 void cli_say(struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* From now on a signal to stop is only noted: there is something to say or to take back first. */
+void cli_catch_signals(void);
+
 /* Whether the user has asked to stop (SIGINT, SIGTERM). */
 bool cli_interrupted(void);
 

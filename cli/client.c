@@ -328,6 +328,7 @@ int client_perform(
 	int r = add_headers(&headers, request, err);
 
 	*ret = (struct response){0};
+	cli_catch_signals();
 	client->cut = client->answered = false;
 	if (request->body)
 		body = json_dumps(request->body, JSON_COMPACT);

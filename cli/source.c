@@ -11,9 +11,8 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "cli/cli.h"
 #include "cli/source_internal.h"
-
-extern char **environ;
 
 struct source *source_create(const struct source_ops *ops, int fd)
 {
@@ -51,7 +50,9 @@ int64_t source_read(struct source *source, void *buf, uint64_t size, struct err 
 
 	do
 		n = read(source->fd, buf, size);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && errno == EINTR && !cli_interrupted());
+	if (n < 0 && errno == EINTR)
+		return err_set(err, ERR_CANCELLED, NULL, "interrupted");
 	if (n < 0)
 		return err_errno(err, errno, "reading %s", source->path);
 	if (n == 0 && source->ops && source->ops->finish)

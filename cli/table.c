@@ -152,7 +152,7 @@ static void print_row(const struct table *table, const char *const *cells, const
 
 int table_print(const struct table *table, FILE *out, bool colour)
 {
-	size_t widths[TABLE_COLUMNS_MAX];
+	size_t widths[TABLE_COLUMNS_MAX] = {0};
 	const char *titles[TABLE_COLUMNS_MAX] = {0};
 
 	if (!table || table->failed || table->columns_count > TABLE_COLUMNS_MAX)

@@ -58,6 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _serve(self):
+        self.server.agent.begun += 1
         try:
             body = self._body()
         except (OSError, ValueError):
@@ -101,7 +102,8 @@ class FakeAgent:
 
     def __init__(self, path):
         self.path, self.requests, self.script = path, [], []
-        self.unexpected, self.broken_uploads, self.repeat = 0, 0, False
+        self.unexpected, self.repeat = 0, False
+        self.begun, self.broken_uploads = 0, 0
         self._lock = threading.Lock()
         self._server = None
 

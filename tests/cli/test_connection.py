@@ -9,6 +9,7 @@ from cli import samples
 from cli.conftest import DEADLINE_S
 from cli.fake_agent import Answer
 from cli.samples import operation, problem
+from harness.shell import wait_for
 
 START = "/v1/guests/web/actions/start"
 
@@ -139,10 +140,4 @@ def test_output_that_cannot_be_written_is_a_failure(corpus, agent):
 
 
 def wait_for_requests(agent, count):
-    """Until that many have arrived; the program itself is what the deadline is for."""
-    deadline = threading.Event()
-    for _ in range(DEADLINE_S * 100):
-        if len(agent.requests) >= count:
-            return
-        deadline.wait(0.01)
-    raise AssertionError(f"{count} requests did not come: {agent.requests}")
+    wait_for(f"{count} requests", lambda: len(agent.requests) >= count, DEADLINE_S)

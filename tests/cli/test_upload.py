@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pathlib
+import signal
 import tarfile
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from cli import samples
 from cli.conftest import DEADLINE_S
 from cli.fake_agent import Answer
 from cli.samples import operation, problem
+from harness.shell import wait_for
 
 DONE = Answer(200, operation("image.import", result=samples.IMAGE))
 
@@ -172,6 +174,20 @@ def test_an_early_refusal_is_reported(corpus, agent, tmp_path):
     agent.answer(Answer(507, problem("no_room", 507, "the pool is full")))
     result = corpus("image", "import", "x", "-", stdin="x" * 2_000_000)
     assert result.returncode == 6 and "the pool is full" in result.stderr
+
+
+def test_an_interruption_cuts_an_upload_that_waits_for_its_source(corpus, agent):
+    process = corpus.start("image", "import", "x", "-", stdin=-1)
+    process.stdin.write("first")
+    process.stdin.flush()
+    wait_for("the upload to begin", lambda: agent.begun == 1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 130
+    wait_for("the agent to see it cut", lambda: agent.broken_uploads == 1)
+    process.stdin.close()
+    assert agent.requests == [] and "interrupted" in process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
 
 
 def test_standard_input_that_stays_open_is_waited_for(corpus, agent):
