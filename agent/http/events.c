@@ -9,8 +9,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#define QUEUE_MAX (1024 * 1024)
-#define BLOCK	  4096
+#define QUEUE_MAX   (1024 * 1024)
+#define BLOCK	    4096
+#define EVENTS_TYPE "text/event-stream"
 
 struct http_events {
 	struct http_request *request;
@@ -29,8 +30,9 @@ struct http_events *http_respond_events(
 {
 	struct http_events *stream;
 
-	if (!request->connection) {
-		http_respond_empty(request, 200);
+	/* The library would end the body that HEAD leaves out. */
+	if (!request->connection || request->head) {
+		http_respond_text(request, 200, EVENTS_TYPE, "", 0);
 		return NULL;
 	}
 	stream = calloc(1, sizeof(*stream));
@@ -45,7 +47,7 @@ struct http_events *http_respond_events(
 	server_plan_ping(request->server);
 	request->events = stream;
 	http_add_header(request, "Cache-Control", "no-store");
-	http_respond_text(request, 200, "text/event-stream", "", 0);
+	http_respond_text(request, 200, EVENTS_TYPE, "", 0);
 	return stream;
 }
 
@@ -135,14 +137,19 @@ void events_finish(struct http_events *stream)
 }
 
 /* A line that clients skip: it keeps proxies from closing, and shows us who is gone. */
-void events_ping(struct http_server *server)
+static void ping(struct http_events *stream)
 {
 	static const char PING[] = ": ping\n\n";
+
+	if (!stream->was_used && !stream->closed)
+		http_events_send(stream, PING, sizeof(PING) - 1);
+	stream->was_used = false;
+}
+
+void events_ping(struct http_server *server)
+{
 	struct http_events *stream;
 
-	DL_FOREACH (server->streams, stream) {
-		if (!stream->was_used && !stream->closed)
-			http_events_send(stream, PING, sizeof(PING) - 1);
-		stream->was_used = false;
-	}
+	DL_FOREACH (server->streams, stream)
+		ping(stream);
 }

@@ -86,6 +86,7 @@ struct http_request {
 	int64_t started_ns;
 
 	enum http_method method;
+	bool head; /* HTTP_GET by the name of HEAD */
 	enum role role;
 	uid_t uid;
 	pid_t pid;
@@ -136,8 +137,8 @@ void request_gone(struct http_request *request);
 /* --- serve.c: libmicrohttpd's callbacks */
 
 void *serve_target(void *server, const char *target, struct MHD_Connection *mhd);
-enum MHD_Result serve(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
-	const char *version, const char *data, size_t *size, void **context);
+enum MHD_Result serve(void *data, struct MHD_Connection *mhd, const char *url, const char *method,
+	const char *version, const char *upload, size_t *size, void **context);
 void serve_completed(void *server, struct MHD_Connection *mhd, void **context,
 	enum MHD_RequestTerminationCode code);
 

@@ -141,6 +141,7 @@ static int find_route(struct http_request *request, const char *method, struct e
 	if (!text)
 		return err_set(err, ERR_UNAVAILABLE, NULL, "out of memory");
 	request->method = route_method(method);
+	request->head = strcmp(method, "HEAD") == 0;
 	r = route_find(&request->server->router, request->method, path, text, &request->match, err);
 	if (r < 0)
 		return r;

@@ -164,17 +164,18 @@ static int attach(struct http_server *server)
 static int get_listen_fd(struct http_server *server, struct err *err)
 {
 	const struct http_config *config = &server->config;
+	int fd;
 
-	if (config->listen_fd < 0)
-		server->listen_fd = listen_socket_open(
+	if (config->listen_fd < 0) {
+		fd = listen_socket_open(
 			&server->socket, config->socket_path, config->socket_mode, err);
-	else
-		server->listen_fd = fcntl(config->listen_fd, F_DUPFD_CLOEXEC, 3);
-	if (server->listen_fd < 0)
-		return config->listen_fd < 0
-			       ? server->listen_fd
-			       : err_errno(err, errno, "cannot use the socket that was passed");
-	return 0;
+	} else {
+		fd = fcntl(config->listen_fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			fd = err_errno(err, errno, "cannot use the socket that was passed");
+	}
+	server->listen_fd = fd;
+	return fd < 0 ? fd : 0;
 }
 
 /* The library closes the descriptor it gets, but not on every way on which it fails to start: it

@@ -63,6 +63,8 @@ static void events(struct http_request *request, void *agent)
 {
 	struct http_events *stream = http_respond_events(request, release, agent);
 
+	if (!stream)
+		return;
 	waiting++;
 	REQUIRE(http_events_send(stream, "data: x\n\n", 9));
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -82,7 +84,7 @@ static void start(struct fixture *fixture, struct http_config *config)
 	thread->handlers = handlers_create(thread->loop);
 	config->socket_path = fixture->socket;
 	config->socket_mode = 0600;
-	config->listen_fd = -1;
+	config->listen_fd = fixture->passed;
 	config->routes = HANDLERS_ROUTES;
 	config->routes_count = HANDLERS_ROUTES_COUNT;
 	config->agent = thread->handlers;
@@ -92,7 +94,20 @@ static void start(struct fixture *fixture, struct http_config *config)
 	fixture->thread = thread;
 }
 
-static int setup(void **state, struct http_config *config)
+/* Like systemd would. */
+static int make_socket(const char *path)
+{
+	struct sockaddr_un bound = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	snprintf(bound.sun_path, sizeof(bound.sun_path), "%s", path);
+	assert_return_code(bind(fd, (struct sockaddr *)&bound, sizeof(bound)), errno);
+	assert_return_code(listen(fd, 16), errno);
+	return fd;
+}
+
+static int setup(void **state, struct http_config *config, bool passed)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
@@ -103,6 +118,7 @@ static int setup(void **state, struct http_config *config)
 	assert_non_null(mkdtemp(fixture->directory));
 	snprintf(fixture->socket, sizeof(fixture->socket), "%s/socket", fixture->directory);
 	current_role = ROLE_ADMIN;
+	fixture->passed = passed ? make_socket(fixture->socket) : -1;
 	start(fixture, config);
 	*state = fixture;
 	return 0;
@@ -110,15 +126,22 @@ static int setup(void **state, struct http_config *config)
 
 int fixture_setup(void **state)
 {
-	return setup(state, &(struct http_config){0});
+	return setup(state, &(struct http_config){0}, false);
+}
+
+int fixture_setup_passed(void **state)
+{
+	return setup(state, &(struct http_config){0}, true);
 }
 
 int fixture_setup_tight(void **state)
 {
-	return setup(state, &(struct http_config){.connections_max = TIGHT_CONNECTIONS,
-				    .connections_per_uid = TIGHT_PER_UID,
-				    .idle_s = 1,
-				    .ping_s = 1});
+	return setup(state,
+		&(struct http_config){.connections_max = TIGHT_CONNECTIONS,
+			.connections_per_uid = TIGHT_PER_UID,
+			.idle_s = 1,
+			.ping_s = 1},
+		false);
 }
 
 int fixture_teardown(void **state)
@@ -136,6 +159,9 @@ int fixture_teardown(void **state)
 	free(thread);
 	for (size_t i = 0; i < ARRAY_SIZE(fixture->left); i++)
 		fd_close(fixture->left[i]);
+	/* Who made the socket removes it. */
+	if (fixture->passed >= 0)
+		assert_return_code(unlink(fixture->socket), errno);
 	assert_int_equal(access(fixture->socket, F_OK), -1);
 	/* The lock is gone as well, else the directory would not be empty. */
 	assert_return_code(rmdir(fixture->directory), errno);

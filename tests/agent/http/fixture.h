@@ -10,6 +10,7 @@ struct fixture {
 	char directory[64];
 	char socket[96];
 	unsigned fds; /* open before */
+	int passed;   /* the listening socket, when the server did not make it, else -1 */
 	int left[8];  /* clients to be closed when the server has ended; -1: none */
 	struct fixture_thread *thread;
 };
@@ -19,6 +20,8 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 /* The same with short timeouts and few connections. */
 int fixture_setup_tight(void **state);
+/* The same with a listening socket that the server gets passed, a blocking one. */
+int fixture_setup_passed(void **state);
 
 #define TIGHT_CONNECTIONS 24
 #define TIGHT_PER_UID	  8

@@ -170,8 +170,11 @@ static void events(struct http_request *request, void *agent)
 	struct listener *listener = calloc(1, sizeof(*listener));
 
 	listener->handlers = agent;
-	DL_APPEND(listener->handlers->listeners, listener);
 	listener->stream = http_respond_events(request, listener_gone, listener);
+	if (listener->stream)
+		DL_APPEND(listener->handlers->listeners, listener);
+	else
+		free(listener);
 }
 
 static void publish(struct http_request *request, void *agent)

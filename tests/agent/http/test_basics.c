@@ -404,6 +404,12 @@ static void five_hundred_idle_connections_do_not_disturb(void **state)
 		close(fds[i]);
 }
 
+static void a_socket_that_is_passed_is_served_and_left(void **state)
+{
+	fixture_expect(*state, GET("/hello"), 200, "hello");
+	fixture_expect(*state, GET("/hello"), 200, "hello");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -429,6 +435,8 @@ int main(void)
 		TEST(a_client_that_only_closed_its_own_direction_gets_its_answer),
 		TEST(http_1_0_is_answered_and_closed),
 		TEST(five_hundred_idle_connections_do_not_disturb),
+		cmocka_unit_test_setup_teardown(a_socket_that_is_passed_is_served_and_left,
+			fixture_setup_passed, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,23 @@ static void closing_a_stream_ends_the_answer_and_keeps_the_connection(void **sta
 	close(fd);
 }
 
+static void head_of_a_stream_ends_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = client_connect(fixture->socket);
+	struct reply reply;
+
+	client_send(fd, "HEAD /events HTTP/1.1\r\nHost: a\r\n\r\n" GET("/hello"));
+	client_read(fd, true, &reply);
+	assert_int_equal(reply.status, 200);
+	reply_finish(&reply);
+	client_read(fd, false, &reply);
+	assert_string_equal(reply.body, "hello\n");
+	reply_finish(&reply);
+	assert_int_equal(fixture_number(fixture, "/count/listeners"), 0);
+	close(fd);
+}
+
 static void a_silent_stream_is_pinged(void **state)
 {
 	struct fixture *fixture = *state;
@@ -132,6 +149,7 @@ int main(void)
 		TEST(one_event_beyond_the_bound_cuts_off_too),
 		TEST(a_large_event_arrives_whole),
 		TEST(closing_a_stream_ends_the_answer_and_keeps_the_connection),
+		TEST(head_of_a_stream_ends_at_once),
 		cmocka_unit_test_setup_teardown(
 			a_silent_stream_is_pinged, fixture_setup_tight, fixture_teardown),
 	};
