@@ -86,6 +86,9 @@ static void respond(
 		server->config.answered(server->config.agent, request, status,
 			clock_monotonic_ns() - request->started_ns);
 	if (request->connection) {
+		/* At once, so that no timer or waiter hung on it can answer again. */
+		if (!request->events)
+			request_release(request);
 		request_resume(request);
 		return;
 	}

@@ -94,7 +94,8 @@ void http_request_hash(const struct http_request *request, char ret[static 65]);
  * be touched after that. (A BODY_STREAM always stays until it is answered: its reader learns of the
  * end from the pipe.) */
 
-/* Hangs data on the request; `release` is called when the request ends, answered or cut. */
+/* Hangs data on the request. `release` is called once: within the answer (for an event stream: at
+ * its end), or when the request is cut. */
 void http_set_data(struct http_request *request, void *data, void (*release)(void *data));
 void *http_get_data(const struct http_request *request);
 

@@ -128,6 +128,8 @@ struct http_request *request_start(struct http_connection *connection, const cha
 /* libmicrohttpd has done with it: answered and sent, or cut. */
 void request_finish(struct http_request *request);
 void request_free(struct http_request *request);
+/* Releases what the handler hung on it. */
+void request_release(struct http_request *request);
 /* Lets it rest until request_resume, or until its client has left. */
 void request_suspend(struct http_request *request);
 void request_resume(struct http_request *request);

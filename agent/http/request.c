@@ -99,7 +99,7 @@ static void buffer_reset(struct strbuf *buf)
 	buf->used = 0;
 }
 
-static void release_data(struct http_request *request)
+void request_release(struct http_request *request)
 {
 	void (*release)(void *) = request->release;
 
@@ -118,7 +118,7 @@ static void reset(struct http_request *request)
 		.upload.fd = -1,
 	};
 
-	release_data(request);
+	request_release(request);
 	upload_finish(&request->upload);
 	answer_reset(&request->answer);
 	json_decref(request->json);

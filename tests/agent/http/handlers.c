@@ -125,10 +125,11 @@ static void later(struct http_request *request, void *agent)
 static void answer_waiters(struct http_request *request, void *agent)
 {
 	struct handlers *handlers = agent;
-	struct waiter *waiter;
+	struct waiter *waiter, *next;
 	long count = 0;
 
-	DL_FOREACH (handlers->waiters, waiter) {
+	DL_FOREACH_SAFE(handlers->waiters, waiter, next)
+	{
 		http_respond_text(waiter->request, 200, "text/plain", "at last\n", 8);
 		count++;
 	}
