@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,14 +89,31 @@ void cgroups_parse(const char *mountinfo, struct cgroups *ret)
 	ret->unified = ret->count > 0 && v1 == 0;
 }
 
+/* Whether the mount can be reached, and does not lie below another one. */
+static bool is_on_top(const struct cgroup_hierarchy *h)
+{
+	struct statfs fs;
+
+	return statfs(h->mount, &fs) == 0 &&
+	       fs.f_type == (h->v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC);
+}
+
 int cgroups_find(struct cgroups *ret, struct err *err)
 {
 	AUTOFREE char *text = NULL;
 	int r = file_read("/proc/self/mountinfo", FILE_MAX, &text, NULL);
+	struct cgroups all;
 
 	if (r < 0)
 		return err_errno(err, r, "cannot read /proc/self/mountinfo");
-	cgroups_parse(text, ret);
+	cgroups_parse(text, &all);
+	*ret = (struct cgroups){.unified = true};
+	for (size_t i = 0; i < all.count; i++)
+		if (is_on_top(&all.hierarchies[i])) {
+			ret->unified &= all.hierarchies[i].v2;
+			ret->hierarchies[ret->count++] = all.hierarchies[i];
+		}
+	ret->unified &= ret->count > 0;
 	return 0;
 }
 

@@ -2,6 +2,7 @@
  */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conformance/conformance.h"
@@ -28,6 +29,7 @@ int main(int argc, char **argv)
 	struct environment e = {.bridge = NODE_BRIDGE,
 		.rootfs = node_rootfs,
 		.leftovers = node_leftovers,
+		.no_memory_limits = getenv("CORPUS_TEST_UNIFIED") != NULL,
 		.crash_points = points};
 	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
 	bool only_process = argc > 1 && strcmp(argv[1], "process") == 0;

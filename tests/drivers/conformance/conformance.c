@@ -383,7 +383,7 @@ static void a_memory_limit_below_what_is_used_is_refused(void **state)
 	struct outcome o;
 
 	(void)state;
-	if (!can(DRIVER_CAN_SET_LIMITS))
+	if (!can(DRIVER_CAN_SET_LIMITS) || environment()->no_memory_limits)
 		skip();
 	define_guest(GUEST_A, ROOTFS_PLAIN);
 	start_guest(GUEST_A);

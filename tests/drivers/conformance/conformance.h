@@ -29,6 +29,8 @@ struct environment {
 	/* NULL, or what is left of a guest on the host although it is stopped (`defined`) or
 	 * destroyed: a text to print. */
 	const char *(*leftovers)(const char *id, bool defined);
+	bool no_memory_limits; /* the test's own node cannot limit memory, whatever the driver can
+				*/
 	const struct crash_point *crash_points; /* ends with a NULL point; or NULL */
 };
 
