@@ -244,6 +244,8 @@ static int allow_calls(scmp_filter_ctx filter)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(g_calls); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, g_calls[i], 0);
+	if (r == 0 && SANITIZED)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sigaltstack), 0);
 	/* Memory, but none that can be executed. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

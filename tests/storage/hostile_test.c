@@ -295,7 +295,9 @@ static int noise(void)
 
 static int zip(void)
 {
-	return tarball_raw("PK\003\004\024\000\000\000\000\000 and so on", 26);
+	static const char bytes[512] = "PK\003\004\024";
+
+	return tarball_raw(bytes, sizeof(bytes));
 }
 
 /* The first `size` bytes of the little archive. */
