@@ -50,7 +50,7 @@ struct storage_space {
 };
 
 struct volume_usage {
-	uint64_t size; /* the enforced limit */
+	uint64_t size; /* the enforced limit; 0: none, see volume_create */
 	uint64_t used; /* what the guest wrote and still holds; 0 to `size` */
 };
 
