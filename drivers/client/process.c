@@ -8,13 +8,12 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/process.h"
 #include "drivers/protocol/wire.h"
-
-extern char **environ;
 
 static int spawn(const char *program, int wire, pid_t *ret)
 {

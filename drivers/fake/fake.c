@@ -106,7 +106,7 @@ static int look(struct fake *f, const char *id, struct driver_status *ret, struc
 	if (access(definition, F_OK) < 0)
 		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
 	*ret = (struct driver_status){.pid = fake_process_pid(pid_file)};
-	strcpy(ret->id, id);
+	memcpy(ret->id, id, GUEST_ID_LEN);
 	ret->state = ret->pid == 0			? GUEST_STOPPED
 		     : fake_process_is_frozen(ret->pid) ? GUEST_FROZEN
 							: GUEST_RUNNING;
@@ -116,7 +116,7 @@ static int look(struct fake *f, const char *id, struct driver_status *ret, struc
 static int do_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	struct driver_guest guest;
+	struct driver_guest guest = {0};
 	json_t *json = NULL;
 	int r = paths(f, id, definition, pid_file, err);
 
@@ -195,7 +195,7 @@ static int do_set_limits(
 	struct fake *f, const char *id, const struct guest_limits *limits, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	struct driver_guest guest;
+	struct driver_guest guest = {0};
 	json_t *json = NULL;
 	int r = paths(f, id, definition, pid_file, err);
 

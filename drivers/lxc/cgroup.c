@@ -38,7 +38,7 @@ static void read_v2_controllers(struct cgroup_hierarchy *h)
 	char path[PATH_MAX];
 	AUTOFREE char *text = NULL;
 
-	strcpy(h->controllers, ",");
+	h->controllers[0] = '\0';
 	if (file_path(path, sizeof(path), "%s/cgroup.controllers", h->mount) < 0 ||
 		file_read(path, FILE_MAX, &text, NULL) < 0)
 		return;
@@ -61,7 +61,7 @@ static bool parse_mount(const char *line, struct cgroup_hierarchy *h)
 	h->v2 = strcmp(type, "cgroup2") == 0;
 	if (!h->v2 && strcmp(type, "cgroup") != 0)
 		return false;
-	strcpy(h->mount, mount);
+	memcpy(h->mount, mount, strlen(mount) + 1);
 	/* Also holds "rw" and the like, which are no controllers and do no harm. */
 	snprintf(h->controllers, sizeof(h->controllers), ",%.150s,", options);
 	return true;
@@ -180,8 +180,10 @@ int cgroup_memory_used(const struct cgroups *cgroups, const char *id, uint64_t *
 	uint64_t used, cache;
 	int r;
 
-	r = cgroup_read(cgroups, "memory", id,
-		h && h->v2 ? "memory.current" : "memory.usage_in_bytes", &usage);
+	if (!h)
+		return -EOPNOTSUPP;
+	r = cgroup_read(
+		cgroups, "memory", id, h->v2 ? "memory.current" : "memory.usage_in_bytes", &usage);
 	if (r == 0)
 		r = cgroup_read(cgroups, "memory", id, "memory.stat", &stat);
 	if (r < 0)

@@ -35,4 +35,4 @@ struct lxc_paths {
 };
 
 /* ERR_INVALID for an id that cannot be ours. */
-int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *ret, struct err *err);
+int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct err *err);

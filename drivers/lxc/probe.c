@@ -55,32 +55,27 @@ bool probe_has_range(const char *text, uint32_t base, uint32_t count)
 	return false;
 }
 
-static void problem(struct driver_info *info, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
 /* The first one counts. */
-static void problem(struct driver_info *info, const char *fmt, ...)
+static void problem(struct driver_info *info, const char *text)
 {
-	va_list ap;
-
-	if (info->problem[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(info->problem, sizeof(info->problem), fmt, ap);
-	va_end(ap);
+	if (!info->problem[0])
+		snprintf(info->problem, sizeof(info->problem), "%s", text);
 }
 
 static void check_subids(const struct lxc *lxc, const char *path, struct driver_info *info)
 {
 	AUTOFREE char *text = NULL;
+	char what[sizeof(info->problem)];
 
-	if (file_read(path, SUBID_MAX, &text, NULL) < 0 ||
-		!probe_has_range(text, lxc->idmap_base, lxc->idmap_count))
-		problem(info,
-			"root may not use the ids %u to %u for guests: add the line "
-			"\"root:%u:%u\" to %s (Debian: install uidmap)",
-			lxc->idmap_base, lxc->idmap_base + lxc->idmap_count - 1, lxc->idmap_base,
-			lxc->idmap_count, path);
+	if (file_read(path, SUBID_MAX, &text, NULL) == 0 &&
+		probe_has_range(text, lxc->idmap_base, lxc->idmap_count))
+		return;
+	snprintf(what, sizeof(what),
+		"root may not use the ids %u to %u for guests: add the line \"root:%u:%u\" to %s "
+		"(Debian: install uidmap)",
+		lxc->idmap_base, lxc->idmap_base + lxc->idmap_count - 1, lxc->idmap_base,
+		lxc->idmap_count, path);
+	problem(info, what);
 }
 
 void probe_host(const struct lxc *lxc, struct driver_info *ret)

@@ -180,11 +180,13 @@ bool driver_call_changes(enum driver_call call)
 	return CALLS[call].changes;
 }
 
-uint64_t driver_call_deadline_ms(const struct driver_request *q)
+uint64_t driver_call_deadline_ms(const struct driver_request *request)
 {
-	if (q->deadline_ms)
-		return q->deadline_ms;
-	return CALLS[q->call].deadline_ms + (q->call == DRIVER_CALL_STOP ? q->timeout_ms : 0);
+	uint64_t own = CALLS[request->call].deadline_ms;
+
+	if (request->deadline_ms)
+		return request->deadline_ms;
+	return request->call == DRIVER_CALL_STOP ? own + request->timeout_ms : own;
 }
 
 void driver_call_run(struct driver *driver, const struct driver_request *request,

@@ -47,7 +47,7 @@ struct message_call {
 	const char **strings;	 /* argv and env */
 };
 
-char *message_encode_call(uint64_t serial, const struct driver_request *request);
+char *message_encode_call(uint64_t serial, const struct driver_request *q);
 /* Also fails for a call whose arguments are not complete; `ret->serial` is then set where the text
  * had one, so that the failure can be answered. */
 int message_decode_call(const char *text, struct message_call *ret, struct err *err);

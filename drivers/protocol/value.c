@@ -225,7 +225,7 @@ int value_to_status(const json_t *json, struct driver_status *ret, struct err *e
 	if (!id || strlen(id) > GUEST_ID_LEN || !state ||
 		guest_state_from_string(state, &s.state) < 0)
 		return err_set(err, ERR_MALFORMED, "status", "a status needs an id and a state");
-	strcpy(s.id, id);
+	memcpy(s.id, id, strlen(id));
 	s.pid = (pid_t)pid;
 	*ret = s;
 	return 0;
