@@ -78,33 +78,45 @@ static void crash(pid_t host)
 	kill(getpid(), SIGKILL);
 }
 
+static bool says(const json_t *fault, const char *key, const char *when)
+{
+	const char *text = json_string_value(json_object_get(fault, key));
+
+	return text && strcmp(text, when) == 0;
+}
+
+static void hang(void)
+{
+	for (;;)
+		pause();
+}
+
 static void act(json_t *fault, pid_t host)
 {
 	long ms = (long)json_integer_value(json_object_get(fault, "delay_ms"));
-	const char *crash_when = json_string_value(json_object_get(fault, "crash"));
 	const char *garbage = json_string_value(json_object_get(fault, "garbage"));
 
 	if (garbage && g_wire >= 0)
 		wire_send(g_wire, garbage, NULL, 0, 0);
 	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-	if (crash_when && strcmp(crash_when, "before") == 0)
+	if (says(fault, "crash", "before"))
 		crash(host);
-	while (json_is_true(json_object_get(fault, "hang")))
-		pause();
+	if (json_is_true(json_object_get(fault, "hang")) || says(fault, "hang", "before"))
+		hang();
 }
 
 int fault_before(const char *state_dir, enum driver_call call, pid_t host, struct fault *ret,
 	struct err *err)
 {
 	json_t *fault = take(state_dir, driver_call_to_string(call));
-	const char *crash_when = json_string_value(json_object_get(fault, "crash"));
 	json_t *error = json_object_get(fault, "error");
 	int r = 0;
 
 	*ret = (struct fault){.host = host};
 	if (!fault)
 		return 0;
-	ret->crash_after = crash_when && strcmp(crash_when, "after") == 0;
+	ret->crash_after = says(fault, "crash", "after");
+	ret->hang_after = says(fault, "hang", "after");
 	act(fault, host);
 	if (error) {
 		r = value_to_error(error, err, err);
@@ -118,5 +130,7 @@ int fault_after(const struct fault *fault, int result)
 {
 	if (fault->crash_after)
 		crash(fault->host);
+	if (fault->hang_after)
+		hang();
 	return result;
 }

@@ -7,7 +7,7 @@
  * delay_ms   it takes so much longer
  * error      {"code": "driver", "message": "…"}: it fails so, having done nothing
  * crash      "before" or "after" the work: the driver's process dies by SIGKILL
- * hang       true: it never returns
+ * hang       "before" (or true) or "after" the work: it never returns
  * garbage    this text is sent to the agent as a message of its own */
 #pragma once
 
@@ -21,6 +21,7 @@ struct err;
 struct fault {
 	pid_t host; /* whom a crash kills */
 	bool crash_after;
+	bool hang_after;
 };
 
 /* Acts what comes before the work; fails when the fault says so. */

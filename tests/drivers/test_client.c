@@ -38,6 +38,7 @@ struct result {
 	enum err_code code;
 	char message[ERR_MESSAGE_MAX];
 	size_t statuses;
+	enum guest_state state; /* of the first */
 };
 
 static void on_state(void *data, bool up)
@@ -63,6 +64,7 @@ static void on_reply(void *data, const struct driver_reply *reply)
 	r->code = reply->result < 0 ? reply->error.code : ERR_OK;
 	snprintf(r->message, sizeof(r->message), "%s", reply->error.message);
 	r->statuses = reply->statuses_count;
+	r->state = reply->statuses_count ? reply->statuses[0].state : GUEST_ABSENT;
 }
 
 static void create_client(const char *program)
@@ -158,7 +160,7 @@ static void death_ends_calls_in_hand_and_the_next_ones_work(void **state)
 	pid_t first;
 
 	(void)state;
-	set_faults("{\"probe\": {\"hang\": true}}");
+	set_faults("{\"probe\": {\"hang\": \"before\"}}");
 	assert_int_equal(call(LIST).code, ERR_OK);
 	first = driver_client_pid(g_test.client);
 	assert_int_equal(begin(PROBE, &slow, NULL), 0);
@@ -257,12 +259,35 @@ static void a_call_that_hangs_ends_at_its_deadline_and_the_driver_lives_on(void 
 	(void)state;
 	create_guest(ID_A);
 	pid = driver_client_pid(g_test.client);
-	set_faults("{\"status\": {\"hang\": true, \"count\": 1}}");
+	set_faults("{\"status\": {\"hang\": \"before\", \"count\": 1}}");
 	q.deadline_ms = 200;
 	r = call(q);
 	assert_int_equal(r.code, ERR_TIMEOUT);
 	assert_int_equal(driver_client_pid(g_test.client), pid);
 	assert_int_equal(call(STATUS).code, ERR_OK);
+}
+
+static void a_start_cut_off_at_its_deadline_leaves_nothing_running(void **state)
+{
+	struct driver_request start = {.call = DRIVER_CALL_START, .id = ID_A, .deadline_ms = 300};
+	char init[PATH_MAX + 16];
+	struct result r;
+
+	(void)state;
+	snprintf(init, sizeof(init), "%s/sbin", g_root);
+	file_mkdirs(init, 0755);
+	snprintf(init, sizeof(init), "%s/sbin/init", g_root);
+	assert_int_equal(file_replace(init, "", 0755, false), 0);
+	create_guest(ID_A);
+	set_faults("{\"start\": {\"hang\": \"after\", \"count\": 1}}");
+	assert_int_equal(call(start).code, ERR_TIMEOUT);
+	r = call(STATUS);
+	assert_int_equal(r.state, GUEST_STOPPED);
+	start.deadline_ms = 0;
+	assert_int_equal(call(start).code, ERR_OK);
+	assert_int_equal(call(STATUS).state, GUEST_RUNNING);
+	start.call = DRIVER_CALL_DESTROY;
+	assert_int_equal(call(start).code, ERR_OK);
 }
 
 static void a_stopped_process_is_killed_and_replaced(void **state)
@@ -330,7 +355,7 @@ static void garbage_ends_the_process_and_not_us(void **state)
 		driver_client_destroy(g_test.client);
 		create_client(FAKE_PROGRAM);
 		snprintf(json, sizeof(json),
-			"{\"probe\": {\"garbage\": \"%s\", \"hang\": true, \"count\": 1}}",
+			"{\"probe\": {\"garbage\": \"%s\", \"hang\": \"before\", \"count\": 1}}",
 			garbage[i]);
 		set_faults(json);
 		r = call(PROBE);
@@ -411,7 +436,7 @@ static void destroying_the_client_ends_each_call_once(void **state)
 	struct result a, b;
 
 	(void)state;
-	set_faults("{\"probe\": {\"hang\": true}}");
+	set_faults("{\"probe\": {\"hang\": \"before\"}}");
 	assert_int_equal(call(LIST).code, ERR_OK);
 	assert_int_equal(begin(PROBE, &a, NULL), 0);
 	assert_int_equal(begin(PROBE, &b, NULL), 0);
@@ -466,6 +491,7 @@ int main(void)
 		client_test(a_missing_program_is_unavailable_at_once),
 		client_test(a_program_that_is_no_driver_is_unavailable),
 		client_test(a_call_that_hangs_ends_at_its_deadline_and_the_driver_lives_on),
+		client_test(a_start_cut_off_at_its_deadline_leaves_nothing_running),
 		client_test(a_stopped_process_is_killed_and_replaced),
 		client_test(one_slow_call_does_not_delay_another),
 		client_test(garbage_ends_the_process_and_not_us),
