@@ -117,9 +117,10 @@ struct driver_ops {
 	/* Finds out whether and how well it works here. At most 5 s. Fails only by ERR_INTERNAL. */
 	int (*probe)(struct driver *driver, struct driver_info *ret, struct err *err);
 
-	/* Defines a guest without starting it: its configuration is written durably under its id. A
-	 * repeat with other facts redefines it (a running guest takes them up at its next start).
-	 * At most 10 s. */
+	/* Defines a guest without starting it: its configuration is written under its id. That need
+	 * not survive a power cut: the agent defines a guest again before each start. A repeat with
+	 * other facts redefines it (a running guest takes them up at its next start). At most
+	 * 10 s. */
 	int (*create)(struct driver *driver, const struct driver_guest *guest, struct err *err);
 
 	/* Starts a defined guest and returns when it runs: its init has been executed, its link is

@@ -72,7 +72,7 @@ static int load(const char *path, const char *id, json_t **ret_json, struct driv
 static int save(const char *path, const struct driver_guest *guest, struct err *err)
 {
 	AUTOFREE char *text = value_print(value_from_guest(guest));
-	int r = text ? file_replace(path, text, 0600, true) : -ENOMEM;
+	int r = text ? file_replace(path, text, 0600, false) : -ENOMEM;
 
 	return r < 0 ? err_errno(err, r, "cannot write %s", path) : 0;
 }

@@ -103,7 +103,7 @@ int definition_save(
 	if (r < 0)
 		return err_errno(err, r, "cannot make %s", paths->state);
 	text = value_print(value_from_guest(guest));
-	r = text ? file_replace(paths->definition, text, 0600, true) : -ENOMEM;
+	r = text ? file_replace(paths->definition, text, 0600, false) : -ENOMEM;
 	return r < 0 ? err_errno(err, r, "cannot write %s", paths->definition) : 0;
 }
 

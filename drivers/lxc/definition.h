@@ -20,7 +20,7 @@ int definition_load(
 	const struct lxc_paths *paths, const char *id, struct lxc_definition *ret, struct err *err);
 void definition_finish(struct lxc_definition *definition);
 
-/* Checks the facts and writes them durably. */
+/* Checks the facts and writes them. */
 int definition_save(
 	const struct lxc_paths *paths, const struct driver_guest *guest, struct err *err);
 int definition_remove(const struct lxc_paths *paths, struct err *err);
