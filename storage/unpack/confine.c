@@ -276,12 +276,15 @@ int confine(int target, uint64_t max_size, struct err *err)
 	AUTOCLOSE int tree = -1;
 	int r;
 
+	syscall(SYS_close_range, (unsigned)target + 1, ~0U, 0U);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_errno(err, errno, "cannot give up privileges");
 	user_namespace = make_user_namespace();
 	if (user_namespace < 0)
 		return err_errno(err, user_namespace, "cannot make a user namespace");
 	tree = clone_target(target, user_namespace);
+	/* Through it one could walk up to what lies around the target. */
+	fd_close(target);
 	if (tree < 0)
 		return err_errno(err, tree, "cannot map the ids of the target");
 	r = become_root(tree);
