@@ -61,8 +61,9 @@ int storage_open(const struct storage_config *config, struct storage **ret, stru
 /* Leaves the pool mounted: guests outlive the agent. Accepts NULL, returns NULL. */
 struct storage *storage_close(struct storage *storage);
 
-/* Unmounts the pool and detaches its loop device: only for retirement of a node and for tests. Busy
- * volumes make it fail with ERR_CONFLICT. */
+/* Closes the pool in any case, unmounts it and detaches its loop device: only for retirement of a
+ * node and for tests. A pool in use stays mounted: ERR_CONFLICT. Does nothing to an existing btrfs.
+ */
 int storage_release(struct storage *storage, struct err *err);
 
 int storage_space(struct storage *storage, struct storage_space *ret, struct err *err);
