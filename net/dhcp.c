@@ -1,7 +1,6 @@
 /* dnsmasq: its files, its start, its adoption and its end. */
 #include "net/dhcp.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
@@ -12,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/cleanup.h"
@@ -22,24 +20,19 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/process.h"
+#include "net/dhcp_files.h"
 #include "net/dhcp_lease.h"
 
-#define START_MS     10000
-#define STOP_MS	     3000
-#define RELEASE_MS   1000
-#define LEASES_MAX   (8 << 20)
-#define DIR_MODE     0755 /* dnsmasq reads as its own user */
-#define FILE_MODE    0644
-#define SUBDIR_DHCP  "dhcp"
-#define SUBDIR_NAMES "names"
-
-static const char *const g_subdirs[] = {SUBDIR_DHCP, SUBDIR_NAMES};
-
+#define START_MS   10000
+#define STOP_MS	   3000
+#define RELEASE_MS 1000
 struct dhcp {
 	struct net_config config; /* strings are the copies below */
 	char bridge[NET_LINK_NAME_MAX + 1];
 	char *domain;
 	char dir[PATH_MAX - 64]; /* run_dir/BRIDGE */
+	struct dhcp_files files; /* there */
+	bool told;		 /* dnsmasq was started by us, or told to read its files again */
 };
 
 int dhcp_open(const struct net_config *config, struct dhcp **ret, struct err *err)
@@ -63,6 +56,7 @@ int dhcp_open(const struct net_config *config, struct dhcp **ret, struct err *er
 		dhcp_close(dhcp);
 		return err_errno(err, r, "cannot prepare DHCP");
 	}
+	dhcp->files = (struct dhcp_files){.dir = dhcp->dir, .domain = dhcp->domain};
 	*ret = dhcp;
 	return 0;
 }
@@ -81,14 +75,6 @@ static void path_of(const struct dhcp *dhcp, char path[static PATH_MAX], const c
 	snprintf(path, PATH_MAX, "%s/%s", dhcp->dir, name);
 }
 
-static int read_text(const struct dhcp *dhcp, const char *name, char **ret)
-{
-	char path[PATH_MAX];
-
-	path_of(dhcp, path, name);
-	return file_read(path, LEASES_MAX, ret, NULL);
-}
-
 /* Whether that process is the dnsmasq on our configuration: its command line names the file. */
 static bool runs_our_config(const struct dhcp *dhcp, pid_t pid)
 {
@@ -98,7 +84,7 @@ static bool runs_our_config(const struct dhcp *dhcp, pid_t pid)
 	size_t size = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-	if (file_read(path, LEASES_MAX, &text, &size) < 0)
+	if (file_read(path, DHCP_FILE_MAX, &text, &size) < 0)
 		return false;
 	snprintf(wanted, sizeof(wanted), "--conf-file=%s/dnsmasq.conf", dhcp->dir);
 	for (argument = text; argument < text + size; argument += strlen(argument) + 1)
@@ -115,7 +101,7 @@ static int find_server(const struct dhcp *dhcp)
 	AUTOCLOSE int fd = -1;
 	uint64_t pid = 0;
 
-	if (read_text(dhcp, "pid", &text) < 0)
+	if (dhcp_files_read(&dhcp->files, "pid", &text) < 0)
 		return -ESRCH;
 	text[strcspn(text, "\n")] = '\0';
 	if (parse_u64(text, INT_MAX, &pid) < 0 || pid == 0)
@@ -158,133 +144,6 @@ static int stop_server(const struct dhcp *dhcp, struct err *err)
 						  "dnsmasq for %s does not end", dhcp->bridge);
 }
 
-/* Puts a file where dnsmasq looks, whole: it is made outside, for dnsmasq reads every file that
- * appears there, and then moved in. 1 when it was not so already. */
-static int place(const struct dhcp *dhcp, const char *subdir, const char *id, const char *text)
-{
-	AUTOFREE char *now = NULL;
-	char path[PATH_MAX], staged[PATH_MAX];
-
-	if (!text)
-		return -ENOMEM;
-	if (file_path(path, sizeof(path), "%s/%s/%s", dhcp->dir, subdir, id) < 0 ||
-		file_path(staged, sizeof(staged), "%s/staged-%s", dhcp->dir, id) < 0)
-		return -ENAMETOOLONG;
-	if (file_read(path, LEASES_MAX, &now, NULL) == 0 && strcmp(now, text) == 0)
-		return 0;
-	if (file_replace(staged, text, FILE_MODE, false) < 0 || rename(staged, path) < 0)
-		return -errno;
-	return 1;
-}
-
-/* 1 when something had to be written. */
-static int place_guest(const struct dhcp *dhcp, const struct net_guest *guest)
-{
-	AUTOFREE char *reservation = dhcp_render_reservation(guest);
-	AUTOFREE char *names = dhcp_render_names(guest, dhcp->domain);
-	int a = place(dhcp, SUBDIR_NAMES, guest->id, names);
-	int b = a < 0 ? a : place(dhcp, SUBDIR_DHCP, guest->id, reservation);
-
-	return b < 0 ? b : a | b;
-}
-
-/* 1 when there was one. */
-static int remove_file(const struct dhcp *dhcp, const char *subdir, const char *id)
-{
-	char path[PATH_MAX];
-
-	if (file_path(path, sizeof(path), "%s/%s/%s", dhcp->dir, subdir, id) < 0)
-		return -ENAMETOOLONG;
-	if (unlink(path) == 0)
-		return 1;
-	return errno == ENOENT ? 0 : -errno;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static const char **sorted_ids(const struct net_guest *guests, size_t count)
-{
-	const char **ids = calloc(count + 1, sizeof(*ids));
-
-	if (!ids)
-		return NULL;
-	for (size_t i = 0; i < count; i++)
-		ids[i] = guests[i].id;
-	qsort(ids, count, sizeof(*ids), compare_ids);
-	return ids;
-}
-
-/* Removes the files of all but these guests. Returns how many, or a negative errno. */
-static int remove_others(
-	const struct dhcp *dhcp, const char *subdir, const char **ids, size_t count)
-{
-	CLEANUP(closedirp) DIR *dir = NULL;
-	char path[PATH_MAX];
-	struct dirent *entry;
-	int removed = 0;
-
-	path_of(dhcp, path, subdir);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir))) {
-		const char *name = entry->d_name;
-		int r;
-
-		if (name[0] == '.' || bsearch(&name, ids, count, sizeof(*ids), compare_ids))
-			continue;
-		r = remove_file(dhcp, subdir, name);
-		if (r < 0)
-			return r;
-		removed += r;
-	}
-	return removed;
-}
-
-static int sync_files(const struct dhcp *dhcp, const struct net_guest *guests, size_t count,
-	unsigned *ret_placed, unsigned *ret_removed)
-{
-	AUTOFREE const char **ids = sorted_ids(guests, count);
-
-	if (!ids)
-		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(g_subdirs); i++) {
-		int r = remove_others(dhcp, g_subdirs[i], ids, count);
-
-		if (r < 0)
-			return r;
-		*ret_removed += (unsigned)r;
-	}
-	for (size_t i = 0; i < count; i++) {
-		int r = place_guest(dhcp, &guests[i]);
-
-		if (r < 0)
-			return r;
-		*ret_placed += (unsigned)r;
-	}
-	return 0;
-}
-
-static int make_dirs(const struct dhcp *dhcp)
-{
-	int r = file_mkdirs(dhcp->dir, DIR_MODE);
-
-	for (size_t i = 0; i < ARRAY_SIZE(g_subdirs) && r == 0; i++) {
-		char path[PATH_MAX];
-
-		path_of(dhcp, path, g_subdirs[i]);
-		r = file_mkdirs(path, DIR_MODE);
-		if (r == 0 && chmod(path, DIR_MODE) < 0) /* whatever the umask is */
-			r = -errno;
-	}
-	if (r == 0 && chmod(dhcp->dir, DIR_MODE) < 0)
-		r = -errno;
-	return r;
-}
-
 struct guest_list {
 	const struct net_guest *guests;
 	size_t count;
@@ -306,7 +165,7 @@ static int prune_leases(const struct dhcp *dhcp, struct guest_list *list)
 	AUTOFREE char *text = NULL;
 	AUTOFREE char *kept = NULL;
 	char path[PATH_MAX];
-	int r = read_text(dhcp, "leases", &text);
+	int r = dhcp_files_read(&dhcp->files, "leases", &text);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -314,7 +173,7 @@ static int prune_leases(const struct dhcp *dhcp, struct guest_list *list)
 	if (!kept)
 		return -ENOMEM;
 	path_of(dhcp, path, "leases");
-	return strcmp(kept, text) == 0 ? 0 : file_replace(path, kept, FILE_MODE, false);
+	return strcmp(kept, text) == 0 ? 0 : file_replace(path, kept, DHCP_FILE_MODE, false);
 }
 
 static int start_server(const struct dhcp *dhcp, const char *config, struct err *err)
@@ -326,7 +185,7 @@ static int start_server(const struct dhcp *dhcp, const char *config, struct err 
 	int r;
 
 	path_of(dhcp, path, "dnsmasq.conf");
-	r = file_replace(path, config, FILE_MODE, false);
+	r = file_replace(path, config, DHCP_FILE_MODE, false);
 	if (r < 0)
 		return err_errno(err, r, "cannot write %s", path);
 	fault_point("net.dhcp.start");
@@ -346,7 +205,7 @@ static bool config_is(const struct dhcp *dhcp, const char *config)
 {
 	AUTOFREE char *now = NULL;
 
-	return read_text(dhcp, "dnsmasq.conf", &now) == 0 && strcmp(now, config) == 0;
+	return dhcp_files_read(&dhcp->files, "dnsmasq.conf", &now) == 0 && strcmp(now, config) == 0;
 }
 
 /* The lease on an address, unless it is that guest's own. */
@@ -357,7 +216,8 @@ static bool find_other_lease(
 	AUTOFREE struct lease *leases = NULL;
 	size_t count = 0;
 
-	if (read_text(dhcp, "leases", &text) < 0 || lease_parse(text, &leases, &count) < 0)
+	if (dhcp_files_read(&dhcp->files, "leases", &text) < 0 ||
+		lease_parse(text, &leases, &count) < 0)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (leases[i].address != guest->address ||
@@ -424,7 +284,8 @@ static int release_others(
 	AUTOFREE struct lease *leases = NULL;
 	size_t count = 0;
 
-	if (read_text(dhcp, "leases", &text) < 0 || lease_parse(text, &leases, &count) < 0)
+	if (dhcp_files_read(&dhcp->files, "leases", &text) < 0 ||
+		lease_parse(text, &leases, &count) < 0)
 		return 0;
 	for (size_t i = 0; i < count; i++) {
 		int r;
@@ -459,29 +320,34 @@ int dhcp_apply(struct dhcp *dhcp, const struct net_guest *guests, size_t count, 
 	struct guest_list list = {guests, count};
 	AUTOFREE char *config = wanted_config(dhcp);
 	AUTOCLOSE int pidfd = find_server(dhcp);
-	unsigned placed = 0, removed = 0;
-	int r = config ? make_dirs(dhcp) : -ENOMEM;
+	struct dhcp_files_changes done = {0};
+	int r = config ? dhcp_files_sync(&dhcp->files, guests, count, &done) : -ENOMEM;
 
-	if (r == 0)
-		r = sync_files(dhcp, guests, count, &placed, &removed);
 	if (r < 0)
 		return err_errno(err, r, "cannot write DHCP reservations below %s", dhcp->dir);
-	*changes += placed + removed;
+	*changes += done.placed + done.removed;
 	fault_point("net.dhcp.files");
 	if (pidfd < 0 || !config_is(dhcp, config))
 		return restart(dhcp, config, &list, changes, err);
-	if (removed)
+	/* Once in any case: an agent that died between changing a file and telling is made up for.
+	 */
+	if (done.removed || done.local || !dhcp->told)
 		signal_server(pidfd, SIGHUP);
+	dhcp->told = true;
 	return release_others(dhcp, &list, changes, err);
 }
 
 int dhcp_add(struct dhcp *dhcp, const struct net_guest *guest, struct err *err)
 {
+	AUTOCLOSE int pidfd = find_server(dhcp);
+	struct dhcp_files_changes done = {0};
 	struct lease other;
-	int r = place_guest(dhcp, guest);
+	int r = dhcp_files_add(&dhcp->files, guest, &done);
 
 	if (r < 0)
 		return err_errno(err, r, "cannot write a DHCP reservation below %s", dhcp->dir);
+	if (done.local && pidfd >= 0)
+		signal_server(pidfd, SIGHUP);
 	if (find_other_lease(dhcp, guest, &other))
 		return release(dhcp, &other, err);
 	return 0;
@@ -491,15 +357,14 @@ int dhcp_remove(struct dhcp *dhcp, const struct net_guest *guest, struct err *er
 {
 	AUTOCLOSE int pidfd = find_server(dhcp);
 	struct lease lease = {.address = guest->address};
-	int names = remove_file(dhcp, SUBDIR_NAMES, guest->id);
-	int reservation = remove_file(dhcp, SUBDIR_DHCP, guest->id);
+	struct dhcp_files_changes done = {0};
+	int r = dhcp_files_remove(&dhcp->files, guest, &done);
 
-	if (names < 0 || reservation < 0)
-		return err_errno(err, names < 0 ? names : reservation,
-			"cannot remove a DHCP reservation below %s", dhcp->dir);
+	if (r < 0)
+		return err_errno(err, r, "cannot remove a DHCP reservation below %s", dhcp->dir);
 	if (pidfd < 0)
 		return 0; /* the lease goes when the server is started again */
-	if (names || reservation)
+	if (done.removed || done.local)
 		signal_server(pidfd, SIGHUP);
 	memcpy(lease.mac, guest->mac, sizeof(lease.mac));
 	return lease_listed(dhcp, &lease) ? release(dhcp, &lease, err) : 0;

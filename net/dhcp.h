@@ -3,10 +3,12 @@
  *   dnsmasq.conf  what dhcp_render_config says; dnsmasq is restarted when that changes
  *   dhcp/ID       a reservation for each guest
  *   names/ID      its names
+ *   local         full names that no other DNS server is asked about
  *   leases, pid   dnsmasq's own
  *
- * dnsmasq notices new files by itself (inotify); after a removal it is told to look (SIGHUP). It
- * drops root, so run_dir and what is above must be open to others (mode 0755). */
+ * dnsmasq notices new files in the folders by itself (inotify); after a removal, and for `local`,
+ * it is told to look (SIGHUP). It drops root, so run_dir and what is above must be open to others
+ * (mode 0755). */
 #pragma once
 
 #include <stddef.h>
@@ -41,6 +43,8 @@ int dhcp_stop(struct dhcp *dhcp, struct err *err);
 char *dhcp_render_config(
 	const struct net_config *config, const char *dir, const char *user, unsigned ifindex);
 
-/* A guest's line in dhcp/ and in names/. Pure, as above. */
+/* A guest's line in dhcp/, in names/ and in the file `local` (there it may be empty). Pure, as
+ * above. */
 char *dhcp_render_reservation(const struct net_guest *guest);
 char *dhcp_render_names(const struct net_guest *guest, const char *domain);
+char *dhcp_render_local(const struct net_guest *guest, const char *domain);

@@ -1,6 +1,7 @@
 /* dnsmasq's files as text. Options are described in dnsmasq(8). */
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "net/dhcp.h"
@@ -17,6 +18,11 @@ char *dhcp_render_config(
 	strbuf_addf(&buf, "interface=%s\nexcept-interface=lo\nbind-dynamic\n", config->bridge);
 	strbuf_addf(&buf, "user=%s\npid-file=%s/pid\n", user, dir);
 	strbuf_addf(&buf, "no-hosts\nhostsdir=%s/names\n", dir);
+	/* What is asked about the guests themselves is answered here or not at all: neither waits
+	 * for, nor tells, another server. domain-needed covers short names, the file the full
+	 * ones (a question for AAAA would be passed on else). */
+	strbuf_addf(&buf, "domain-needed\nrev-server=%s/%u\nservers-file=%s/local\n",
+		FMT_IPV4(config->gateway & mask), config->prefix, dir);
 	strbuf_add(&buf, "cache-size=1000\n");
 	if (config->domain)
 		strbuf_addf(&buf, "domain=%s\n", config->domain);
@@ -42,18 +48,40 @@ char *dhcp_render_reservation(const struct net_guest *guest)
 	return strbuf_take(&buf);
 }
 
-char *dhcp_render_names(const struct net_guest *guest, const char *domain)
+/* The name with its domain, which is its own or else the bridge's, if that has one. */
+static char *full_name(const struct net_guest *guest, const char *domain)
 {
-	const char *dot = strchr(guest->name, '.');
 	struct strbuf buf = {0};
 
+	strbuf_add(&buf, guest->name);
+	if (!strchr(guest->name, '.') && domain)
+		strbuf_addf(&buf, ".%s", domain);
+	return strbuf_take(&buf);
+}
+
+char *dhcp_render_local(const struct net_guest *guest, const char *domain)
+{
+	AUTOFREE char *name = full_name(guest, domain);
+	struct strbuf buf = {0};
+
+	strbuf_add(&buf, "");
+	if (name && strchr(name, '.')) /* a bare name would be a top-level domain here */
+		strbuf_addf(&buf, "server=/%s/\n", name);
+	return name ? strbuf_take(&buf) : NULL;
+}
+
+char *dhcp_render_names(const struct net_guest *guest, const char *domain)
+{
+	AUTOFREE char *name = full_name(guest, domain);
+	size_t label = strcspn(guest->name, ".");
+	struct strbuf buf = {0};
+
+	if (!name)
+		return NULL;
 	/* The full name first: it is what an address resolves back to. */
-	strbuf_addf(&buf, "%s ", FMT_IPV4(guest->address));
-	if (dot)
-		strbuf_addf(&buf, "%s %.*s\n", guest->name, (int)(dot - guest->name), guest->name);
-	else if (domain)
-		strbuf_addf(&buf, "%s.%s %s\n", guest->name, domain, guest->name);
-	else
-		strbuf_addf(&buf, "%s\n", guest->name);
+	strbuf_addf(&buf, "%s %s", FMT_IPV4(guest->address), name);
+	if (name[label])
+		strbuf_addf(&buf, " %.*s", (int)label, name);
+	strbuf_add(&buf, "\n");
 	return strbuf_take(&buf);
 }
