@@ -1,6 +1,7 @@
 /* dnsmasq: its files, its start, its adoption and its end. */
 #include "net/dhcp.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
@@ -23,9 +24,11 @@
 #include "net/dhcp_files.h"
 #include "net/dhcp_lease.h"
 
-#define START_MS   10000
-#define STOP_MS	   3000
-#define RELEASE_MS 1000
+#define START_MS       10000
+#define START_TRIES    5
+#define START_PAUSE_MS 100
+#define STOP_MS	       3000
+#define RELEASE_MS     1000
 struct dhcp {
 	struct net_config config; /* strings are the copies below */
 	char bridge[NET_LINK_NAME_MAX + 1];
@@ -93,23 +96,44 @@ static bool runs_our_config(const struct dhcp *dhcp, pid_t pid)
 	return false;
 }
 
-/* A pidfd of our dnsmasq, or -ESRCH. The pidfd is taken first: what is found out about the pid
- * afterwards is then about that process. */
-static int find_server(const struct dhcp *dhcp)
+/* A pidfd of that process if it is our dnsmasq, or -ESRCH. The pidfd is taken first: what is found
+ * out about the pid afterwards is then about that process. */
+static int check_server(const struct dhcp *dhcp, const char *text)
 {
-	AUTOFREE char *text = NULL;
 	AUTOCLOSE int fd = -1;
 	uint64_t pid = 0;
 
-	if (dhcp_files_read(&dhcp->files, "pid", &text) < 0)
-		return -ESRCH;
-	text[strcspn(text, "\n")] = '\0';
 	if (parse_u64(text, INT_MAX, &pid) < 0 || pid == 0)
 		return -ESRCH;
 	fd = process_pidfd((pid_t)pid);
 	if (fd < 0 || !runs_our_config(dhcp, (pid_t)pid))
 		return -ESRCH;
 	return TAKE_FD(fd);
+}
+
+/* The pid file may be gone, or not written yet, while the server holds its port. */
+static int search_server(const struct dhcp *dhcp)
+{
+	CLEANUP(closedirp) DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	int fd = -ESRCH;
+
+	while (fd < 0 && dir && (entry = readdir(dir)))
+		fd = check_server(dhcp, entry->d_name);
+	return fd;
+}
+
+/* A pidfd of our dnsmasq, or -ESRCH. */
+static int find_server(const struct dhcp *dhcp)
+{
+	AUTOFREE char *text = NULL;
+	int fd = -ESRCH;
+
+	if (dhcp_files_read(&dhcp->files, "pid", &text) == 0) {
+		text[strcspn(text, "\n")] = '\0';
+		fd = check_server(dhcp, text);
+	}
+	return fd < 0 ? search_server(dhcp) : fd;
 }
 
 static int signal_server(int pidfd, int signal)
@@ -189,9 +213,15 @@ static int start_server(const struct dhcp *dhcp, const char *config, struct err 
 	if (r < 0)
 		return err_errno(err, r, "cannot write %s", path);
 	fault_point("net.dhcp.start");
-	/* It returns when its child, which goes on by itself, is ready to serve. */
+	/* It returns when its child, which goes on by itself, is ready to serve. One that was
+	 * killed a moment ago may hold its port until it is quite gone. */
 	snprintf(argument, sizeof(argument), "--conf-file=%s", path);
-	return process_run(&options, err);
+	r = process_run(&options, err);
+	for (int i = 0; i < START_TRIES && r < 0; i++) {
+		poll(NULL, 0, START_PAUSE_MS);
+		r = process_run(&options, err);
+	}
+	return r;
 }
 
 static char *wanted_config(const struct dhcp *dhcp)

@@ -1,4 +1,4 @@
-/* The nf_tables backend. The rules are text, loaded by libnftables in this process; what changes
+/* The nf_tables backend. The rules are text, loaded by libnftables (nft_load.c); what changes
  * with guests and ports are elements of four sets, changed by netlink messages of our own: the cost
  * of one change does not depend on how many elements there are, and several make one transaction.
  *
@@ -12,8 +12,6 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <malloc.h>
-#include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +19,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "net/nfnetlink.h"
+#include "net/nft_load.h"
 #include "net/nft_ruleset.h"
 #include "net/nft_sets.h"
 
@@ -159,34 +158,41 @@ static int fingerprint(struct firewall *firewall, uint64_t *ret)
 	return r;
 }
 
-static int run_text(struct nft_ctx *nft, const char *before, const char *ruleset)
+static int remove_tables(struct firewall *firewall, struct err *err)
 {
-	AUTOFREE char *text = NULL;
+	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_BRIDGE};
 
-	if (!ruleset || asprintf(&text, "%s%s", before, ruleset) < 0)
-		return -ENOMEM;
-	return nft_run_cmd_from_buffer(nft, text) == 0 ? 0 : -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		struct nfnl_batch batch;
+		struct nlmsghdr *nlh;
+		int r;
+
+		nfnl_batch_begin(&batch, &firewall->nfnl, 0);
+		nlh = nfnl_batch_message(&batch, NFT_TYPE(NFT_MSG_DELTABLE), 0, families[i], 64);
+		if (nlh) {
+			mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, NFT_TABLE);
+			nfnl_batch_keep(&batch, nlh);
+		}
+		r = nfnl_batch_commit(&batch);
+		if (r < 0 && r != -ENOENT)
+			return err_errno(err, r, "cannot remove the firewall rules");
+	}
+	firewall->rules = 0;
+	return 0;
 }
 
-DEFINE_CLEANUP(struct nft_ctx *, nft_ctx_free)
-
-/* Loads the rules, if need be over tables of another shape. */
-static int load_ruleset(struct err *err)
+/* Loads the rules; over tables of another shape only when those are gone. */
+static int load_ruleset(struct firewall *firewall, struct err *err)
 {
-	CLEANUP(nft_ctx_freep) struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	AUTOFREE char *ruleset = nft_ruleset_render();
-	const char *text;
+	int r;
 
-	if (!nft)
+	if (!ruleset)
 		return err_errno(err, ENOMEM, "cannot load the firewall rules");
-	nft_ctx_buffer_error(nft);
-	if (run_text(nft, "", ruleset) == 0 || run_text(nft, nft_ruleset_reset(), ruleset) == 0)
+	if (nft_load(ruleset, err) == 0)
 		return 0;
-	text = nft_ctx_get_error_buffer(nft);
-	return err_set(err, ERR_UNSUPPORTED, NULL,
-		"the kernel refuses the firewall rules: nf_tables with NAT, fib and the bridge "
-		"family is needed (%.*s)",
-		(int)strcspn(text, "\n"), text);
+	r = remove_tables(firewall, err);
+	return r < 0 ? r : nft_load(ruleset, err);
 }
 
 static int apply_rules(struct firewall *firewall, unsigned *changes, struct err *err)
@@ -199,9 +205,7 @@ static int apply_rules(struct firewall *firewall, unsigned *changes, struct err 
 			strerror(-r));
 	if (firewall->rules && before == firewall->rules)
 		return 0;
-	r = load_ruleset(err);
-	/* The parser takes more than a MiB for a moment, and is seldom needed again. */
-	malloc_trim(0);
+	r = load_ruleset(firewall, err);
 	if (r < 0)
 		return r;
 	fault_point("net.firewall.rules");
@@ -374,18 +378,32 @@ static int nft_allow(struct firewall *firewall, const struct net_guest *guest, s
 	return r < 0 ? err_errno(err, r, "cannot let the guest's link pass the firewall") : 0;
 }
 
+/* Removes an element if it is there. To try and fail would cost a wait for all processors: that is
+ * how the kernel undoes a batch. Somebody else's removal in between is as good. */
+static int remove_element(
+	struct firewall *firewall, enum nft_set set, const struct nft_element *element)
+{
+	struct nft_change change = {.set = set, .element = *element};
+	int r = nft_set_get(&firewall->nfnl, set, &change.element);
+
+	if (r <= 0)
+		return r;
+	r = commit_changes(firewall, &change, 1);
+	return r == -ENOENT ? 0 : r;
+}
+
 /* One by one: a crash, or somebody's hand, may have left some of them. */
 static int nft_forbid(struct firewall *firewall, const struct net_guest *guest, struct err *err)
 {
 	for (int set = 0; set < NFT_SET_MAX_; set++) {
-		struct nft_change change = {.set = (enum nft_set)set};
+		struct nft_element element;
 		int r;
 
 		if (!g_guest_elements[set])
 			continue;
-		g_guest_elements[set](&firewall->net, guest, &change.element);
-		r = commit_changes(firewall, &change, 1);
-		if (r < 0 && r != -ENOENT)
+		g_guest_elements[set](&firewall->net, guest, &element);
+		r = remove_element(firewall, (enum nft_set)set, &element);
+		if (r < 0)
 			return err_errno(
 				err, r, "cannot take the guest's link out of the firewall");
 	}
@@ -393,21 +411,32 @@ static int nft_forbid(struct firewall *firewall, const struct net_guest *guest, 
 }
 
 /* A port that is new is added; one that leads elsewhere is removed and added in one transaction,
- * during which packets see the one or the other. Which of the two is only known by trying. */
+ * during which packets see the one or the other. -EBUSY, -EEXIST and -ENOENT when somebody else
+ * changed it between question and answer. */
+static int lead_port(struct firewall *firewall, const struct nft_element *wanted)
+{
+	struct nft_change changes[] = {{.set = NFT_PORTS, .element = *wanted},
+		{.set = NFT_PORTS, .add = true, .element = *wanted}};
+	struct nft_element *now = &changes[0].element;
+	int r = nft_set_get(&firewall->nfnl, NFT_PORTS, now);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return commit_changes(firewall, &changes[1], 1);
+	if (memcmp(now->data, wanted->data, sizeof(now->data)) == 0)
+		return 0;
+	return commit_changes(firewall, changes, 2);
+}
+
 static int nft_publish(struct firewall *firewall, const struct net_port *port, struct err *err)
 {
-	struct nft_change changes[] = {{.set = NFT_PORTS}, {.set = NFT_PORTS, .add = true}};
+	struct nft_element wanted;
 	int r = -EBUSY;
 
-	nft_port_key(port->proto, port->host, &changes[0].element);
-	nft_port_element(port, &changes[1].element);
-	for (int i = 0; i < TRIES && (r == -EBUSY || r == -EEXIST || r == -ENOENT); i++) {
-		r = commit_changes(firewall, &changes[1], 1);
-		if (r == -ENOENT) /* not the element but the map */
-			break;
-		if (r == -EBUSY || r == -EEXIST)
-			r = commit_changes(firewall, changes, 2);
-	}
+	nft_port_element(port, &wanted);
+	for (int i = 0; i < TRIES && (r == -EBUSY || r == -EEXIST || r == -ENOENT); i++)
+		r = lead_port(firewall, &wanted);
 	return r < 0 ? err_errno(err, r, "cannot publish port %u/%s", port->host,
 			       port_proto_to_string(port->proto))
 		     : 0;
@@ -416,14 +445,14 @@ static int nft_publish(struct firewall *firewall, const struct net_port *port, s
 static int nft_unpublish(
 	struct firewall *firewall, enum port_proto proto, uint16_t host, struct err *err)
 {
-	struct nft_change change = {.set = NFT_PORTS};
+	struct nft_element element;
 	int r;
 
-	nft_port_key(proto, host, &change.element);
-	r = commit_changes(firewall, &change, 1);
-	return r < 0 && r != -ENOENT ? err_errno(err, r, "cannot withdraw port %u/%s", host,
-					       port_proto_to_string(proto))
-				     : 0;
+	nft_port_key(proto, host, &element);
+	r = remove_element(firewall, NFT_PORTS, &element);
+	return r < 0 ? err_errno(err, r, "cannot withdraw port %u/%s", host,
+			       port_proto_to_string(proto))
+		     : 0;
 }
 
 static bool nft_intact(struct firewall *firewall)
@@ -431,29 +460,6 @@ static bool nft_intact(struct firewall *firewall)
 	uint64_t now = 0;
 
 	return firewall->rules && fingerprint(firewall, &now) == 0 && now == firewall->rules;
-}
-
-static int remove_tables(struct firewall *firewall, struct err *err)
-{
-	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_BRIDGE};
-
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		struct nfnl_batch batch;
-		struct nlmsghdr *nlh;
-		int r;
-
-		nfnl_batch_begin(&batch, &firewall->nfnl, 0);
-		nlh = nfnl_batch_message(&batch, NFT_TYPE(NFT_MSG_DELTABLE), 0, families[i], 64);
-		if (nlh) {
-			mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, NFT_TABLE);
-			nfnl_batch_keep(&batch, nlh);
-		}
-		r = nfnl_batch_commit(&batch);
-		if (r < 0 && r != -ENOENT)
-			return err_errno(err, r, "cannot remove the firewall rules");
-	}
-	firewall->rules = 0;
-	return 0;
 }
 
 static int remove_bridge(struct firewall *firewall)

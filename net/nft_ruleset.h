@@ -12,7 +12,3 @@
  * transaction, and leaves the elements of the sets alone. The caller frees it; NULL when memory
  * ran out. Pure. */
 char *nft_ruleset_render(void);
-
-/* Text that removes both tables before they are made anew, to precede the ruleset where sets of
- * another shape stand in its way. Pure. */
-const char *nft_ruleset_reset(void);

@@ -231,6 +231,40 @@ static void put_set(struct nlmsghdr *nlh, const struct set_layout *set)
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
 }
 
+static void put_value(struct nlmsghdr *nlh, uint16_t type, const uint8_t *value, uint16_t length)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
+
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, length, value);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+int nft_set_get(struct nfnl *nfnl, enum nft_set set, struct nft_element *element)
+{
+	CLEANUP(nft_elements_finish) struct nft_elements found = {0};
+	struct dump dump = {.set = &g_sets[set], .elements = &found};
+	char buf[256] = {0};
+	struct nlmsghdr *nlh = nfnl_message(nfnl, buf,
+		(NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETSETELEM, NLM_F_ACK, dump.set->family);
+	struct nlattr *list, *nest;
+	int r;
+
+	put_set(nlh, dump.set);
+	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	put_value(nlh, NFTA_SET_ELEM_KEY, element->key, dump.set->key);
+	mnl_attr_nest_end(nlh, nest);
+	mnl_attr_nest_end(nlh, list);
+	r = nfnl_request(nfnl, nlh, dump_message, &dump);
+	if (r == 0)
+		r = dump.error;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (found.count == 1)
+		*element = found.list[0];
+	return found.count == 1;
+}
+
 int nft_set_dump(struct nfnl *nfnl, enum nft_set set, struct nft_elements *ret)
 {
 	struct dump dump = {.set = &g_sets[set], .elements = ret};
@@ -294,14 +328,6 @@ void nft_diff(struct nft_elements *have, struct nft_elements *want, enum nft_set
 	for (size_t i = 0; i < want->count; i++)
 		if (!listed(have, &want->list[i]))
 			change(data, &(struct nft_change){set, true, want->list[i]});
-}
-
-static void put_value(struct nlmsghdr *nlh, uint16_t type, const uint8_t *value, uint16_t length)
-{
-	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
-
-	mnl_attr_put(nlh, NFTA_DATA_VALUE, length, value);
-	mnl_attr_nest_end(nlh, nest);
 }
 
 void nft_batch_change(struct nfnl_batch *batch, const struct nft_change *change)

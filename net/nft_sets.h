@@ -54,6 +54,10 @@ bool nft_element_belongs(
 /* Reads a whole set. -ENOENT when there is none, -EINTR when it changed meanwhile. */
 int nft_set_dump(struct nfnl *nfnl, enum nft_set set, struct nft_elements *ret);
 
+/* Looks one element up by its key and fills in the rest: 1 when it is there, 0 when not. Also 0
+ * when there is no such set. */
+int nft_set_get(struct nfnl *nfnl, enum nft_set set, struct nft_element *element);
+
 /* Drops from `have` what belongs to other networks, unless it stands where something is wanted (a
  * port that leads elsewhere). Sorts `want`. Pure. */
 void nft_keep_own(const struct firewall_net *net, enum nft_set set, struct nft_elements *have,

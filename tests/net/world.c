@@ -157,13 +157,28 @@ static void make_links(struct world *world)
 	run_in(world->client, "ip addr add 192.0.2.2/24 dev eth0 && ip link set eth0 up");
 }
 
+void world_describe(struct world *world)
+{
+	*world = (struct world){.node = -1, .client = -1};
+	for (int i = 0; i < WORLD_GUESTS; i++) {
+		world->guest_ns[i] = -1;
+		world->guests[i] = (struct net_guest){.id = g_ids[i],
+			.name = g_names[i],
+			.address = GATEWAY + 1 + (uint32_t)i,
+			.mac = {0x00, 0x16, 0x3e, 0, 0, (uint8_t)(2 + i)}};
+	}
+	world->config = (struct net_config){.bridge = WORLD_BRIDGE,
+		.gateway = GATEWAY,
+		.prefix = 16,
+		.run_dir = world->run_dir};
+}
+
 int world_setup(void **state)
 {
-	struct world *world = calloc(1, sizeof(*world));
+	struct world *world = malloc(sizeof(*world));
 
 	*state = world;
-	for (int i = 0; i < WORLD_GUESTS; i++)
-		world->guest_ns[i] = -1;
+	world_describe(world);
 	snprintf(world->run_dir, sizeof(world->run_dir), "/tmp/corpus-net-XXXXXX");
 	if (!mkdtemp(world->run_dir) || chmod(world->run_dir, 0755) < 0)
 		return -1;
@@ -172,15 +187,6 @@ int world_setup(void **state)
 	if (world->client < 0 || world->node < 0)
 		return -1;
 	make_links(world);
-	for (int i = 0; i < WORLD_GUESTS; i++)
-		world->guests[i] = (struct net_guest){.id = g_ids[i],
-			.name = g_names[i],
-			.address = GATEWAY + 1 + (uint32_t)i,
-			.mac = {0x00, 0x16, 0x3e, 0, 0, (uint8_t)(2 + i)}};
-	world->config = (struct net_config){.bridge = WORLD_BRIDGE,
-		.gateway = GATEWAY,
-		.prefix = 16,
-		.run_dir = world->run_dir};
 	assert_ok(net_open(&world->config, &world->net, &err));
 	world_apply(world, 0, NULL, 0);
 	return 0;

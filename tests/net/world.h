@@ -33,6 +33,9 @@ struct world {
 /* Runs cmocka's tests in namespaces of their own. */
 int world_main(int (*tests)(void));
 
+/* Fills in guests and configuration, without making anything. */
+void world_describe(struct world *world);
+
 /* For cmocka: makes and removes a world, with an open net and an applied, guestless bridge. */
 int world_setup(void **state);
 int world_teardown(void **state);
