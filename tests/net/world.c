@@ -34,7 +34,8 @@ static void enter_namespaces(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("proc", "/proc", "proc", 0, NULL) < 0) {
+		mount("proc", "/proc", "proc", 0, NULL) < 0 ||
+		mount("tmpfs", "/mnt", "tmpfs", 0, "mode=0755") < 0) {
 		perror("mount");
 		_exit(1);
 	}
@@ -181,7 +182,7 @@ int world_setup(void **state)
 
 	*state = world;
 	world_describe(world);
-	snprintf(world->run_dir, sizeof(world->run_dir), "/tmp/corpus-net-XXXXXX");
+	snprintf(world->run_dir, sizeof(world->run_dir), "/mnt/corpus-net-XXXXXX");
 	if (!mkdtemp(world->run_dir) || chmod(world->run_dir, 0755) < 0)
 		return -1;
 	world->client = new_namespace();
