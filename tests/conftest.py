@@ -2,12 +2,18 @@
 import contextlib
 import pathlib
 import shutil
+import signal
 
 import pytest
 from harness.node import TOP, Node
 from harness.testbed import Testbed
 
 LOGS = TOP / "build/log"
+
+
+def pytest_configure():
+    """Also a test run that is told to end takes its nodes with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextlib.contextmanager

@@ -36,7 +36,8 @@ class Demo:
 
     def corpus(self, *words):
         """A command line as users type it; returns it and what it printed."""
-        environment = dict(os.environ, CORPUS_SOCKET=str(self.node.socket_path), NO_COLOR="1")
+        environment = self.node.environment | {"CORPUS_SOCKET": str(self.node.socket_path),
+                                               "NO_COLOR": "1"}
         done = subprocess.run([program("corpus"), *words], env=environment, text=True, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)

@@ -23,11 +23,25 @@ CACHE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
 GIB = 1 << 30
 
 
+def lay_libexec(folder):
+    """The helper programs in one folder, as an installation has them: links into the build."""
+    folder.mkdir()
+    for path in BUILD.rglob("corpus-*"):
+        if _is_program(path):
+            (folder / path.name).symlink_to(path)
+    (folder / "image-build").symlink_to(TOP / "dist/image-build")
+    return folder
+
+
 def program(name):
     """A program of ours in the build that is under test."""
-    found = [path for path in BUILD.rglob(name) if path.is_file() and os.access(path, os.X_OK)]
+    found = [path for path in BUILD.rglob(name) if _is_program(path)]
     assert found, f"{name} is not in {BUILD}: ./dev build"
     return found[0]
+
+
+def _is_program(path):
+    return path.is_file() and os.access(path, os.X_OK)
 
 
 class Node:
@@ -40,6 +54,8 @@ class Node:
         self.socket_path = self.dir / "run/agent.sock"
         self.log = self.dir / "corpusd.log"
         self.api = Api(self.socket_path)
+        self.environment = {**os.environ, "CORPUS_LIBEXEC": str(lay_libexec(self.dir / "libexec")),
+                            "NOTIFY_SOCKET": str(self.dir / "notify")}
         self._guests = set()  # ids of all there ever were, for what must be gone in the end
         self.config.write_text(yaml.safe_dump(self._settings(drivers, settings or {})))
 
@@ -51,8 +67,7 @@ class Node:
             "storage": {"path": str(self.dir / "pool"), "loop_file": str(self.dir / "pool.img"),
                         "loop_size": 4 * GIB, "loop_max": 64 * GIB},
             "net": {"bridge": "lxcbr1", "gateway": "10.5.0.1", "prefix": 16},
-            "drivers": [{"name": name, "program": str(program(f"corpus-driver-{name}"))}
-                        for name in drivers],
+            "drivers": [{"name": name} for name in drivers],
         }
         for key, value in changes.items():
             if isinstance(value, dict):
@@ -66,8 +81,7 @@ class Node:
     def start(self, faults=None, seconds=30):
         """Starts corpusd and waits until it says that it is ready. With `faults` (CORPUS_FAULT's
         text) it may die instead: then returns False."""
-        environment = dict(os.environ, NOTIFY_SOCKET=str(self.dir / "notify"))
-        environment.update(CORPUS_FAULT=faults) if faults else environment.pop("CORPUS_FAULT", None)
+        environment = self.environment | ({"CORPUS_FAULT": faults} if faults else {})
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(self.log, "a") as log:
             pathlib.Path(environment["NOTIFY_SOCKET"]).unlink(missing_ok=True)
             notify.bind(environment["NOTIFY_SOCKET"])
