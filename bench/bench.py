@@ -59,7 +59,7 @@ def btrfs(bed):
     pool.mkdir()
     run("truncate", "--size", "64G", file)
     run("mkfs.btrfs", "--quiet", file)
-    run("mount", "-o", "loop", file, pool)
+    run(*bed.inside("node"), "mount", "-o", "loop", file, pool)
     return pool
 
 
@@ -231,7 +231,6 @@ def main():
         data = {"time": time.time(), "machine": figures.machine(),
                 "rows": [row.__dict__ for row in found]}
         (OUT / f"{name}.json").write_text(json.dumps(data, indent=1))
-    figures.remove_lxc_cgroups(before)
     print(figures.table(rows))
     if options.write:
         figures.write(OUT, BENCHES, pathlib.Path("docs/figures.md"))

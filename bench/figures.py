@@ -5,8 +5,6 @@ import pathlib
 import platform
 import time
 
-import leftovers
-
 HEADS = ("", "figure", "ours", "peer", "ratio", "promised", "")
 INTRODUCTION = """# Figures
 
@@ -51,13 +49,3 @@ def write(folder, names, page):
         parts += [f"| {' | '.join(text.strip() for text in cells(row))} |" for row in data["rows"]]
     page.write_text("\n".join(parts) + "\n")
 
-
-def remove_lxc_cgroups(before):
-    """LXD and lxc-start leave the empty control group lxc.pivot behind, as liblxc does."""
-    old = set(before["control group"])
-    for path in sorted(leftovers.cgroups(), key=len, reverse=True):
-        if path not in old and "/lxc." in path:
-            try:
-                os.rmdir(path)
-            except OSError:
-                pass  # the final check names it

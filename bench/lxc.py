@@ -5,7 +5,6 @@ import pathlib
 from harness import testbed
 from harness.rootfs import busybox_tar
 from harness.shell import run
-from place import Place
 
 CONFIG = """
 lxc.uts.name = {name}
@@ -30,32 +29,31 @@ class Lxc:
         self.bed, self.pool, self.count = bed, pathlib.Path(pool), 0
         self.dir = bed.dir / "lxc"
         self.dir.mkdir()
-        self.place = Place(bed)
         bed.ip(testbed.NODE, "link", "add", "lxcbr0", "type", "bridge")
         bed.ip(testbed.NODE, "address", "add", "10.8.0.1/16", "dev", "lxcbr0")
         bed.ip(testbed.NODE, "link", "set", "lxcbr0", "up")
-        run("btrfs", "quota", "enable", self.pool)
-        run("btrfs", "subvolume", "create", self.pool / "image")
-        run("tar", "-C", self.pool / "image", "-xf", busybox_tar(self.dir / "image.tar"))
+        self._run("btrfs", "quota", "enable", self.pool)
+        self._run("btrfs", "subvolume", "create", self.pool / "image")
+        self._run("tar", "-C", self.pool / "image", "-xf", busybox_tar(self.dir / "image.tar"))
 
     def _run(self, *words):
-        run(*self.place.inside(), *words)
+        run(*self.bed.inside(testbed.NODE), *words)
 
     def create(self, name):
         self.count = self.count % 200 + 1
         root = self.pool / name
         (self.dir / f"{name}.conf").write_text(CONFIG.format(name=name, root=root, number=self.count + 1))
-        run("btrfs", "subvolume", "snapshot", self.pool / "image", root)
-        run("btrfs", "qgroup", "limit", "5G", root)
+        self._run("btrfs", "subvolume", "snapshot", self.pool / "image", root)
+        self._run("btrfs", "qgroup", "limit", "5G", root)
         self._run("lxc-start", "-P", self.dir, "-n", name,
                   "-f", self.dir / f"{name}.conf", "--daemon")
 
     def destroy(self, name):
         self._run("lxc-stop", "-P", self.dir, "-n", name, "--kill")
-        run("btrfs", "subvolume", "delete", self.pool / name)
+        self._run("btrfs", "subvolume", "delete", self.pool / name)
 
     def resize(self, name, size):
-        run("btrfs", "qgroup", "limit", size, self.pool / name)
+        self._run("btrfs", "qgroup", "limit", size, self.pool / name)
 
     def close(self):
         """Its guests end with the testbed."""

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import urllib.parse
 
+from harness import testbed
 from harness.http import Connection, request_json
 from harness.rootfs import busybox_tar
 from harness.shell import run, wait_for
-from place import Place
 
 METADATA = b"""architecture: x86_64
 creation_date: 1700000000
@@ -45,7 +45,7 @@ class Lxd:
 
     def _start(self):
         log = open(self.dir / "log", "w")
-        return subprocess.Popen(Place(self.bed).inside() + ["lxd", "--group", "root"],
+        return subprocess.Popen(self.bed.inside(testbed.NODE) + ["lxd", "--group", "root"],
                                 env=self.environment, stdout=log, stderr=log,
                                 stdin=subprocess.DEVNULL)
 

@@ -5,6 +5,7 @@
 
 Looks at network namespaces, links of the machine's own network, mounts, loop devices, control
 groups and processes. Processes count when their program is one of ours or one that we start."""
+import contextlib
 import json
 import os
 import pathlib
@@ -77,9 +78,19 @@ def difference(before, ours=None):
     return [line for line in new if not ours or ours in line]
 
 
+def sweep(before):
+    """Removes the empty control groups that hold those of guests (ours, liblxc's): they belong to
+    the node for as long as it is one, and several may share them, so nobody else removes them."""
+    for path in sorted(cgroups(), key=len, reverse=True):
+        if os.path.basename(path) in ("corpus", "lxc.pivot") and path not in before["control group"]:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+
 def settled(before, ours=None, seconds=5):
     """As difference(), after giving what is on its way out (lazy unmounts, dying links) a moment."""
     deadline = time.monotonic() + seconds
+    sweep(before)
     while (left := difference(before, ours)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left

@@ -1,4 +1,5 @@
 """A client of the API that holds every answer against docs/openapi.yaml."""
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -50,7 +51,8 @@ class Api:
         target = path + ("?" + urllib.parse.urlencode(query) if query else "")
         connection = Connection(self.socket_path, timeout)
         try:
-            connection.request(method, target, body, headers)
+            with contextlib.suppress(BrokenPipeError):  # it is answered before its end, then
+                connection.request(method, target, body, headers)
             answer = _read(connection.getresponse())
         finally:
             connection.close()

@@ -23,25 +23,20 @@ CACHE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
 GIB = 1 << 30
 
 
+def program(name):
+    """A program of ours in the build that is under test."""
+    path = BUILD / "bin" / name
+    assert path.exists(), f"{path} is not there: ./dev build"
+    return path
+
+
 def lay_libexec(folder):
     """The helper programs in one folder, as an installation has them: links into the build."""
     folder.mkdir()
-    for path in BUILD.rglob("corpus-*"):
-        if _is_program(path):
-            (folder / path.name).symlink_to(path)
+    for path in (BUILD / "bin").glob("corpus-*"):
+        (folder / path.name).symlink_to(path)
     (folder / "image-build").symlink_to(TOP / "dist/image-build")
     return folder
-
-
-def program(name):
-    """A program of ours in the build that is under test."""
-    found = [path for path in BUILD.rglob(name) if _is_program(path)]
-    assert found, f"{name} is not in {BUILD}: ./dev build"
-    return found[0]
-
-
-def _is_program(path):
-    return path.is_file() and os.access(path, os.X_OK)
 
 
 class Node:
@@ -111,6 +106,10 @@ class Node:
     def tail(self):
         """The end of its log, for messages."""
         return "\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+    @property
+    def pool(self):
+        return self.bed.seen(self.dir / "pool")
 
     @property
     def pid(self):
@@ -190,7 +189,7 @@ class Node:
     # --- what there is on the host, seen without the agent ---
 
     def volumes(self):
-        return _entries(self.dir / "pool/volumes")
+        return _entries(self.pool / "volumes")
 
     def links(self):
         """Links on the bridge."""
@@ -227,7 +226,7 @@ class Node:
         """Nothing of any guest is left on the host; what belongs to the node itself may be."""
         left = {"volumes": self.volumes(), "links": self.links(), "processes": self.monitors(),
                 "control groups": self.guest_cgroups(),
-                "incoming": _entries(self.dir / "pool/incoming"),
+                "incoming": _entries(self.pool / "incoming"),
                 "rules": [line.strip() for line in self.rules().splitlines()
                           if any(id in line for id in self._guests)]}
         left = {kind: names for kind, names in left.items() if names}

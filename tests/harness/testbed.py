@@ -2,8 +2,9 @@
 
     client 192.0.2.2 ── 192.0.2.1 node 198.51.100.1 ── 198.51.100.2 outside
 
-Nothing in them reaches the machine's own network. All names hold a token, so several testbeds live
-side by side and what is left of one can be told."""
+Nothing in them reaches the machine's own network. The node also has mounts of its own, so that
+testbeds side by side do not hold each other's pools, with a /sys that shows its own links. All names
+hold a token, by which what is left of one can be told."""
 import ctypes
 import os
 import pathlib
@@ -11,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 
@@ -20,6 +22,17 @@ CLONE_NEWNET = 0x40000000
 NODE, CLIENT, OUTSIDE = "node", "client", "outside"
 NODE_ADDRESS, CLIENT_ADDRESS = "192.0.2.1", "192.0.2.2"
 NODE_OUTSIDE_ADDRESS, OUTSIDE_ADDRESS = "198.51.100.1", "198.51.100.2"
+
+# The node's mounts. Not `ip netns exec`: that leaves the control groups out of its new /sys.
+MOUNTS = """
+set -e
+mount --rbind /sys/fs/cgroup "$1"
+mount -t sysfs sysfs /sys
+mount --rbind "$1" /sys/fs/cgroup
+umount -l "$1"
+echo ready
+exec sleep infinity
+"""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,6 +45,7 @@ class Testbed:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.token}-", dir="/var/tmp"))
         self.dir.chmod(0o755)
         self._lay_out()
+        self.holder = self._hold()
 
     def _lay_out(self):
         for role in (NODE, CLIENT, OUTSIDE):
@@ -51,6 +65,21 @@ class Testbed:
         self.ip(role, "address", "add", f"{theirs}/24", "dev", "uplink")
         self.ip(role, "link", "set", "uplink", "up")
 
+    def _hold(self):
+        """A process that lives in the node and does nothing: it keeps the node's mounts."""
+        groups = self.dir / "cgroup"
+        groups.mkdir()
+        holder = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.name(NODE)}", "unshare", "--mount",
+             "--propagation", "private", "sh", "-c", MOUNTS, "mounts", groups],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert holder.stdout.readline() == "ready\n"
+        return holder
+
+    def seen(self, path):
+        """A path of the node as it is reached from here."""
+        return pathlib.Path(f"/proc/{self.holder.pid}/root{path}")
+
     def name(self, role):
         return f"{self.token}-{role}"
 
@@ -58,8 +87,9 @@ class Testbed:
         return run("ip", "-n", self.name(role), *words)
 
     def inside(self, role):
-        """What to put before a command that shall run there. Not `ip netns exec`: that mounts a
-        new /sys over the control groups."""
+        """What to put before a command that shall run there."""
+        if role == NODE:
+            return ["nsenter", f"--target={self.holder.pid}", "--net", "--mount"]
         return ["nsenter", f"--net=/run/netns/{self.name(role)}"]
 
     def socket(self, role, family=socket.AF_INET, kind=socket.SOCK_STREAM):
@@ -95,7 +125,7 @@ class Testbed:
             below = children.get(todo.pop(), [])
             todo += [pid for pid in below if pid not in found]
             found.update(below)
-        return found - {os.getpid()}
+        return found - {os.getpid(), self.holder.pid}
 
     def _exists(self, role):
         return os.path.exists(f"/run/netns/{self.name(role)}")
@@ -103,8 +133,9 @@ class Testbed:
     def destroy(self):
         """Ends everything that still lives in it and removes it; may be called again."""
         wait_for("its processes end", self._kill_all)
-        for target in reversed([m for m in _mounts() if m.startswith(str(self.dir))]):
-            run("umount", "--lazy", target, check=False)
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
         for device in _loops_below(self.dir):
             run("losetup", "--detach", device, check=False)
         for role in (NODE, CLIENT, OUTSIDE):
@@ -132,10 +163,6 @@ class Testbed:
 
 def _parent(entry):
     return int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
-def _mounts():
-    return [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").open()]
 
 
 def _loops_below(folder):

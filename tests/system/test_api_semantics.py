@@ -145,7 +145,7 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(fake, guest):
 def test_a_dry_run_refuses_what_the_change_would(fake, guest):
     for method, path, body, status in (
             ("POST", "/v1/guests", BODY | {"name": guest}, 409),
-            ("POST", "/v1/guests", BODY | {"name": "x.example.org", "image": "none"}, 404),
+            ("POST", "/v1/guests", BODY | {"name": "x.example.org", "image": "none"}, 422),
             ("POST", "/v1/guests/no.such/actions/start", None, 404),
             ("POST", f"/v1/guests/{guest}/storage/trim", {"to": 4096}, 422)):
         answer = fake.api.send(method, path, body, query={"dry_run": "true"})

@@ -24,7 +24,7 @@ def faulty(fake):
 
 def test_a_driver_that_fails_fails_just_the_operation_and_leaves_nothing(fake, faulty):
     for call in ("create", "start"):
-        faulty(**{call: {"count": 1, "error": {"code": "driver", "message": "out of dilithium"}}})
+        faulty(**{call: {"count": 1, "error": {"code": "driver_failed", "message": "out of dilithium"}}})
         answer = fake.api.send("POST", "/v1/guests", BODY, query={"wait": 30})
         assert answer.json["code"] == "driver_failed" and "dilithium" in answer.json["detail"]
         assert fake.api.get(f"/v1/operations/{answer.json['operation']}")["state"] == "failed"

@@ -97,7 +97,7 @@ def test_a_draining_node_takes_no_guests_and_lets_the_others_run(make_node, mode
 
 def test_an_unknown_image_or_driver_is_refused_and_leaves_nothing(fake):
     answer = create(fake, "x.example.org", image="none")
-    assert (answer.status, answer.json["field"]) == (404, "image"), answer.text
+    assert (answer.status, answer.json["field"]) == (422, "image"), answer.text
     answer = create(fake, "x.example.org", driver="none")
     assert answer.status in (404, 422) and answer.json["field"] == "driver", answer.text
     assert fake.api.guests() == [] and fake.api.get("/v1/node/slots")["reserved"] == 0

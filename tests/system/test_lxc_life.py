@@ -95,7 +95,7 @@ def test_root_inside_is_nobody_outside(lxc, web):
         lxc.in_guest(NAME, "/bin/busybox", *attempt, check=False)
     core = pathlib.Path("/proc/sys/kernel/core_pattern").read_text()
     assert core != "x\n"
-    assert not (lxc.dir / f"pool/volumes/{lxc.api.guest(NAME)['id']}/rootfs/tmp/disk").is_block_device()
+    assert not (lxc.pool / f"volumes/{lxc.api.guest(NAME)['id']}/rootfs/tmp/disk").is_block_device()
 
 
 def test_the_limits_given_are_those_in_force(lxc):
