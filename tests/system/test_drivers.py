@@ -84,4 +84,6 @@ def test_a_hanging_call_does_not_hold_up_other_guests(fake, faulty):
     fake.api.act("calm.example.org", "restart")
     assert time.monotonic() - began < 5
     fake.api.call("DELETE", f"/v1/operations/{begun['id']}")
-    assert fake.api.wait(begun["id"], 90)["state"] in ("cancelled", "done")
+    ended = fake.api.wait(begun["id"], 90)
+    assert ended["state"] in ("cancelled", "failed") and ended["cancel_requested"]
+    assert [g["name"] for g in fake.api.guests()] == ["calm.example.org"]
