@@ -167,6 +167,10 @@ class Node:
         return run("nsenter", "--target", pid, "--all", "--setuid", "0", "--setgid", "0", *argv,
                    check=check, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
+    def guest_socket(self, name, kind=socket.SOCK_STREAM):
+        """A socket that lives in a guest's network."""
+        return testbed.socket_in(f"/proc/{self.api.guest(name)['pid']}/ns/net", kind=kind)
+
     def port_of(self, name, purpose):
         return next(p["host"] for p in self.api.guest(name)["ports"]
                     if p.get("purpose") == purpose)

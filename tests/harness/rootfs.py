@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import re
+import shutil
 import tarfile
 import tempfile
 
@@ -17,7 +18,6 @@ ip link set lo up
 ip link set eth0 up 2>/dev/null
 udhcpc -i eth0 -b -s /etc/udhcpc >/dev/null 2>&1 &
 httpd -p 80 -h /www
-nc -ul -p 53535 -e cat >/dev/null 2>&1 &
 trap 'exit 0' TERM PWR INT
 while :; do sleep 86400 & wait $!; done
 """
@@ -93,11 +93,12 @@ def debian_tar(cache):
 
 def _debootstrap(folder, kept):
     root = folder / "root"
-    run("debootstrap", "--variant=minbase", "--include=systemd-sysv,iproute2,python3-minimal",
+    run("debootstrap", "--variant=minbase", "--include=systemd-sysv,iproute2",
         "bookworm", root, mirror())
     service = root / "etc/systemd/system/page.service"
-    service.write_text("[Service]\nExecStart=/usr/bin/python3 -m http.server 80 -d /www\n"
+    service.write_text("[Service]\nExecStart=/usr/local/bin/busybox httpd -f -p 80 -h /www\n"
                        "[Install]\nWantedBy=multi-user.target\n")
+    shutil.copy("/bin/busybox", root / "usr/local/bin/busybox")
     (root / "www").mkdir()
     (root / "www/index.html").write_bytes(PAGE)
     (root / "etc/systemd/network/eth0.network").write_text("[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n")

@@ -93,19 +93,8 @@ class Testbed:
         return ["nsenter", f"--net=/run/netns/{self.name(role)}"]
 
     def socket(self, role, family=socket.AF_INET, kind=socket.SOCK_STREAM):
-        """A socket that lives in that namespace: a socket stays where it was made, so a short
-        thread goes there to make it."""
-        made = []
-
-        def make():
-            with open(f"/run/netns/{self.name(role)}") as place:
-                if _libc.setns(place.fileno(), CLONE_NEWNET) == 0:
-                    made.append(socket.socket(family, kind))
-
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        return made[0]
+        """A socket that lives in that namespace."""
+        return socket_in(f"/run/netns/{self.name(role)}", family, kind)
 
     def pids(self):
         """Processes that live in one of the namespaces, and all their descendants: guests have
@@ -159,6 +148,22 @@ class Testbed:
 
     def __exit__(self, *_):
         self.destroy()
+
+
+def socket_in(namespace, family=socket.AF_INET, kind=socket.SOCK_STREAM):
+    """A socket in the network namespace of that path: a socket stays where it was made, so a short
+    thread goes there to make it."""
+    made = []
+
+    def make():
+        with open(namespace) as place:
+            if _libc.setns(place.fileno(), CLONE_NEWNET) == 0:
+                made.append(socket.socket(family, kind))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
 
 
 def _parent(entry):

@@ -48,7 +48,7 @@ def assert_whole(node):
     assert all(g["state"] in ("running", "stopped") for g in guests), guests
     assert len(node.links()) == len(running), (node.links(), running)
     for guest in guests:
-        assert ("pid" in guest) == (guest["state"] == "running"), guest
+        assert bool(guest.get("pid")) == (guest["state"] == "running"), guest
     addresses = [guest["network"]["address"] for guest in guests]
     assert len(set(addresses)) == len(addresses)
     ports = node.api.get("/v1/ports")["ports"]
