@@ -137,11 +137,14 @@ def test_guests_find_each_other_by_name(lxc, web):
     lxc.api.create("web2.example.org")
     lxc.remember()
 
+    wait_for("its resolver is set", lambda: lxc.in_guest(
+        "web2.example.org", "/bin/busybox", "cat", "/etc/resolv.conf", check=False))
+
     def resolved():
         said = lxc.in_guest("web2.example.org", "/bin/busybox", "wget", "-q", "-O-", f"http://{NAME}/",
                             check=False)
         return "it works" in said
-    wait_for("the name resolves", resolved, 15)
+    wait_for("the name resolves", resolved, 40)
     lxc.api.destroy("web2.example.org")
 
 
