@@ -34,7 +34,7 @@ struct driver_config plain_config(void)
 const char *plain_rootfs(enum rootfs_kind kind)
 {
 	static char paths[3][PATH_MAX];
-	char file[PATH_MAX + 32];
+	char file[4 * PATH_MAX];
 
 	snprintf(paths[kind], PATH_MAX, "%s/rootfs-%d", g_dir, kind);
 	snprintf(file, sizeof(file), "%s/sbin", paths[kind]);

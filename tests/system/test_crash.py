@@ -21,7 +21,8 @@ def absent(node):
 
 
 def running(node):
-    node.api.change("PUT", PATH, BODY)
+    if all(guest["name"] != NAME for guest in node.api.guests()):
+        node.api.change("POST", "/v1/guests", BODY)
     if node.api.guest(NAME)["state"] != "running":
         node.api.act(NAME, "start")
 
@@ -90,6 +91,11 @@ def die_and_recover(node, crash, point):
     return same[0]
 
 
+def same(guest, before):
+    """But for the tag, which also counts that the agent saw it anew."""
+    return guest | {"etag": ""} == before | {"etag": ""}
+
+
 @pytest.mark.parametrize("when", ["accepted", "before", "after", "end"])
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.verb)
 def test_kill_9_at_every_step(node, crash, when):
@@ -106,7 +112,7 @@ def test_kill_9_at_every_step(node, crash, when):
             assert done["state"] == "done", (point, done)
             assert_whole(node)
             assert_pages(node, NAME)
-            assert node.api.guest(BYSTANDER) == bystander
+            assert same(node.api.guest(BYSTANDER), bystander)
     absent(node)
     node.assert_only(BYSTANDER)
 
