@@ -118,7 +118,9 @@ void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum gu
 	log_info("guest.observed", "guest=%s was=%s is=%s pid=%d", guest->name,
 		guest_state_to_string(guest->state), guest_state_to_string(state), pid);
 	guest->pid = pid;
-	registry_changed(agent->registry, entry);
+	registry_refreshed(entry);
+	if (guest->state == state)
+		return;
 	txn = db_txn_create();
 	agent_set_guest_state(agent, entry, state, problem, txn);
 	agent_commit(agent, txn, false, NULL, NULL);

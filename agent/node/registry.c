@@ -150,6 +150,11 @@ void registry_changed(struct registry *registry, struct guest_entry *entry)
 {
 	(void)registry;
 	entry->guest->generation++;
+	registry_refreshed(entry);
+}
+
+void registry_refreshed(struct guest_entry *entry)
+{
 	free(TAKE_PTR(entry->json));
 }
 

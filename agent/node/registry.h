@@ -49,6 +49,9 @@ size_t registry_after(const struct registry *registry, const char *name);
 /* The guest was changed: its generation grows, what was rendered is forgotten. */
 void registry_changed(struct registry *registry, struct guest_entry *entry);
 
+/* Only what passes was changed (its pid): rendered anew, with the same generation. */
+void registry_refreshed(struct guest_entry *entry);
+
 /* The guest as the API shows it, rendered once for each change. NULL without memory. */
 const char *registry_json(struct registry *registry, struct guest_entry *entry, size_t *ret_size);
 
