@@ -302,7 +302,8 @@ int net_publish(struct net *net, const struct net_port *port, bool flush, struct
 	return cut_port(net, port->proto, port->host, udp, err);
 }
 
-int net_unpublish(struct net *net, enum port_proto proto, uint16_t host, struct err *err)
+int net_unpublish(
+	struct net *net, enum port_proto proto, uint16_t host, bool flush, struct err *err)
 {
 	int r;
 
@@ -310,7 +311,7 @@ int net_unpublish(struct net *net, enum port_proto proto, uint16_t host, struct 
 	wanted_drop_port(&net->wanted, proto, host);
 	r = net->ops->unpublish(net->firewall, proto, host, err);
 	fault_point("net.unpublish.firewall");
-	return r < 0 ? r : cut_port(net, proto, host, false, err);
+	return r < 0 || !flush ? r : cut_port(net, proto, host, false, err);
 }
 
 int net_port_available(

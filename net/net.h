@@ -83,8 +83,10 @@ int net_detach(struct net *net, const struct net_guest *guest, struct err *err);
  */
 int net_publish(struct net *net, const struct net_port *port, bool flush, struct err *err);
 
-/* Absent is success. Established connections are cut. */
-int net_unpublish(struct net *net, enum port_proto proto, uint16_t host, struct err *err);
+/* Absent is success. With `flush` established connections are cut, which is most of the cost; a
+ * guest that goes takes its connections with it (net_detach), so its ports need not. */
+int net_unpublish(
+	struct net *net, enum port_proto proto, uint16_t host, bool flush, struct err *err);
 
 /* Whether some process of the node listens on that port already: ERR_CONFLICT naming the field. */
 int net_port_available(

@@ -47,6 +47,9 @@ struct op_private {
 	bool begun;	  /* holds its lanes' heads and its class */
 	bool turned_back; /* the error is not in the journal yet */
 	unsigned attempts;
+	unsigned parts; /* of the current step that have not ended */
+	struct err part_err;
+	int part_r;
 	sd_event_source *retry;
 	struct lane_place places[OP_LANES_MAX];
 	struct op_waiter *waiters;
@@ -349,6 +352,8 @@ static void begin_step(struct op *op)
 {
 	const struct step *step = &op->verb->steps[op->info.step_index];
 
+	op->private->parts = 1;
+	op->private->part_r = 0;
 	if (op->info.state == OPERATION_UNDOING) {
 		fault_point("ops.%s.%s.undo", op->verb->name, step->name);
 		step->undo(op);
@@ -528,7 +533,7 @@ static void cancelled(struct op *op)
 	turn_back(op, &err);
 }
 
-void op_step_done(struct op *op, int r, const struct err *err)
+static void step_done(struct op *op, int r, const struct err *err)
 {
 	if (!op->private->engine->started)
 		return; /* the next start takes the step up again */
@@ -552,6 +557,23 @@ void op_step_done(struct op *op, int r, const struct err *err)
 		cancelled(op);
 	else
 		walk(op);
+}
+
+void op_step_also(struct op *op)
+{
+	op->private->parts++;
+}
+
+void op_step_done(struct op *op, int r, const struct err *err)
+{
+	struct op_private *private = op->private;
+
+	if (r < 0 && private->part_r == 0) {
+		private->part_r = r;
+		private->part_err = *err;
+	}
+	if (--private->parts == 0)
+		step_done(op, private->part_r, &private->part_err);
 }
 
 /* --- Scheduling ------------------------------------------------------------------------------ */

@@ -134,6 +134,10 @@ int engine_cancel(struct op *op, struct err *err);
 
 /* --- For steps ------------------------------------------------------------------------------- */
 
+/* The current step does one more thing side by side: it ends when op_step_done was called once more
+ * than so far, with the first error of all. */
+void op_step_also(struct op *op);
+
 /* Ends the current step (or undo step): r is 0 or negative, with *err then. ERR_UNAVAILABLE is
  * tried again a few times, with pauses, before it counts. */
 void op_step_done(struct op *op, int r, const struct err *err);

@@ -97,8 +97,7 @@ static void destroy_end(struct op *op, struct db_txn *txn)
 
 static const struct step DESTROY_STEPS[] = {
 	{"unpublish", step_unpublish_all, NULL},
-	{"undefine", step_undefine, NULL},
-	{"detach", step_detach, NULL},
+	{"undefine", step_end, NULL},
 	{"volume", step_remove_volume, NULL},
 };
 

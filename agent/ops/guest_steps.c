@@ -122,8 +122,8 @@ static int unpublish_all_work(struct task *task, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; i < task->guest->ports_count && r == 0; i++)
-		r = net_unpublish(
-			task->net, task->guest->ports[i].proto, task->guest->ports[i].host, err);
+		r = net_unpublish(task->net, task->guest->ports[i].proto,
+			task->guest->ports[i].host, false, err);
 	return r;
 }
 
@@ -145,6 +145,15 @@ void step_define(struct op *op)
 void step_undefine(struct op *op)
 {
 	driver_step(op, DRIVER_CALL_DESTROY, NULL);
+}
+
+/* Both at once: taking the link away and cutting connections takes the kernel about as long as
+ * ending the processes does. */
+void step_end(struct op *op)
+{
+	op_step_also(op);
+	step_detach(op);
+	step_undefine(op);
 }
 
 void step_start(struct op *op)

@@ -27,6 +27,7 @@ void step_publish_all(struct op *op);
 void step_unpublish_all(struct op *op);
 void step_define(struct op *op);
 void step_undefine(struct op *op);
+void step_end(struct op *op); /* undefine and detach, side by side */
 void step_start(struct op *op);
 void step_stop(struct op *op);
 void step_kill(struct op *op);

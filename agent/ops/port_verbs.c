@@ -139,7 +139,7 @@ static void publish_apply(struct op *op)
 
 static int unpublish_work(struct task *task, struct err *err)
 {
-	return net_unpublish(task->net, task->port.proto, task->port.host, err);
+	return net_unpublish(task->net, task->port.proto, task->port.host, true, err);
 }
 
 static void unpublish_apply(struct op *op)

@@ -167,12 +167,38 @@ static void first_look_at_pool(struct agent *agent, struct err *err)
 		storage_space(agent->storage, &agent->space, err);
 }
 
+/* A power cut may have taken the limit of a volume that was made just before. Nothing else changes
+ * limits now: operations have not begun. */
+static void restore_limits(struct agent *agent)
+{
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct guest *guest = sorted[i]->guest;
+		struct volume_usage usage;
+		struct err err;
+
+		if (volume_usage(agent->storage, guest->id, false, &usage, &err) < 0 ||
+			usage.size == guest->storage_size)
+			continue;
+		log_warning("volume.limit_restored", "guest=%s was=%llu is=%llu", guest->name,
+			(unsigned long long)usage.size, (unsigned long long)guest->storage_size);
+		if (volume_resize(agent->storage, guest->id, guest->storage_size, NULL, &err) < 0)
+			log_error("volume.limit_not_restored", "guest=%s error=%s", guest->name,
+				LOG_Q(err.message));
+	}
+}
+
 void reconcile_open(struct agent *agent)
 {
 	struct err storage_err = {0}, net_err = {0};
 
-	if (open_storage(agent->config, &agent->storage, &storage_err) == 0)
+	if (open_storage(agent->config, &agent->storage, &storage_err) == 0) {
 		first_look_at_pool(agent, &storage_err);
+		if (agent->fresh_boot)
+			restore_limits(agent);
+	}
 	tell(agent, "storage", &storage_err);
 	if (open_net(agent->config, &agent->net, &net_err) == 0 &&
 		apply_net(agent, agent->net, &net_err) < 0)

@@ -55,7 +55,7 @@ static int act(struct net *net, int action, enum port_proto proto, struct err *e
 		.address = GATEWAY + (action == SWITCH ? 2 : 1),
 		.guest = 80};
 
-	return action == UNPUBLISH ? net_unpublish(net, proto, PROBE, err)
+	return action == UNPUBLISH ? net_unpublish(net, proto, PROBE, true, err)
 				   : net_publish(net, &port, false, err);
 }
 

@@ -201,7 +201,7 @@ static void what_is_others_stays_as_it_is(void **state)
 	world_add_guest(world, 0, true);
 	world_apply(world, 1, &port, 1);
 	assert_ok(net_publish(world->net, &port, true, &err));
-	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, &err));
+	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, true, &err));
 	assert_ok(net_detach(world->net, &world->guests[0], &err));
 	world_apply(world, 0, NULL, 0);
 	after = output_of(THEIRS);
@@ -353,7 +353,7 @@ static int live(const char *run_dir)
 		net_apply(net, NULL, 0, NULL, 0, NULL, &err) < 0 ||
 		net_attach(net, &world.guests[0], &err) < 0 ||
 		net_publish(net, &port, true, &err) < 0 ||
-		net_unpublish(net, PORT_TCP, PORT, &err) < 0 ||
+		net_unpublish(net, PORT_TCP, PORT, true, &err) < 0 ||
 		net_detach(net, &world.guests[0], &err) < 0 || net_teardown(net, &err) < 0)
 		fprintf(stderr, "%s\n", err.message);
 	net_close(net);

@@ -108,9 +108,9 @@ static void an_unpublished_port_is_refused(void **state)
 	assert_int_equal(connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, PORT), -ECONNREFUSED);
 	publish(world, PORT_TCP, 0, false);
 	assert_true(reaches(world->client, NODE_ADDRESS, PORT, guests.tcp[0]));
-	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, &err));
+	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, true, &err));
 	assert_int_equal(connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, PORT), -ECONNREFUSED);
-	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, &err));
+	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, true, &err));
 }
 
 static void a_switch_keeps_connections_and_leads_new_ones_elsewhere(void **state)
@@ -180,7 +180,7 @@ static void unpublishing_cuts_connections_and_no_others(void **state)
 	out = connect_in(world->guest_ns[0], SOCK_STREAM, CLIENT_ADDRESS, PORT);
 	out_server = accept_on(listener);
 	assert_talks(client, server);
-	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, &err));
+	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, true, &err));
 	assert_cut(client);
 	assert_talks(other_client, other_server);
 	assert_talks(out, out_server);
@@ -202,7 +202,7 @@ static void udp_flows_follow_a_publish_a_switch_and_an_unpublish(void **state)
 	assert_true(udp_reaches(client, guests.udp[0]));
 	publish(world, PORT_UDP, 1, false);
 	assert_true(udp_reaches(client, guests.udp[1]));
-	assert_ok(net_unpublish(world->net, PORT_UDP, PORT, &err));
+	assert_ok(net_unpublish(world->net, PORT_UDP, PORT, true, &err));
 	assert_false(udp_reaches(client, guests.udp[1]));
 }
 

@@ -288,6 +288,48 @@ static void what_is_unavailable_is_tried_again(void **state)
 	assert_int_equal(w->last.state, OPERATION_DONE);
 }
 
+static void apply_parts(struct op *op)
+{
+	struct world *w = world_of(op);
+
+	op_step_also(op);
+	apply(op);
+	assert_int_equal(w->ended, 0);
+	apply(op);
+}
+
+static const struct step PARTS[] = {{"one", apply, undo}, {"two", apply_parts, undo}};
+
+static const struct op_verb IN_PARTS = {.name = "test.parts",
+	.steps = PARTS,
+	.steps_count = ARRAY_SIZE(PARTS),
+	.restore = restore,
+	.begin = begin,
+	.end = end};
+
+static void a_step_in_parts_ends_with_its_last_part(void **state)
+{
+	struct world *w = *state;
+
+	submit(w, &IN_PARTS, "a");
+	run_until_ended(w, 1);
+	assert_string_equal(w->trace, "a:one a:two a:two");
+	assert_int_equal(w->last.state, OPERATION_DONE);
+}
+
+static void one_failed_part_fails_the_step_after_the_others_ended(void **state)
+{
+	struct world *w = *state;
+
+	w->fail_step = "two";
+	w->fail_code = ERR_DRIVER;
+	w->fail_times = 1;
+	submit(w, &IN_PARTS, "a");
+	run_until_ended(w, 1);
+	assert_string_equal(w->trace, "a:one a:two a:two a:-two a:-one");
+	assert_int_equal(w->last.error.code, ERR_DRIVER);
+}
+
 static void one_lane_runs_in_the_order_of_acceptance(void **state)
 {
 	struct world *w = *state;
@@ -542,6 +584,8 @@ int main(void)
 		TEST(a_failed_step_is_undone_with_all_before_it),
 		TEST(what_only_goes_forward_is_not_undone),
 		TEST(what_is_unavailable_is_tried_again),
+		TEST(a_step_in_parts_ends_with_its_last_part),
+		TEST(one_failed_part_fails_the_step_after_the_others_ended),
 		TEST(one_lane_runs_in_the_order_of_acceptance),
 		TEST(different_lanes_run_side_by_side_up_to_the_limit_of_their_class),
 		TEST(an_operation_in_two_lanes_waits_for_both),
