@@ -188,8 +188,10 @@ static int open_state(struct agent *agent, bool salvage, struct err *err)
 
 static int create_engine(struct agent *agent, struct err *err)
 {
-	const struct engine_hooks hooks = {
-		.agent = agent, .commit = agent_commit, .changed = agent_operation_changed};
+	const struct engine_hooks hooks = {.agent = agent,
+		.commit = agent_commit,
+		.changed = agent_operation_changed,
+		.rows = agent_operation_rows};
 
 	return engine_create(agent->loop, &hooks, OPS_VERBS, &agent->engine, err);
 }

@@ -44,8 +44,8 @@ struct lane {
 struct op_private {
 	struct engine *engine;
 	bool accepted;
-	bool begun;	  /* holds its lanes' heads and its class */
-	bool turned_back; /* the error is not in the journal yet */
+	bool begun;	 /* holds its lanes' heads and its class */
+	bool row_behind; /* more than its step is not in the journal yet */
 	unsigned attempts;
 	unsigned parts; /* of the current step that have not ended */
 	struct err part_err;
@@ -332,14 +332,19 @@ static int retry_elapsed(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-/* Walks on after a pause. */
-static void walk_later(struct op *op, uint64_t pause_us)
+static void later(struct op *op, uint64_t pause_us, sd_event_time_handler_t elapsed)
 {
 	struct engine *engine = op->private->engine;
 
 	if (sd_event_add_time_relative(engine->loop, &op->private->retry, CLOCK_MONOTONIC, pause_us,
-		    0, retry_elapsed, op) < 0)
+		    0, elapsed, op) < 0)
 		log_error("operation.stuck", "op=%s reason=\"no timer\"", op->info.id);
+}
+
+/* Walks on after a pause. */
+static void walk_later(struct op *op, uint64_t pause_us)
+{
+	later(op, pause_us, retry_elapsed);
 }
 
 static void note_step(struct op *op, const char *name)
@@ -372,20 +377,53 @@ static void step_journalled(void *data, int r, const struct err *err)
 		walk_later(op, RETRY_JOURNAL_US);
 		return;
 	}
+	op->private->row_behind = false;
 	if (op->private->engine->started)
 		begin_step(op);
 }
 
 /* --- The end --------------------------------------------------------------------------------- */
 
+static void end_journalled(void *data, int r, const struct err *err);
+
+/* Takes the transaction over. */
+static void journal_end(struct op *op, struct db_txn *txn)
+{
+	struct engine *engine = op->private->engine;
+
+	db_put_operation(txn, &op->info, NULL, NULL, NULL);
+	engine->hooks.changed(engine->hooks.agent, op, txn);
+	engine->hooks.commit(engine->hooks.agent, txn, false, end_journalled, op);
+}
+
+static int end_retry(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct op *op = data;
+	struct engine *engine = op->private->engine;
+	struct db_txn *txn;
+
+	(void)source;
+	(void)usec;
+	op->private->retry = sd_event_source_disable_unref(op->private->retry);
+	if (!engine->started)
+		return 0;
+	txn = db_txn_create();
+	engine->hooks.rows(engine->hooks.agent, op, txn);
+	journal_end(op, txn);
+	return 0;
+}
+
 static void end_journalled(void *data, int r, const struct err *err)
 {
 	struct op *op = data;
 
 	if (r < 0) {
-		/* What ended has ended; after a restart its last step is only repeated. */
+		/* It keeps its lanes until the journal has it: else a restart would take it up
+		 * after operations that came later. */
 		log_error("journal.failed", "op=%s state=%s error=%s", op->info.id,
 			operation_state_to_string(op->info.state), LOG_Q(err->message));
+		later(op, RETRY_JOURNAL_US, end_retry);
+		return;
 	}
 	fault_point("ops.%s.end", op->verb->name);
 	notify(op, OP_ACCEPTED, NULL);
@@ -410,16 +448,13 @@ static void log_end(const struct op *op)
 
 static void finish(struct op *op, enum operation_state state)
 {
-	struct engine *engine = op->private->engine;
 	struct db_txn *txn = db_txn_create();
 
 	op->info.state = state;
 	op->info.ended_ms = clock_realtime_ms();
 	log_end(op);
 	op->verb->end(op, txn);
-	db_put_operation(txn, &op->info, NULL, NULL, NULL);
-	engine->hooks.changed(engine->hooks.agent, op, txn);
-	engine->hooks.commit(engine->hooks.agent, txn, false, end_journalled, op);
+	journal_end(op, txn);
 }
 
 /* --- The walk -------------------------------------------------------------------------------- */
@@ -448,10 +483,9 @@ static void journal_step(struct op *op, struct db_txn *txn)
 	/* While it is undone, the step that failed stays named. */
 	if (op->info.state == OPERATION_RUNNING)
 		note_step(op, op->verb->steps[op->info.step_index].name);
-	if (op->info.started_ms == 0 || op->private->turned_back) {
-		if (op->info.started_ms == 0)
-			op->info.started_ms = clock_realtime_ms();
-		op->private->turned_back = false;
+	if (op->info.started_ms == 0)
+		op->info.started_ms = clock_realtime_ms();
+	if (op->private->row_behind) {
 		db_put_operation(txn, &op->info, op->args, NULL, NULL);
 	} else {
 		db_put_step(txn, op->info.id, op->info.state, op->info.step_index, op->info.step);
@@ -488,7 +522,7 @@ static void turn_back(struct op *op, const struct err *err)
 		return;
 	}
 	op->info.state = OPERATION_UNDOING;
-	op->private->turned_back = true;
+	op->private->row_behind = true;
 	if (op->info.step_index == op->verb->steps_count)
 		op->info.step_index--;
 	walk(op);
@@ -593,6 +627,7 @@ static void begin(struct op *op)
 	struct err err;
 
 	op->private->begun = true;
+	op->private->row_behind = true;
 	if (op->op_class)
 		op->op_class->running++;
 	if (op->info.state != OPERATION_QUEUED) {
@@ -734,15 +769,29 @@ void engine_stop(struct engine *engine)
 	engine->started = false;
 }
 
+static void journal_cancel(struct op *op)
+{
+	struct engine *engine = op->private->engine;
+	struct db_txn *txn = db_txn_create();
+
+	db_put_operation(txn, &op->info, op->args, NULL, NULL);
+	engine->hooks.commit(engine->hooks.agent, txn, false, NULL, NULL);
+}
+
 int engine_cancel(struct op *op, struct err *err)
 {
 	if (op->verb->forward_only)
 		return err_set(err, ERR_CONFLICT, NULL,
 			"operation %s (%s) can only go forward and cannot be cancelled",
 			op->info.id, op->info.verb);
+	if (op->info.cancel_requested)
+		return 0;
 	op->info.cancel_requested = true;
-	/* One that waits for acceptance or is in a step sees it afterwards. */
+	/* One that waits for acceptance or is in a step sees it afterwards, also when a restart
+	 * lies between. */
 	if (op->private->accepted && !op->private->begun)
 		cancel_unbegun(op);
+	else if (op->private->accepted)
+		journal_cancel(op);
 	return 0;
 }

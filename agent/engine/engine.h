@@ -87,6 +87,9 @@ struct engine_hooks {
 		void (*done)(void *data, int r, const struct err *err), void *data);
 	/* The operation changed its state or step: publish an event in this transaction. */
 	void (*changed)(void *agent, const struct op *op, struct db_txn *txn);
+	/* The transaction of its end could not be written: adds to another what the tables in
+	 * memory say, by now, about all that it changed. */
+	void (*rows)(void *agent, const struct op *op, struct db_txn *txn);
 };
 
 int engine_create(sd_event *loop, const struct engine_hooks *hooks,

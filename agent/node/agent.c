@@ -83,6 +83,27 @@ void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn
 	events_publish(agent->events, txn, operation_event(op->info.state), fields);
 }
 
+static void put_guest_as_it_is(struct agent *agent, const char *id, struct db_txn *txn)
+{
+	struct guest_entry *entry = registry_by_id(agent->registry, id);
+
+	if (entry)
+		db_put_guest(txn, entry->guest);
+	else
+		db_delete_guest(txn, id);
+}
+
+void agent_operation_rows(void *data, const struct op *op, struct db_txn *txn)
+{
+	struct agent *agent = data;
+	const char *from = json_string_value(json_object_get(op->args, "from"));
+
+	if (op->info.guest_id[0])
+		put_guest_as_it_is(agent, op->info.guest_id, txn);
+	if (from && strlen(from) == GUEST_ID_LEN)
+		put_guest_as_it_is(agent, from, txn);
+}
+
 /* --- States of guests ------------------------------------------------------------------------ */
 
 void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum guest_state state,

@@ -79,6 +79,9 @@ void agent_commit(void *agent, struct db_txn *txn, bool durable,
 /* An operation changed its state or step: adds the event; engine_hooks.changed. */
 void agent_operation_changed(void *agent, const struct op *op, struct db_txn *txn);
 
+/* Adds the rows of the guests that an operation is about, as they are now; engine_hooks.rows. */
+void agent_operation_rows(void *agent, const struct op *op, struct db_txn *txn);
+
 /* States a problem of that code, or states it anew. */
 void agent_problem(struct agent *agent, const char *code, const char *message);
 void agent_problem_gone(struct agent *agent, const char *code);

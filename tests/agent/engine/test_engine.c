@@ -35,7 +35,9 @@ struct world {
 	const char *hold_step; /* is not ended: the operation stands in it */
 	struct op *held;
 	unsigned ended, running, most_running;
-	bool stop_at_end;
+	bool resumed_begun;    /* the args of the last taken up have what `begin` noted */
+	unsigned commits_fail; /* so many of those to come */
+	unsigned rows;	       /* how often the tables were asked for theirs */
 	struct operation last; /* that ended */
 };
 
@@ -67,6 +69,9 @@ static void apply(struct op *op)
 		w->held = op;
 		return;
 	}
+	if (json_is_true(json_object_get(op->args, "full_at_end")) &&
+		op->info.step_index + 1 == op->verb->steps_count)
+		w->commits_fail = 1;
 	if (w->fail_step && strcmp(w->fail_step, op->info.step) == 0 && w->fail_times > 0) {
 		w->fail_times--;
 		r = err_set(&err, w->fail_code, NULL, "told to fail");
@@ -111,6 +116,7 @@ static int restore(struct op *op, struct err *err)
 	if (json_is_true(json_object_get(op->args, "lost")))
 		return err_set(err, ERR_NOT_FOUND, NULL, "what it was about is gone");
 	snprintf(op->lanes[0], sizeof(op->lanes[0]), "%.100s", op->info.target);
+	world_of(op)->resumed_begun = json_is_true(json_object_get(op->args, "begun"));
 	world_of(op)->running++;
 	return 0;
 }
@@ -141,8 +147,24 @@ static void commit(void *agent, struct db_txn *txn, bool durable,
 	void (*done)(void *data, int r, const struct err *err), void *data)
 {
 	struct world *w = agent;
+	struct err err;
 
-	db_submit(w->db, txn, durable, done, data);
+	if (w->commits_fail == 0) {
+		db_submit(w->db, txn, durable, done, data);
+		return;
+	}
+	w->commits_fail--;
+	db_txn_abandon(txn);
+	done(data, err_errno(&err, ENOSPC, "told to fail"), &err);
+}
+
+static void rows(void *agent, const struct op *op, struct db_txn *txn)
+{
+	struct world *w = agent;
+
+	(void)op;
+	(void)txn;
+	w->rows++;
 }
 
 static void changed(void *agent, const struct op *op, struct db_txn *txn)
@@ -154,7 +176,8 @@ static void changed(void *agent, const struct op *op, struct db_txn *txn)
 
 static void open_world(struct world *w)
 {
-	const struct engine_hooks hooks = {.agent = w, .commit = commit, .changed = changed};
+	const struct engine_hooks hooks = {
+		.agent = w, .commit = commit, .changed = changed, .rows = rows};
 	char path[96];
 	struct err err;
 
@@ -575,6 +598,76 @@ static void what_cannot_be_taken_up_ends_as_failed(void **state)
 	assert_string_equal(w->trace, "");
 }
 
+/* --- A disk that is full --------------------------------------------------------------------- */
+
+static void disk_is_full(void *data, const struct op *op, const struct err *rejected)
+{
+	(void)op;
+	assert_null(rejected);
+	((struct world *)data)->commits_fail = 1;
+}
+
+static struct op *submit_accepted(struct world *w, json_t *args)
+{
+	struct op *op = submit_args(w, &BOTH_WAYS, "a", args);
+
+	/* The next commit is that of its first step. */
+	op_wait(op, OP_ACCEPTED, disk_is_full, w);
+	return op;
+}
+
+static void what_the_first_step_needs_is_journalled_when_the_disk_has_room_again(void **state)
+{
+	struct world *w = *state;
+
+	w->hold_step = "one";
+	submit_accepted(w, json_object());
+	run_until_held(w);
+	w->hold_step = NULL;
+	restart(w);
+	run_until_ended(w, 1);
+	assert_string_equal(w->trace, "a:one a:two a:three");
+	/* Noted by `begin`, which is not called again. */
+	assert_true(w->resumed_begun);
+}
+
+static void an_end_that_cannot_be_written_holds_its_lane_until_it_can(void **state)
+{
+	struct world *w = *state;
+	char id[OPERATION_ID_LEN + 1];
+	struct operation stored;
+	struct err err;
+
+	memcpy(id, submit_args(w, &BOTH_WAYS, "a", json_pack("{s:b}", "full_at_end", 1))->info.id,
+		sizeof(id));
+	submit(w, &BOTH_WAYS, "a");
+	while (w->ended < 1)
+		assert_true(sd_event_run(w->loop, DEADLINE_US) > 0);
+	/* The one behind it has not begun. */
+	assert_string_equal(w->trace, "a:one a:two a:three");
+	assert_int_equal(engine_lane_pending(w->engine, "a"), 2);
+	run_until_ended(w, 2);
+	assert_int_equal(w->rows, 1);
+	assert_int_equal(db_get_operation(w->db, id, &stored, &err), 0);
+	assert_int_equal(stored.state, OPERATION_DONE);
+}
+
+static void a_cancel_is_kept_over_a_restart(void **state)
+{
+	struct world *w = *state;
+	struct err err;
+
+	w->hold_step = "one";
+	submit(w, &BOTH_WAYS, "a");
+	run_until_held(w);
+	assert_int_equal(engine_cancel(w->held, &err), 0);
+	w->hold_step = NULL;
+	restart(w);
+	run_until_ended(w, 1);
+	assert_int_equal(w->last.state, OPERATION_CANCELLED);
+	assert_string_equal(w->trace, "a:one a:-one");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -598,6 +691,9 @@ int main(void)
 		TEST(after_a_restart_those_that_waited_run_in_their_order),
 		TEST(after_a_restart_undoing_goes_on),
 		TEST(what_cannot_be_taken_up_ends_as_failed),
+		TEST(what_the_first_step_needs_is_journalled_when_the_disk_has_room_again),
+		TEST(an_end_that_cannot_be_written_holds_its_lane_until_it_can),
+		TEST(a_cancel_is_kept_over_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
