@@ -193,13 +193,14 @@ static int choose_other_ports(struct agent *agent, struct guest *guest, struct e
 	return r;
 }
 
-static int choose_address(struct agent *agent, struct guest *guest, struct err *err)
+/* `wanted` 0: any. */
+static int choose_address(
+	struct agent *agent, struct guest *guest, uint32_t wanted, struct err *err)
 {
-	uint32_t address = guest->address;
+	uint32_t address = wanted;
 	int r;
 
-	guest->address = 0;
-	if (address != 0)
+	if (wanted != 0)
 		r = ipam_claim_address(agent->ipam, address, err);
 	else
 		r = ipam_take_address(agent->ipam, &address, err);
@@ -208,14 +209,15 @@ static int choose_address(struct agent *agent, struct guest *guest, struct err *
 	return r;
 }
 
-static int choose_mac(struct agent *agent, struct guest *guest, struct err *err)
+/* `wanted` all zero: any. */
+static int choose_mac(
+	struct agent *agent, struct guest *guest, const uint8_t wanted[static 6], struct err *err)
 {
 	static const uint8_t none[6];
 	uint8_t mac[6];
 	int r;
 
-	memcpy(mac, guest->mac, sizeof(mac));
-	memset(guest->mac, 0, sizeof(guest->mac));
+	memcpy(mac, wanted, sizeof(mac));
 	if (memcmp(mac, none, sizeof(mac)) != 0)
 		r = ipam_claim_mac(agent->ipam, mac, err);
 	else
@@ -225,30 +227,39 @@ static int choose_mac(struct agent *agent, struct guest *guest, struct err *err)
 	return r;
 }
 
-/* All or nothing, in the end: what a failure leaves taken is in `guest`, for release. */
+/* All or nothing, in the end: what a failure leaves taken is in `guest`, for release. What was only
+ * asked for may be another guest's, and must not be in it then. */
 static int choose_numbers(struct agent *agent, struct guest *guest, struct err *err)
 {
-	int r = claim_numbered_ports(agent, guest, err);
+	uint32_t address = guest->address;
+	uint8_t mac[6];
+	int r;
 
+	memcpy(mac, guest->mac, sizeof(mac));
+	guest->address = 0;
+	memset(guest->mac, 0, sizeof(guest->mac));
+	r = claim_numbered_ports(agent, guest, err);
 	if (r == 0)
-		r = choose_address(agent, guest, err);
+		r = choose_address(agent, guest, address, err);
 	if (r == 0)
-		r = choose_mac(agent, guest, err);
+		r = choose_mac(agent, guest, mac, err);
 	if (r == 0)
 		r = choose_other_ports(agent, guest, err);
 	return r;
 }
 
-/* Takes again what a guest from state.db has. */
+/* Takes again what a guest from state.db has: what can be had, also when something cannot. */
 int guest_claim_numbers(struct agent *agent, const struct guest *guest, struct err *err)
 {
 	int r = ipam_claim_address(agent->ipam, guest->address, err);
 
-	if (r == 0)
-		r = ipam_claim_mac(agent->ipam, guest->mac, err);
-	for (size_t i = 0; i < guest->ports_count && r == 0; i++)
-		r = ipam_claim_port(
-			agent->ipam, guest->ports[i].proto, guest->ports[i].host, "ports", err);
+	if (ipam_claim_mac(agent->ipam, guest->mac, r < 0 ? NULL : err) < 0 && r == 0)
+		r = -EEXIST;
+	for (size_t i = 0; i < guest->ports_count; i++)
+		if (ipam_claim_port(agent->ipam, guest->ports[i].proto, guest->ports[i].host,
+			    "ports", r < 0 ? NULL : err) < 0 &&
+			r == 0)
+			r = -EEXIST;
 	return r;
 }
 
