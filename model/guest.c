@@ -116,6 +116,13 @@ static bool copy_labels(struct guest *copy, const struct guest *guest)
 	return true;
 }
 
+bool guest_limits_equal(const struct guest_limits *a, const struct guest_limits *b)
+{
+	return a->cpu_milli == b->cpu_milli && a->memory == b->memory && a->swap == b->swap &&
+	       a->pids == b->pids && a->io_weight == b->io_weight &&
+	       a->net_ingress == b->net_ingress && a->net_egress == b->net_egress;
+}
+
 struct guest *guest_copy(const struct guest *guest)
 {
 	CLEANUP(guest_freep) struct guest *copy = calloc(1, sizeof(*copy));

@@ -43,6 +43,8 @@ struct guest_limits {
 	uint64_t net_egress;  /* bytes a second from the guest */
 };
 
+bool guest_limits_equal(const struct guest_limits *a, const struct guest_limits *b);
+
 #define GUEST_STORAGE_DEFAULT (UINT64_C(5) << 30) /* 5 GiB: the platform's "5 GB" */
 #define GUEST_STORAGE_MIN     (UINT64_C(1) << 20)
 #define GUEST_SIZE_MAX	      (UINT64_C(1) << 50) /* 1 PiB: beyond it a size is a mistake */

@@ -161,14 +161,14 @@ static void limits_apply(struct op *op)
 	struct err err;
 
 	if (!entry ||
-		patched(entry->guest, json_object_get(op->args, "patch"), &wanted, &err) < 0) {
+		patched(entry->guest, json_object_get(op->args, "patch"), &wanted, &err) != 0) {
 		if (!entry)
 			err_set(&err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
 				op->info.target);
 		op_step_done(op, -err.errnum, &err);
 		return;
 	}
-	if (memcmp(&wanted->limits, &entry->guest->limits, sizeof(wanted->limits)) == 0)
+	if (guest_limits_equal(&wanted->limits, &entry->guest->limits))
 		op_step_done(op, 0, NULL);
 	else
 		driver_step(op, DRIVER_CALL_SET_LIMITS, &wanted->limits);
@@ -248,7 +248,7 @@ int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_en
 
 	if (r == 0)
 		r = patched(entry->guest, patch, &wanted, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	extra = wanted->slots > entry->guest->slots ? wanted->slots - entry->guest->slots : 0;
 	if (extra > 0 && used + extra > agent_slots_total(agent))
