@@ -44,9 +44,9 @@ static void add_ports(json_t *list, const struct guest *guest)
 				list, published_port_to_json(guest, &guest->ports[i]));
 }
 
-void api_guest_port_list(struct http_request *request, void *agent)
+void api_guest_port_list(struct http_request *request, void *data)
 {
-	struct guest_entry *entry = requested_guest(request, agent);
+	struct guest_entry *entry = requested_guest(request, data);
 	json_t *list;
 
 	if (!entry)
@@ -56,9 +56,9 @@ void api_guest_port_list(struct http_request *request, void *agent)
 	http_respond_json(request, 200, json_pack("{s:o}", "ports", list));
 }
 
-void api_guest_port_get(struct http_request *request, void *agent)
+void api_guest_port_get(struct http_request *request, void *data)
 {
-	struct guest_entry *entry = requested_guest(request, agent);
+	struct guest_entry *entry = requested_guest(request, data);
 	const struct port *port = NULL;
 	enum port_proto proto;
 	uint16_t host;
@@ -115,10 +115,10 @@ static struct place *collect(struct agent *agent, const char *guest, size_t *ret
 	return places;
 }
 
-void api_port_list(struct http_request *request, void *agent)
+void api_port_list(struct http_request *request, void *data)
 {
 	size_t count;
-	AUTOFREE struct place *places = collect(agent, http_query(request, "guest"), &count);
+	AUTOFREE struct place *places = collect(data, http_query(request, "guest"), &count);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)
@@ -138,7 +138,7 @@ static struct guest_entry *owner(
 	return entry;
 }
 
-void api_port_get(struct http_request *request, void *agent)
+void api_port_get(struct http_request *request, void *data)
 {
 	struct guest_entry *entry = NULL;
 	enum port_proto proto;
@@ -146,7 +146,7 @@ void api_port_get(struct http_request *request, void *agent)
 	struct err err;
 
 	if (requested_port(request, 0, &proto, &host, &err) == 0)
-		entry = owner(agent, proto, host, &err);
+		entry = owner(data, proto, host, &err);
 	if (entry)
 		http_respond_json(request, 200,
 			published_port_to_json(
@@ -325,7 +325,13 @@ void api_port_switch(struct http_request *request, void *data)
 			"guest port",
 			port_proto_to_string(proto), host);
 	if (r == 0)
-		r = plan_port_switch(
-			agent, &plan, from, to, proto, host, wanted.guest, wanted.flush, &err);
+		r = plan_port_switch(agent, &plan,
+			&(struct port_switch){.from = from,
+				.to = to,
+				.proto = proto,
+				.host = host,
+				.guest = wanted.guest,
+				.flush = wanted.flush},
+			&err);
 	change_submit(&change, r, &err, &plan, NULL);
 }

@@ -455,11 +455,11 @@ const struct op_verb GUEST_SWITCH = {
 	.reject = switch_reject,
 };
 
-int plan_port_switch(struct agent *agent, struct op_plan *plan, struct guest_entry *from,
-	struct guest_entry *to, enum port_proto proto, uint16_t host, uint16_t guest_port,
-	bool flush, struct err *err)
+int plan_port_switch(struct agent *agent, struct op_plan *plan, const struct port_switch *wanted,
+	struct err *err)
 {
-	const struct port *before = movable_port(from->guest, proto, host, err);
+	struct guest_entry *from = wanted->from, *to = wanted->to;
+	const struct port *before = movable_port(from->guest, wanted->proto, wanted->host, err);
 	struct port port;
 	json_t *args;
 	int r;
@@ -467,8 +467,8 @@ int plan_port_switch(struct agent *agent, struct op_plan *plan, struct guest_ent
 	if (!before)
 		return err_errnum(err->code);
 	port = *before;
-	if (guest_port)
-		port.guest = guest_port;
+	if (wanted->guest)
+		port.guest = wanted->guest;
 	r = guest_verb_check(VERB_SWITCH, to->projected, to->guest->name, err);
 	if (r == 0)
 		r = check_new_port(to->guest, &port, err);
@@ -476,7 +476,7 @@ int plan_port_switch(struct agent *agent, struct op_plan *plan, struct guest_ent
 		return r;
 	args = port_args(&port);
 	json_object_set_new(args, "from", json_string(from->guest->id));
-	json_object_set_new(args, "flush", json_boolean(flush));
+	json_object_set_new(args, "flush", json_boolean(wanted->flush));
 	r = op_plan_guest(agent, plan, &GUEST_SWITCH, to, args, err);
 	if (r < 0)
 		return r;

@@ -60,10 +60,17 @@ int plan_port_publish(struct agent *agent, struct op_plan *plan, struct guest_en
 int plan_port_unpublish(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	enum port_proto proto, uint16_t host, struct err *err);
 
-/* Leads a published port from its guest to port `guest_port` (0: the same as now) of another. */
-int plan_port_switch(struct agent *agent, struct op_plan *plan, struct guest_entry *from,
-	struct guest_entry *to, enum port_proto proto, uint16_t host, uint16_t guest_port,
-	bool flush, struct err *err);
+struct port_switch {
+	struct guest_entry *from, *to;
+	enum port_proto proto;
+	uint16_t host;
+	uint16_t guest; /* the port inside `to`; 0: the same as now */
+	bool flush;
+};
+
+/* Leads a published port from its guest to another. */
+int plan_port_switch(struct agent *agent, struct op_plan *plan, const struct port_switch *wanted,
+	struct err *err);
 
 struct image_upload {
 	const char *name;
