@@ -46,7 +46,7 @@ struct options {
 static enum guest_state loaded_state(const struct agent *agent, enum guest_state state)
 {
 	switch (state) {
-	case GUEST_ERROR: return state;
+	case GUEST_ERROR:
 	case GUEST_CREATING:
 	case GUEST_DESTROYING: return state;
 	case GUEST_STOPPED:

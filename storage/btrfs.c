@@ -60,10 +60,11 @@ int btrfs_subvolume_create(int parent, const char *name)
 int btrfs_subvolume_snapshot(int source, int parent, const char *name)
 {
 	struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
+	size_t length = strlen(name);
 
-	if (strlen(name) > BTRFS_SUBVOL_NAME_MAX)
+	if (length > BTRFS_SUBVOL_NAME_MAX)
 		return -ENAMETOOLONG;
-	strcpy(args.name, name);
+	memcpy(args.name, name, length);
 	return ioctl(parent, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
 }
 

@@ -94,8 +94,8 @@ static int unpack(struct incoming *in, const struct image_source *source, struct
 /* All of it reaches the disk before it gets its name. */
 static int seal(struct incoming *in, const struct image *image, struct err *err)
 {
-	struct quota_figures figures;
-	uint64_t subvolume;
+	struct quota_figures figures = {0};
+	uint64_t subvolume = 0;
 	int r = syncfs(in->fd) < 0 ? -errno : btrfs_subvolume_id(in->fd, &subvolume);
 
 	if (r == 0)
@@ -152,7 +152,7 @@ int image_import(struct storage *storage, const char *name, const struct image_s
 
 	if (r < 0)
 		return r;
-	strcpy(image.name, name);
+	snprintf(image.name, sizeof(image.name), "%s", name);
 	r = incoming_begin(&in, err);
 	if (r == 0)
 		r = unpack(&in, source, &image, err);
@@ -183,7 +183,7 @@ int image_get(struct storage *storage, const char *name, struct image *ret, stru
 		return err_errno(err, errno, "cannot open image %s", name);
 	r = image_meta_read(fd, ret, NULL, err);
 	if (r == 0)
-		strcpy(ret->name, name);
+		snprintf(ret->name, sizeof(ret->name), "%s", name);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 /* meta.json: what an image is, beside its root file system. A clone carries a copy, so that a
  * volume tells which image it was made of even after the image is gone. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -54,8 +55,8 @@ int image_meta_read(int dir, struct image *ret, uint64_t *ret_base, struct err *
 		version != META_VERSION || strlen(name) >= sizeof(image.name) ||
 		strlen(sha256) >= sizeof(image.sha256))
 		return err_set(err, ERR_INTERNAL, NULL, "the image's " META_NAME " is damaged");
-	strcpy(image.name, name);
-	strcpy(image.sha256, sha256);
+	snprintf(image.name, sizeof(image.name), "%s", name);
+	snprintf(image.sha256, sizeof(image.sha256), "%s", sha256);
 	image.size = (uint64_t)size;
 	image.entries = (uint64_t)entries;
 	image.created_ms = created;

@@ -340,7 +340,7 @@ static int grow_to(struct storage *s, uint64_t size, struct err *err)
 static int grow(struct storage *s, const struct storage_space *space, struct err *err)
 {
 	uint64_t step = space->total / 4 > GIB ? space->total / 4 : GIB;
-	uint64_t size, host_free;
+	uint64_t size = 0, host_free = 0;
 	int r = measure_host(s, &size, &host_free);
 
 	if (r < 0)
@@ -353,7 +353,7 @@ static int grow(struct storage *s, const struct storage_space *space, struct err
 /* The file grows first: a crash may have left the file system behind. */
 static int finish_growth(struct storage *s, const struct storage_space *space, struct err *err)
 {
-	uint64_t size, host_free;
+	uint64_t size = 0, host_free = 0;
 	int r = measure_host(s, &size, &host_free);
 
 	if (r < 0)

@@ -223,7 +223,7 @@ static int read_pending(const struct quota *quota, uint64_t subvolume, uint64_t 
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		uint64_t figure;
+		uint64_t figure = 0;
 		int r = read_live(quota, subvolume, names[i], &figure);
 
 		if (r < 0)

@@ -75,7 +75,7 @@ static int set_limit(
 static int read_usage(const struct storage *s, const struct volume *volume, bool exact,
 	struct volume_usage *ret, struct err *err)
 {
-	struct quota_figures figures;
+	struct quota_figures figures = {0};
 	uint64_t used;
 	int r = exact ? btrfs_commit(s->root) : 0;
 

@@ -1,5 +1,6 @@
 /* How a change is answered: at its acceptance or its end, once for each key, or with a plan. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,8 +73,7 @@ static void add_location(struct http_request *request, const char *id)
 {
 	char location[sizeof(LOCATION) + OPERATION_ID_LEN];
 
-	memcpy(location, LOCATION, sizeof(LOCATION) - 1);
-	strcpy(location + sizeof(LOCATION) - 1, id);
+	snprintf(location, sizeof(location), LOCATION "%s", id);
 	http_add_header(request, "Location", location);
 }
 

@@ -279,11 +279,11 @@ static void create(const struct change *change, const json_t *body)
 	change_submit(change, r, &err, &plan, NULL);
 }
 
-void api_guest_create(struct http_request *request, void *agent)
+void api_guest_create(struct http_request *request, void *data)
 {
 	struct change change;
 
-	if (change_begin(&change, request, agent))
+	if (change_begin(&change, request, data))
 		create(&change, http_body(request));
 }
 
@@ -439,33 +439,33 @@ static void act(struct http_request *request, struct agent *agent, enum guest_ve
 	change_submit(&change, r, &err, &plan, NULL);
 }
 
-void api_guest_start(struct http_request *request, void *agent)
+void api_guest_start(struct http_request *request, void *data)
 {
-	act(request, agent, VERB_START);
+	act(request, data, VERB_START);
 }
 
-void api_guest_stop(struct http_request *request, void *agent)
+void api_guest_stop(struct http_request *request, void *data)
 {
-	act(request, agent, VERB_STOP);
+	act(request, data, VERB_STOP);
 }
 
-void api_guest_restart(struct http_request *request, void *agent)
+void api_guest_restart(struct http_request *request, void *data)
 {
-	act(request, agent, VERB_RESTART);
+	act(request, data, VERB_RESTART);
 }
 
-void api_guest_kill(struct http_request *request, void *agent)
+void api_guest_kill(struct http_request *request, void *data)
 {
-	act(request, agent, VERB_KILL);
+	act(request, data, VERB_KILL);
 }
 
-void api_guest_destroy(struct http_request *request, void *agent)
+void api_guest_destroy(struct http_request *request, void *data)
 {
 	const char *word = http_query(request, "destroy");
 	struct err err;
 
 	if (word && strcmp(word, "true") == 0) {
-		act(request, agent, VERB_DESTROY);
+		act(request, data, VERB_DESTROY);
 		return;
 	}
 	err_set(&err, ERR_INVALID, "destroy",

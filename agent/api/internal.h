@@ -15,45 +15,45 @@ struct guest_entry;
 
 /* --- Handlers, by the file they are in ------------------------------------------------------- */
 
-void api_node_get(struct http_request *request, void *agent);
-void api_node_patch(struct http_request *request, void *agent);
-void api_slots_get(struct http_request *request, void *agent);
+void api_node_get(struct http_request *request, void *data);
+void api_node_patch(struct http_request *request, void *data);
+void api_slots_get(struct http_request *request, void *data);
 
-void api_guest_list(struct http_request *request, void *agent);
-void api_guest_create(struct http_request *request, void *agent);
-void api_guest_get(struct http_request *request, void *agent);
-void api_guest_put(struct http_request *request, void *agent);
-void api_guest_patch(struct http_request *request, void *agent);
-void api_guest_destroy(struct http_request *request, void *agent);
-void api_guest_start(struct http_request *request, void *agent);
-void api_guest_stop(struct http_request *request, void *agent);
-void api_guest_restart(struct http_request *request, void *agent);
-void api_guest_kill(struct http_request *request, void *agent);
+void api_guest_list(struct http_request *request, void *data);
+void api_guest_create(struct http_request *request, void *data);
+void api_guest_get(struct http_request *request, void *data);
+void api_guest_put(struct http_request *request, void *data);
+void api_guest_patch(struct http_request *request, void *data);
+void api_guest_destroy(struct http_request *request, void *data);
+void api_guest_start(struct http_request *request, void *data);
+void api_guest_stop(struct http_request *request, void *data);
+void api_guest_restart(struct http_request *request, void *data);
+void api_guest_kill(struct http_request *request, void *data);
 
-void api_storage_get(struct http_request *request, void *agent);
-void api_storage_enlarge(struct http_request *request, void *agent);
-void api_storage_trim(struct http_request *request, void *agent);
+void api_storage_get(struct http_request *request, void *data);
+void api_storage_enlarge(struct http_request *request, void *data);
+void api_storage_trim(struct http_request *request, void *data);
 
-void api_guest_port_list(struct http_request *request, void *agent);
-void api_guest_port_get(struct http_request *request, void *agent);
-void api_port_publish_any(struct http_request *request, void *agent);
-void api_port_publish(struct http_request *request, void *agent);
-void api_port_unpublish(struct http_request *request, void *agent);
-void api_port_list(struct http_request *request, void *agent);
-void api_port_get(struct http_request *request, void *agent);
-void api_port_switch(struct http_request *request, void *agent);
+void api_guest_port_list(struct http_request *request, void *data);
+void api_guest_port_get(struct http_request *request, void *data);
+void api_port_publish_any(struct http_request *request, void *data);
+void api_port_publish(struct http_request *request, void *data);
+void api_port_unpublish(struct http_request *request, void *data);
+void api_port_list(struct http_request *request, void *data);
+void api_port_get(struct http_request *request, void *data);
+void api_port_switch(struct http_request *request, void *data);
 
-void api_image_list(struct http_request *request, void *agent);
-void api_image_get(struct http_request *request, void *agent);
-void api_image_import(struct http_request *request, void *agent);
-void api_image_delete(struct http_request *request, void *agent);
+void api_image_list(struct http_request *request, void *data);
+void api_image_get(struct http_request *request, void *data);
+void api_image_import(struct http_request *request, void *data);
+void api_image_delete(struct http_request *request, void *data);
 
-void api_operation_list(struct http_request *request, void *agent);
-void api_operation_get(struct http_request *request, void *agent);
-void api_operation_cancel(struct http_request *request, void *agent);
+void api_operation_list(struct http_request *request, void *data);
+void api_operation_get(struct http_request *request, void *data);
+void api_operation_cancel(struct http_request *request, void *data);
 
-void api_events(struct http_request *request, void *agent);
-void api_openapi(struct http_request *request, void *agent);
+void api_events(struct http_request *request, void *data);
+void api_openapi(struct http_request *request, void *data);
 
 /* --- Query parameters ------------------------------------------------------------------------ */
 

@@ -153,9 +153,9 @@ static json_t *node_json(const struct agent *agent)
 	return node_to_json(&node);
 }
 
-void api_node_get(struct http_request *request, void *agent)
+void api_node_get(struct http_request *request, void *data)
 {
-	http_respond_json(request, 200, node_json(agent));
+	http_respond_json(request, 200, node_json(data));
 }
 
 /* --- Slots ----------------------------------------------------------------------------------- */
@@ -219,7 +219,7 @@ void api_node_patch(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
 	enum node_mode mode;
-	bool dry_run;
+	bool dry_run = false;
 	struct err err;
 	int r = node_mode_from_request(http_body(request), &mode, &err);
 
@@ -233,8 +233,8 @@ void api_node_patch(struct http_request *request, void *data)
 		set_mode(request, agent, mode);
 }
 
-void api_openapi(struct http_request *request, void *agent)
+void api_openapi(struct http_request *request, void *data)
 {
-	(void)agent;
+	(void)data;
 	http_respond_text(request, 200, "application/json", openapi_json, openapi_json_size);
 }

@@ -185,12 +185,12 @@ static void resize(struct http_request *request, struct agent *agent, enum guest
 		change_submit(&change, r, &err, &plan, NULL);
 }
 
-void api_storage_enlarge(struct http_request *request, void *agent)
+void api_storage_enlarge(struct http_request *request, void *data)
 {
-	resize(request, agent, VERB_ENLARGE);
+	resize(request, data, VERB_ENLARGE);
 }
 
-void api_storage_trim(struct http_request *request, void *agent)
+void api_storage_trim(struct http_request *request, void *data)
 {
-	resize(request, agent, VERB_TRIM);
+	resize(request, data, VERB_TRIM);
 }

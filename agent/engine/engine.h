@@ -120,9 +120,9 @@ void engine_start(struct engine *engine);
 /* Stops beginning new operations and steps; for a clean end. */
 void engine_stop(struct engine *engine);
 
-/* How many have not ended, and how many hold or await that lane. */
+/* How many have not ended, and how many hold or await the lane of that key. */
 size_t engine_pending(const struct engine *engine);
-size_t engine_lane_pending(const struct engine *engine, const char *lane);
+size_t engine_lane_pending(const struct engine *engine, const char *key);
 
 /* An operation that has not ended, or NULL: by its id, or by the key of its request. */
 struct op *engine_find(struct engine *engine, const char *id);

@@ -73,11 +73,11 @@ struct agent {
 };
 
 /* Commits a transaction and releases its events to listeners; engine_hooks.commit. */
-void agent_commit(void *agent, struct db_txn *txn, bool durable,
-	void (*done)(void *data, int r, const struct err *err), void *data);
+void agent_commit(void *data, struct db_txn *txn, bool durable,
+	void (*done)(void *data, int r, const struct err *err), void *done_data);
 
 /* An operation changed its state or step: adds the event; engine_hooks.changed. */
-void agent_operation_changed(void *agent, const struct op *op, struct db_txn *txn);
+void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn);
 
 /* Adds the rows of the guests that an operation is about, as they are now; engine_hooks.rows. */
 void agent_operation_rows(void *agent, const struct op *op, struct db_txn *txn);

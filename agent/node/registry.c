@@ -72,7 +72,7 @@ static int make_room(struct registry *registry)
 
 	if (registry->count < registry->room)
 		return 0;
-	grown = reallocarray(registry->sorted, room, sizeof(*grown));
+	grown = reallocarray(registry->sorted, room, sizeof(struct guest_entry *));
 	if (!grown)
 		return -ENOMEM;
 	registry->sorted = grown;

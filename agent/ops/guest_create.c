@@ -309,7 +309,7 @@ int plan_guest_create(
 		name_new_guest(agent, guest);
 		r = registry_add(agent->registry, guest, &entry, err);
 	}
-	if (r < 0) {
+	if (r != 0) {
 		release_guest_numbers(agent, guest);
 		return r;
 	}

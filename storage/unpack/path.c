@@ -12,7 +12,7 @@ const char *name_shown(char buf[static NAME_SHOWN], const char *name)
 {
 	size_t n = 0;
 
-	for (; name[n] && n < NAME_SHOWN - 4; n++)
+	for (; n < NAME_SHOWN - 4 && name[n]; n++)
 		buf[n] = name[n];
 	for (size_t i = 0; i < n; i++)
 		if (buf[i] < ' ' || buf[i] > '~')
