@@ -85,11 +85,10 @@ static int load_operation(void *data, const struct operation *info, json_t *args
 	return 0;
 }
 
-/* Compares the machine's boot id with that of the last run, and notes it. */
+/* Compares the machine's boot id with that of the last run. */
 static int read_boot_id(struct agent *agent, struct err *err)
 {
 	AUTOFREE char *text = NULL, *last = NULL;
-	struct db_txn *txn;
 	int r = file_read("/proc/sys/kernel/random/boot_id", 64, &text, NULL);
 
 	if (r < 0)
@@ -99,10 +98,17 @@ static int read_boot_id(struct agent *agent, struct err *err)
 	if (r < 0)
 		return r;
 	agent->fresh_boot = !last || strcmp(last, agent->boot_id) != 0;
-	txn = db_txn_create();
-	db_put_setting(txn, "boot_id", agent->boot_id);
-	db_submit(agent->db, txn, false, NULL, NULL);
 	return 0;
+}
+
+/* Only now that the starts of a boot are submitted: should the agent die before, the next one still
+ * knows that there was a boot. */
+static void write_boot_id(struct agent *agent)
+{
+	struct db_txn *txn = db_txn_create();
+
+	db_put_setting(txn, "boot_id", agent->boot_id);
+	agent_commit(agent, txn, false, NULL, NULL);
 }
 
 static int read_mode(struct agent *agent, struct err *err)
@@ -384,6 +390,7 @@ static int serve(struct agent *agent, struct err *err)
 
 	engine_start(agent->engine);
 	autostart(agent);
+	write_boot_id(agent);
 	sd_event_set_watchdog(agent->loop, true);
 	sd_notify(0, "READY=1");
 	log_info("agent.ready", "version=%s socket=%s ms=%lld", CORPUS_VERSION,
