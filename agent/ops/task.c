@@ -199,7 +199,9 @@ static void refreshed(void *data, const struct driver_reply *reply)
 			reply->statuses[0].pid, NULL);
 	else if (reply->error.code == ERR_NOT_FOUND)
 		agent_observe_guest(refresh->agent, entry, GUEST_STOPPED, 0, NULL);
-	else
+	else if (reply->error.code != ERR_UNAVAILABLE && reply->error.code != ERR_CANCELLED)
+		/* A driver that is away is waited for, see drivers.c; and the agent may be ending.
+		 */
 		agent_observe_guest(refresh->agent, entry, GUEST_UNKNOWN, 0, reply->error.message);
 }
 
