@@ -260,6 +260,12 @@ static int answer_known(const struct change *change, struct err *err)
 	r = db_find_request(change->agent->db, change->key, id, hash, err);
 	if (r == 0)
 		r = compare_hash(change, hash, err);
+	/* One that was taken up after a restart is known by its id only. */
+	op = r == 0 ? engine_find(change->agent->engine, id) : NULL;
+	if (op) {
+		answer_when_ended(change->request, change->agent, op, change->wait_s, true);
+		return 0;
+	}
 	if (r == 0)
 		r = db_get_operation(change->agent->db, id, &info, err);
 	if (r == 0)
