@@ -133,6 +133,9 @@ void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum gu
 	struct guest *guest = entry->guest;
 	struct db_txn *txn;
 
+	/* At rest does not mean in order again: that is for a verb to reach. */
+	if (guest->state == GUEST_ERROR && state != GUEST_RUNNING)
+		return;
 	entry->projected = state;
 	if (guest->state == state && guest->pid == pid)
 		return;

@@ -168,6 +168,27 @@ static void state_event(void *data, bool up)
 	}
 }
 
+/* Guests whose driver is not configured any more: nobody can tell what they are. */
+static void tell_driverless(struct agent *agent)
+{
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+	char code[64], message[160];
+
+	for (size_t i = 0; i < count; i++) {
+		const char *driver = sorted[i]->guest->driver;
+
+		if (agent_driver(agent, driver, NULL) || sorted[i]->pending > 0)
+			continue;
+		snprintf(code, sizeof(code), "driver.%.40s", driver);
+		snprintf(message, sizeof(message),
+			"there are guests of the driver %.40s, which is not configured", driver);
+		agent_problem(agent, code, message);
+		agent_observe_guest(
+			agent, sorted[i], GUEST_UNKNOWN, 0, "its driver is not configured");
+	}
+}
+
 void drivers_survey(struct agent *agent)
 {
 	for (size_t i = 0; i < agent->drivers_count; i++)
@@ -186,6 +207,7 @@ void drivers_first_survey(struct agent *agent, uint64_t timeout_us)
 {
 	int64_t deadline = clock_monotonic_ns() / 1000 + (int64_t)timeout_us, left;
 
+	tell_driverless(agent);
 	drivers_survey(agent);
 	while (!all_surveyed(agent) && (left = deadline - clock_monotonic_ns() / 1000) > 0)
 		if (sd_event_run(agent->loop, (uint64_t)left) < 0)

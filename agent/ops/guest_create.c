@@ -69,6 +69,13 @@ static void create_end(struct op *op, struct db_txn *txn)
 		op_guest_left(op, entry);
 		return;
 	}
+	if (op->info.started_ms && !agent_driver(agent, entry->guest->driver, NULL)) {
+		/* Taken up without its driver, nothing was undone. */
+		agent_set_guest_state(agent, entry, GUEST_ERROR, op->info.error.message, txn);
+		db_put_guest(txn, entry->guest);
+		op_guest_off(op, entry);
+		return;
+	}
 	db_delete_guest(txn, entry->guest->id);
 	guest_event(agent, entry->guest, "guest.destroyed", txn);
 	guest_forget(agent, entry);

@@ -85,9 +85,8 @@ static void destroy_end(struct op *op, struct db_txn *txn)
 		return;
 	if (op->info.state != OPERATION_DONE) {
 		agent_set_guest_state(agent, entry, GUEST_ERROR, op->info.error.message, txn);
-		entry->pending--;
-		if (entry->pending == 0)
-			entry->projected = GUEST_ERROR;
+		db_put_guest(txn, entry->guest);
+		op_guest_off(op, entry);
 		return;
 	}
 	db_delete_guest(txn, entry->guest->id);
@@ -205,7 +204,7 @@ static int update_restore(struct op *op, struct err *err)
 {
 	int r = op_guest_restore(op, err);
 
-	if (r == 0)
+	if (op_guest(op))
 		op_guest(op)->slots_extra += slots_extra(op);
 	return r;
 }

@@ -183,12 +183,25 @@ static int check_mode(const struct agent *agent, const struct op_verb *verb, str
 		"the node is in maintenance: guests can only be stopped, killed and destroyed");
 }
 
+static struct agent_driver *driver_of(
+	struct agent *agent, const struct guest *guest, struct err *err)
+{
+	struct agent_driver *driver = agent_driver(agent, guest->driver, NULL);
+
+	if (!driver)
+		err_set(err, ERR_UNAVAILABLE, "driver",
+			"guest %s needs the driver %s, which this node has not configured: name it "
+			"in the agent's configuration and restart corpusd",
+			guest->name, guest->driver);
+	return driver;
+}
+
 int op_plan_guest(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
 	struct guest_entry *entry, json_t *args, struct err *err)
 {
-	struct agent_driver *driver = agent_driver(agent, entry->guest->driver, err);
+	struct agent_driver *driver = driver_of(agent, entry->guest, err);
 	struct op *op;
-	int r = driver ? check_mode(agent, verb, err) : -EINVAL;
+	int r = driver ? check_mode(agent, verb, err) : err_errnum(ERR_UNAVAILABLE);
 
 	if (r < 0) {
 		json_decref(args);
@@ -227,13 +240,51 @@ enum guest_verb op_guest_verb(const struct op *op)
 	return verb;
 }
 
+/* What the guest is to be when the operation has ended well. */
+static void project(struct guest_entry *entry, const struct op *op)
+{
+	enum guest_verb verb = op_guest_verb(op);
+	enum guest_state after = guest_verb_after(verb);
+
+	if (verb == VERB_CREATE)
+		entry->projected = entry->guest->want_running ? GUEST_RUNNING : GUEST_STOPPED;
+	else if (verb == VERB_DESTROY)
+		entry->projected = GUEST_DESTROYING;
+	else if (after != GUEST_STATE_MAX_)
+		entry->projected = after;
+}
+
+struct projection {
+	struct guest_entry *entry;
+	const struct op *except;
+};
+
+static void project_next(void *data, const struct op *op)
+{
+	struct projection *projection = data;
+
+	if (op != projection->except && !operation_state_is_final(op->info.state) &&
+		op->info.state != OPERATION_UNDOING &&
+		strcmp(op->info.guest_id, projection->entry->guest->id) == 0)
+		project(projection->entry, op);
+}
+
+void op_guest_off(const struct op *op, struct guest_entry *entry)
+{
+	struct agent *agent = op->agent;
+	struct projection projection = {.entry = entry, .except = op};
+
+	entry->pending--;
+	entry->projected = entry->guest->state;
+	if (entry->pending > 0)
+		engine_each(agent->engine, project_next, &projection);
+}
+
 void op_guest_left(struct op *op, struct guest_entry *entry)
 {
 	struct agent *agent = op->agent;
 
-	entry->pending--;
-	if (entry->pending == 0)
-		entry->projected = entry->guest->state;
+	op_guest_off(op, entry);
 	if (entry->pending == 0 && (entry->stale || op->info.state != OPERATION_DONE))
 		driver_refresh(agent, entry);
 }
@@ -281,13 +332,11 @@ void op_guest_reject(struct op *op)
 {
 	struct guest_entry *entry = op_guest(op);
 
-	if (!entry)
-		return;
-	entry->pending--;
-	if (entry->pending == 0)
-		entry->projected = entry->guest->state;
+	if (entry)
+		op_guest_off(op, entry);
 }
 
+/* Also when it fails the guest is counted, since op_verb.end takes that back. */
 int op_guest_restore(struct op *op, struct err *err)
 {
 	struct agent *agent = op->agent;
@@ -298,15 +347,17 @@ int op_guest_restore(struct op *op, struct err *err)
 	if (!entry)
 		return err_set(err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
 			op->info.target);
-	driver = agent_driver(agent, entry->guest->driver, err);
-	if (!driver)
-		return -EINVAL;
-	op->op_class = &driver->op_class;
 	snprintf(op->lanes[0], sizeof(op->lanes[0]), "%s", op->info.guest_id);
 	entry->pending++;
+	driver = driver_of(agent, entry->guest, err);
+	if (!driver)
+		return err_errnum(ERR_UNAVAILABLE);
+	op->op_class = &driver->op_class;
 	if (op->info.state != OPERATION_QUEUED && during != GUEST_STATE_MAX_) {
 		entry->guest->state = during;
 		registry_changed(agent->registry, entry);
 	}
+	if (op->info.state != OPERATION_UNDOING)
+		project(entry, op);
 	return 0;
 }

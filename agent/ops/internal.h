@@ -47,6 +47,9 @@ int op_state_begin(struct op *op, struct db_txn *txn, struct err *err);
 void op_state_end(struct op *op, struct db_txn *txn);
 void op_guest_reject(struct op *op);
 
+/* An operation about the guest is off its list: what the others that are accepted lead to. */
+void op_guest_off(const struct op *op, struct guest_entry *entry);
+
 /* An operation has ended: the guest has one less pending, and when its state is in doubt its driver
  * is asked. */
 void op_guest_left(struct op *op, struct guest_entry *entry);

@@ -168,13 +168,20 @@ static void publish_undo(struct op *op)
 
 /* --- publish --------------------------------------------------------------------------------- */
 
-/* A port that was not in the guest's list is held by the operation until its end. */
+/* A port that is not in the guest's list is held by the operation until its end. */
+static bool holds_port(const struct op *op)
+{
+	return json_is_true(json_object_get(op->args, "claimed"));
+}
+
 static void release_new_port(struct op *op)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
 	struct port port = port_of(op);
 
+	if (!holds_port(op))
+		return;
 	if (!entry || !guest_find_port(entry->guest, port.proto, port.host))
 		ipam_release_port(agent->ipam, port.proto, port.host);
 }
@@ -205,12 +212,17 @@ static int publish_restore(struct op *op, struct err *err)
 {
 	struct agent *agent = op->agent;
 	struct port port = port_of(op);
-	int r = op_guest_restore(op, err);
+	int r = op_guest_restore(op, err), claimed = 0;
 
-	if (r == 0 && !guest_find_port(op_guest(op)->guest, port.proto, port.host))
-		r = ipam_claim_port(agent->ipam, port.proto, port.host, "port", err);
-	return r;
+	if (holds_port(op) && !guest_with_port(agent, port.proto, port.host))
+		claimed = ipam_claim_port(
+			agent->ipam, port.proto, port.host, "port", r < 0 ? NULL : err);
+	if (claimed < 0)
+		json_object_set_new(op->args, "claimed", json_false());
+	return r < 0 ? r : claimed;
 }
+
+static int publish_begin(struct op *op, struct db_txn *txn, struct err *err);
 
 static const struct step PUBLISH_STEPS[] = {{"publish", publish_apply, publish_undo}};
 
@@ -219,7 +231,7 @@ const struct op_verb GUEST_PUBLISH = {
 	.steps = PUBLISH_STEPS,
 	.steps_count = ARRAY_SIZE(PUBLISH_STEPS),
 	.restore = publish_restore,
-	.begin = op_state_begin,
+	.begin = publish_begin,
 	.end = publish_end,
 	.reject = publish_reject,
 };
@@ -245,11 +257,30 @@ static int check_new_port(const struct guest *guest, const struct port *port, st
 	return 0;
 }
 
+/* The checks come again: what was accepted before may have added ports, or have taken this one
+ * away, which is nobody's then. */
+static int publish_begin(struct op *op, struct db_txn *txn, struct err *err)
+{
+	struct guest_entry *entry = op_guest(op);
+	struct port port = port_of(op);
+	int r = op_state_begin(op, txn, err);
+
+	if (r == 0)
+		r = check_new_port(entry->guest, &port, err);
+	if (r < 0 || holds_port(op) || guest_find_port(entry->guest, port.proto, port.host))
+		return r;
+	r = port_claim(op->agent, &port, "host", err);
+	if (r == 0)
+		json_object_set_new(op->args, "claimed", json_true());
+	return r;
+}
+
 int plan_port_publish(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	struct port *port, struct err *err)
 {
 	const struct guest *guest = entry->guest;
 	bool held = port->host && guest_find_port(guest, port->proto, port->host);
+	json_t *args;
 	int r = guest_verb_check(VERB_PUBLISH, entry->projected, guest->name, err);
 
 	if (r == 0)
@@ -259,7 +290,9 @@ int plan_port_publish(struct agent *agent, struct op_plan *plan, struct guest_en
 			       : port_choose(agent, port, err);
 	if (r < 0)
 		return r;
-	r = op_plan_guest(agent, plan, &GUEST_PUBLISH, entry, port_args(port), err);
+	args = port_args(port);
+	json_object_set_new(args, "claimed", json_boolean(!held));
+	r = op_plan_guest(agent, plan, &GUEST_PUBLISH, entry, args, err);
 	if (r < 0 && !held)
 		ipam_release_port(agent->ipam, port->proto, port->host);
 	return r;
@@ -401,6 +434,8 @@ static int switch_begin(struct op *op, struct db_txn *txn, struct err *err)
 		r = err_set(err, ERR_NOT_FOUND, NULL,
 			"port %s %u does not lead to the guest any more that it led to",
 			port_proto_to_string(port.proto), port.host);
+	if (r == 0)
+		r = check_new_port(op_guest(op)->guest, &port, err);
 	return r;
 }
 
@@ -427,7 +462,7 @@ static void switch_reject(struct op *op)
 	struct guest_entry *from = switch_from(op);
 
 	if (from)
-		from->pending--;
+		op_guest_off(op, from);
 	op_guest_reject(op);
 }
 
@@ -436,7 +471,7 @@ static int switch_restore(struct op *op, struct err *err)
 	struct guest_entry *from = switch_from(op);
 	int r = op_guest_restore(op, err);
 
-	if (r == 0 && from) {
+	if (from) {
 		from->pending++;
 		snprintf(op->lanes[1], sizeof(op->lanes[1]), "%s", from->guest->id);
 	}

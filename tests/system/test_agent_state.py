@@ -1,0 +1,235 @@
+"""What the agent keeps in memory, in state.db and on the host stays one thing: operations that wait
+behind one another, requests that are refused half-way, restarts in between."""
+import contextlib
+import os
+import signal
+import sqlite3
+
+import pytest
+import yaml
+from crash import settle
+from harness.api import Problem
+from harness.shell import wait_for
+
+NAME, OTHER = "g.example.org", "h.example.org"
+PATH = f"/v1/guests/{NAME}"
+
+
+@pytest.fixture
+def node(fake):
+    yield fake
+    for guest in fake.api.guests():
+        fake.api.destroy(guest["name"])
+    fake.assert_empty()
+
+
+@contextlib.contextmanager
+def lane_held(node, name=NAME):
+    """Within it an operation of that guest stands before its driver, which does not answer."""
+    pid = node.driver_pid("fake")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        held = node.api.begin("POST", f"/v1/guests/{name}/actions/restart")
+        wait_for("the operation to stand in its step",
+                 lambda: node.api.get(f"/v1/operations/{held['id']}")["state"] == "running")
+        yield held
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def create(node, name=NAME, **fields):
+    return node.api.create(name, driver="fake", **fields)
+
+
+def state_db(node):
+    return contextlib.closing(sqlite3.connect(node.dir / "state/state.db"))
+
+
+def reconfigure(node, **changes):
+    settings = yaml.safe_load(node.config.read_text()) | changes
+    node.config.write_text(yaml.safe_dump(settings))
+
+
+# --- numbers of the node ---
+
+@pytest.mark.parametrize("asked", ["address", "mac"])
+def test_a_refused_creation_leaves_other_guests_their_numbers(node, asked):
+    other = create(node, OTHER, ports=[{"guest": 80, "host": 45090}])
+    taken = other["network"][asked]
+    body = {"name": NAME, "image": "busybox", "driver": "fake", "network": {asked: taken}}
+    with pytest.raises(Problem) as refused:
+        node.api.change("POST", "/v1/guests", body | {"ports": [{"guest": 80, "host": 45090}]})
+    assert refused.value.code == "conflict"
+    # It would be free now, had the refusal released what it only asked for.
+    with pytest.raises(Problem) as refused:
+        node.api.change("POST", "/v1/guests", body)
+    assert (refused.value.code, refused.value.field) == ("conflict", f"network.{asked}")
+
+
+def test_a_port_published_again_behind_its_unpublishing_is_held(node):
+    create(node, ports=[{"guest": 80, "host": 45091}])
+    create(node, OTHER)
+    with lane_held(node):
+        away = node.api.begin("DELETE", f"{PATH}/ports/tcp/45091")
+        again = node.api.begin("PUT", f"{PATH}/ports/tcp/45091", {"guest": 81})
+    assert node.api.wait(away["id"])["state"] == "done"
+    assert node.api.wait(again["id"])["state"] == "done"
+    assert [(p["host"], p["guest"]) for p in node.api.guest(NAME)["ports"]
+            if p["guest"] != 22] == [(45091, 81)]
+    assert "45091" in node.rules()
+    with pytest.raises(Problem) as refused:
+        node.api.change("PUT", f"/v1/guests/{OTHER}/ports/tcp/45091", {"guest": 80})
+    assert refused.value.code == "conflict"
+    # And it is free for others again when it is taken away for good.
+    node.api.change("DELETE", f"{PATH}/ports/tcp/45091")
+    node.api.change("PUT", f"/v1/guests/{OTHER}/ports/tcp/45091", {"guest": 80})
+
+
+def test_a_purpose_is_unique_also_among_ports_that_wait(node):
+    create(node)
+    with lane_held(node):
+        begun = [node.api.begin("POST", f"{PATH}/ports", {"guest": port, "purpose": "web"})
+                 for port in (80, 81)]
+    assert [node.api.wait(op["id"])["state"] for op in begun] == ["done", "failed"]
+    assert [p["guest"] for p in node.api.guest(NAME)["ports"] if p["guest"] != 22] == [80]
+
+
+# --- what was accepted ---
+
+def test_a_dry_run_does_not_count_as_accepted(node):
+    create(node)
+    with lane_held(node):
+        planned = node.api.call("DELETE", PATH, query={"destroy": "true", "dry_run": "true"})
+        assert planned.json["verb"] == "guest.destroy"
+        stop = node.api.begin("POST", f"{PATH}/actions/stop")
+    assert node.api.wait(stop["id"])["state"] == "done"
+    assert node.api.guest(NAME)["state"] == "stopped"
+
+
+def test_what_waited_over_a_restart_is_still_what_the_next_change_is_checked_against(node):
+    create(node)
+    with lane_held(node):
+        destroy = node.api.begin("DELETE", PATH, destroy="true")
+        node.kill9()
+    faults = next(node.dir.glob("state/**/fake")) / "faults.json"
+    faults.write_text('{"stop": {"count": 1, "delay_ms": 2000}}')
+    node.start()
+    with pytest.raises(Problem) as refused:
+        node.api.change("POST", f"{PATH}/actions/start")
+    assert refused.value.code == "illegal_state" and "destroying" in refused.value.detail
+    assert node.api.wait(destroy["id"])["state"] == "done"
+    faults.unlink()
+
+
+def test_a_key_sent_again_after_a_restart_waits_for_the_operation_of_then(node):
+    create(node)
+    pid = node.driver_pid("fake")
+    os.kill(pid, signal.SIGSTOP)
+    key = {"Idempotency-Key": "once"}
+    with pytest.raises(OSError):  # nobody waits for its answer
+        node.api.send("POST", f"{PATH}/actions/restart", headers=key, query={"wait": 20}, timeout=1)
+    begun = node.api.get("/v1/operations", target=NAME)["operations"][0]
+    node.kill9()
+    os.kill(pid, signal.SIGCONT)
+    faults = next(node.dir.glob("state/**/fake")) / "faults.json"
+    faults.write_text('{"stop": {"count": 1, "delay_ms": 1000}}')
+    node.start()
+    again = node.api.change("POST", f"{PATH}/actions/restart", headers=key, wait=20)
+    assert (again["id"], again["state"]) == (begun["id"], "done")
+    faults.unlink()
+
+
+# --- a driver that is not configured any more ---
+
+@pytest.fixture
+def bare(make_node):
+    return make_node(drivers=("fake",))
+
+
+def test_guests_whose_driver_is_gone_are_kept_until_it_is_back(bare):
+    create(bare)
+    with lane_held(bare):
+        queued = [bare.api.begin("POST", f"{PATH}/ports", {"guest": 80, "host": 45092}),
+                  bare.api.begin("PATCH", PATH, {"slots": 3}),
+                  bare.api.begin("POST", f"{PATH}/actions/stop")]
+        bare.kill9()
+    reconfigure(bare, drivers=[{"name": "lxc"}])
+    bare.start()
+    for op in queued:
+        ended = bare.api.wait(op["id"])
+        assert ended["state"] == "failed" and "driver fake" in ended["error"]["detail"]
+    guest = bare.api.guest(NAME)
+    assert guest["state"] == "unknown" and guest["slots"] == 1
+    slots = bare.api.get("/v1/node/slots")
+    assert (slots["used"], slots["reserved"]) == (1, 0)
+    assert "driver.fake" in [p["code"] for p in bare.api.get("/v1/node")["problems"]]
+    with pytest.raises(Problem) as refused:
+        bare.api.destroy(NAME)
+    assert "needs the driver fake" in refused.value.detail and refused.value.status == 503
+    reconfigure(bare, drivers=[{"name": "fake"}])
+    bare.restart()
+    wait_for("its state to be seen", lambda: bare.api.guest(NAME)["state"] != "unknown")
+    bare.api.act(NAME, "start")
+    assert bare.api.guest(NAME)["state"] == "running"
+    bare.api.change("PUT", f"{PATH}/ports/tcp/45092", {"guest": 80})
+
+
+def test_a_creation_cut_off_whose_driver_is_gone_leaves_a_guest_in_error(bare):
+    body = {"name": NAME, "image": "busybox", "driver": "fake"}
+    bare.restart(faults="ops.guest.create.define.before=kill")
+    with contextlib.suppress(OSError, Exception):
+        bare.api.change("POST", "/v1/guests", body)
+    bare.died()
+    reconfigure(bare, drivers=[{"name": "lxc"}])
+    bare.start()
+    assert wait_for("the guest", lambda: bare.api.guests())[0]["state"] == "error"
+    reconfigure(bare, drivers=[{"name": "fake"}])
+    bare.restart()
+    # Its driver sees that it does not run; that alone is no reason to call it in order.
+    assert bare.api.guest(NAME)["state"] == "error"
+    bare.api.destroy(NAME)
+    bare.assert_empty()
+
+
+# --- after a boot ---
+
+def verbs_of(node, name):
+    return [op["verb"] for op in node.api.get("/v1/operations", target=name)["operations"]]
+
+
+def pretend_boot(node):
+    with state_db(node) as db:
+        db.execute("UPDATE settings SET value = 'another' WHERE key = 'boot_id'")
+        db.commit()
+
+
+def test_an_agent_that_dies_before_it_started_the_guests_of_a_boot_starts_them_next_time(bare):
+    create(bare, autostart={"on": True})
+    create(bare, OTHER, autostart={"on": True})
+    bare.api.act(OTHER, "stop")
+    bare.stop()
+    pretend_boot(bare)
+    if bare.start(faults="state.commit.after=kill"):
+        bare.died()
+    bare.start()
+    wait_for("the start to be accepted", lambda: verbs_of(bare, NAME) ==
+             ["guest.start", "guest.create"])
+    settle(bare)
+    assert bare.api.guest(NAME)["state"] == "running"
+    assert bare.api.guest(OTHER)["state"] == "stopped"
+    bare.restart()
+    assert verbs_of(bare, NAME) == ["guest.start", "guest.create"]
+
+
+def test_a_clean_stop_says_nothing_of_guests(bare):
+    create(bare)
+    with lane_held(bare):
+        pass
+    settle(bare)
+    for _ in range(5):  # the driver may be asked about the guest when the end comes
+        bare.api.act(NAME, "restart")
+        bare.restart()
+    with state_db(bare) as db:
+        states = [row[0] for row in db.execute(
+            "SELECT json FROM events WHERE json LIKE '%guest.state%'")]
+    assert states and not [text for text in states if "unknown" in text]
