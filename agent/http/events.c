@@ -16,6 +16,7 @@
 struct http_events {
 	struct http_request *request;
 	void (*gone)(void *data);
+	void (*drained)(void *data);
 	void *data;
 	struct strbuf queue;
 	size_t sent;   /* of the queue */
@@ -51,15 +52,23 @@ struct http_events *http_respond_events(
 	return stream;
 }
 
+void http_events_when_drained(struct http_events *stream, void (*drained)(void *data))
+{
+	stream->drained = drained;
+}
+
 static ssize_t next_piece(void *data, uint64_t position, char *buf, size_t max)
 {
 	struct http_events *stream = data;
-	size_t left = stream->queue.used - stream->sent;
-	size_t n = left < max ? left : max;
+	size_t left, n;
 
 	(void)position;
 	if (stream->request->gone || stream->overrun || stream->request->server->stopping)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (stream->queue.used == stream->sent && stream->drained)
+		stream->drained(stream->data);
+	left = stream->queue.used - stream->sent;
+	n = left < max ? left : max;
 	if (left == 0) {
 		if (stream->closed)
 			return MHD_CONTENT_READER_END_OF_STREAM;
@@ -124,6 +133,7 @@ void http_events_close(struct http_events *stream)
 {
 	stream->closed = true;
 	stream->gone = NULL;
+	stream->drained = NULL;
 	request_resume(stream->request);
 }
 

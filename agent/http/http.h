@@ -139,6 +139,10 @@ struct http_events;
 struct http_events *http_respond_events(
 	struct http_request *request, void (*gone)(void *data), void *data);
 
+/* From now on `drained` (NULL: nothing) is called, with the `data` of above, whenever all that was
+ * queued is on its way; it may send more, or close the stream. */
+void http_events_when_drained(struct http_events *stream, void (*drained)(void *data));
+
 /* Queues text (whole "id: …\ndata: …\n\n" records). False when the client reads too slowly and more
  * than 1 MiB waits: the stream is then closed and `gone` is called later. */
 bool http_events_send(struct http_events *stream, const char *text, size_t size);

@@ -32,6 +32,8 @@ struct stream {
 	struct events *events;
 	struct http_events *http;
 	uint64_t last; /* number of the newest event it got */
+	bool behind;   /* gets pages from state.db, and what is new there too */
+	bool follow;
 	struct stream *next, *prev;
 };
 
@@ -144,7 +146,8 @@ static void deliver(struct events *events, const struct pending *pending)
 	struct stream *stream, *tmp;
 
 	DL_FOREACH_SAFE(events->streams, stream, tmp)
-	send_record(stream, pending->number, pending->record);
+	if (!stream->behind)
+		send_record(stream, pending->number, pending->record);
 }
 
 void events_committed(struct events *events, uint64_t number)
@@ -197,17 +200,24 @@ static int replay_one(void *data, uint64_t number, const char *json)
 	return 0;
 }
 
-/* What state.db has above the last; what is committed later reaches the stream by deliver. */
-static void replay(struct stream *stream)
+/* The next page of what state.db has above the last, when the one before is on its way: never more
+ * than a stream may have waiting. What is committed after the last page reaches it by deliver. */
+static void catch_up(void *data)
 {
+	struct stream *stream = data;
 	struct replay replay = {.stream = stream};
+	int r = db_list_events(
+		stream->events->db, stream->last, REPLAY_PAGE, replay_one, &replay, NULL);
 
-	do {
-		replay.count = 0;
-		if (db_list_events(stream->events->db, stream->last, REPLAY_PAGE, replay_one,
-			    &replay, NULL) < 0)
-			return;
-	} while (replay.count == REPLAY_PAGE);
+	if (r == -EPIPE)
+		return; /* cut off */
+	if (r == 0 && replay.count == REPLAY_PAGE)
+		return;
+	stream->behind = false;
+	http_events_when_drained(stream->http, NULL);
+	/* After a failed read the listener comes again with the last number it saw. */
+	if (r < 0 || !stream->follow)
+		stream_close(stream);
 }
 
 static void tell_gap(struct stream *stream, uint64_t from, uint64_t to)
@@ -250,6 +260,8 @@ void events_stream(struct events *events, struct http_request *request, uint64_t
 	}
 	stream->events = events;
 	stream->last = after;
+	stream->behind = true;
+	stream->follow = follow;
 	DL_APPEND(events->streams, stream);
 	stream->http = http_respond_events(request, stream_gone, stream);
 	if (!stream->http) {
@@ -257,7 +269,6 @@ void events_stream(struct events *events, struct http_request *request, uint64_t
 		return;
 	}
 	check_gap(stream, oldest);
-	replay(stream);
-	if (!follow)
-		stream_close(stream);
+	http_events_when_drained(stream->http, catch_up);
+	catch_up(stream);
 }
