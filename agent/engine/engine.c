@@ -68,6 +68,7 @@ struct engine {
 		UT_hash_handle hh;
 	} * by_id, *order;
 	size_t count;
+	uint64_t accepted;
 	struct lane *lanes;
 };
 
@@ -235,6 +236,7 @@ static int enlist(struct engine *engine, struct op *op)
 	HASH_ADD_STR(engine->by_id, id, index);
 	DL_APPEND(engine->order, index);
 	engine->count++;
+	engine->accepted++;
 	return 0;
 }
 
@@ -276,6 +278,11 @@ struct op *engine_find_request(struct engine *engine, const char *request_key)
 		if (index->op->request_key && strcmp(index->op->request_key, request_key) == 0)
 			return index->op;
 	return NULL;
+}
+
+uint64_t engine_accepted(const struct engine *engine)
+{
+	return engine->accepted;
 }
 
 size_t engine_pending(const struct engine *engine)

@@ -120,6 +120,9 @@ void engine_start(struct engine *engine);
 /* Stops beginning new operations and steps; for a clean end. */
 void engine_stop(struct engine *engine);
 
+/* How many were accepted, or taken up, since the start: tells whether there was one in between. */
+uint64_t engine_accepted(const struct engine *engine);
+
 /* How many have not ended, and how many hold or await the lane of that key. */
 size_t engine_pending(const struct engine *engine);
 size_t engine_lane_pending(const struct engine *engine, const char *key);

@@ -8,6 +8,7 @@
 
 #include "agent/config/config.h"
 #include "agent/core/worker.h"
+#include "agent/engine/engine.h"
 #include "agent/node/agent.h"
 #include "agent/node/drivers.h"
 #include "agent/node/events.h"
@@ -16,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "net/net.h"
 #include "storage/storage.h"
@@ -32,7 +34,8 @@ struct reconciler {
 /* One round: what the worker needs, and what it found. */
 struct round {
 	struct agent *agent;
-	bool whole; /* compare everything, not only look after the pool */
+	bool whole;	   /* compare everything, not only look after the pool */
+	uint64_t accepted; /* operations, before it looked */
 	struct storage *storage;
 	struct net *net;
 	const struct config *config;
@@ -229,20 +232,45 @@ static void round_work(void *data)
 	struct round *round = data;
 
 	look_at_pool(round);
+	(void)fault_point("reconcile.pool.seen");
 	if (round->net && round->whole)
 		net_repair(round->net, &round->repaired, &round->net_err);
 	else if (!round->net)
 		open_net(round->config, &round->net, &round->net_err);
 }
 
+#define ORPHAN_VOLUME "orphan.volume."
+
+static bool has_volume(char **volumes, const char *code)
+{
+	for (char **id = volumes; *id; id++)
+		if (strncmp(*id, code + strlen(ORPHAN_VOLUME), 40) == 0)
+			return true;
+	return false;
+}
+
+/* Those that somebody took away. */
+static void forget_orphan_volumes(struct agent *agent, char **volumes)
+{
+	char code[sizeof(agent->problems[0].code)];
+
+	for (size_t i = agent->problems_count; i-- > 0;) {
+		memcpy(code, agent->problems[i].code, sizeof(code));
+		if (strncmp(code, ORPHAN_VOLUME, strlen(ORPHAN_VOLUME)) == 0 &&
+			!has_volume(volumes, code))
+			agent_problem_gone(agent, code);
+	}
+}
+
 static void tell_orphan_volumes(struct agent *agent, char **volumes)
 {
 	char code[64], message[256];
 
+	forget_orphan_volumes(agent, volumes);
 	for (char **id = volumes; *id; id++) {
 		if (strlen(*id) == GUEST_ID_LEN && registry_by_id(agent->registry, *id))
 			continue;
-		snprintf(code, sizeof(code), "orphan.volume.%.40s", *id);
+		snprintf(code, sizeof(code), ORPHAN_VOLUME "%.40s", *id);
 		snprintf(message, sizeof(message),
 			"the pool has a volume %.40s whose guest state.db does not know: it was "
 			"left as "
@@ -279,7 +307,9 @@ static void round_results(struct agent *agent, struct round *round)
 	agent->storage = round->storage;
 	if (round->storage_err.code == ERR_OK) {
 		agent->space = round->space;
-		if (round->whole && engine_pending(agent->engine) == 0) {
+		/* What was seen is of now only when no operation came between. */
+		if (round->whole && engine_pending(agent->engine) == 0 &&
+			engine_accepted(agent->engine) == round->accepted) {
 			tell_orphan_volumes(agent, round->volumes);
 			adopt_images(agent, TAKE_PTR(round->images), round->images_count);
 		}
@@ -336,6 +366,7 @@ static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
 		.storage = agent->storage,
 		.net = agent->net,
 		.config = agent->config,
+		.accepted = engine_accepted(agent->engine),
 		.whole = now - reconciler->last_round_ns >=
 			 (int64_t)agent->config->reconcile_ms * 1000000};
 	if (round->whole) {
