@@ -85,6 +85,22 @@ static int load_operation(void *data, const struct operation *info, json_t *args
 	return 0;
 }
 
+/* A guest on its way somewhere without an operation that brings it there: its journal was lost. */
+static void settle_loaded(struct agent *agent)
+{
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		enum guest_state state = sorted[i]->guest->state;
+
+		if (sorted[i]->pending == 0 &&
+			(state == GUEST_CREATING || state == GUEST_DESTROYING))
+			agent_observe_guest(agent, sorted[i], GUEST_ERROR, 0,
+				"the operation that it was in the middle of was lost: destroy it");
+	}
+}
+
 /* Compares the machine's boot id with that of the last run. */
 static int read_boot_id(struct agent *agent, struct err *err)
 {
@@ -281,6 +297,7 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 		return r;
 	reconcile_open(agent);
 	r = db_load_unfinished(agent->db, load_operation, agent, err);
+	settle_loaded(agent);
 	if (r == 0)
 		r = reconciler_create(agent, &agent->reconciler, err);
 	if (r < 0)
