@@ -276,6 +276,10 @@ static int resize_target(
 			FMT_SIZE(size), FMT_SIZE(amount));
 	if (*to == 0)
 		*to = trim ? size - amount : size + amount;
+	if (*to > GUEST_SIZE_MAX)
+		return err_set(err, ERR_INVALID, "size",
+			"guest %s has %s of storage: %s more is beyond the most there can be",
+			guest->name, FMT_SIZE(size), FMT_SIZE(amount));
 	if (trim ? *to > size : *to < size)
 		return err_set(err, ERR_INVALID, "to",
 			"guest %s has %s of storage: use %s to get %s", guest->name, FMT_SIZE(size),

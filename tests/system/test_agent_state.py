@@ -1,15 +1,19 @@
 """What the agent keeps in memory, in state.db and on the host stays one thing: operations that wait
 behind one another, requests that are refused half-way, restarts in between."""
 import contextlib
+import http.client
+import json
 import os
 import signal
 import sqlite3
+import time
 
 import pytest
 import yaml
 from crash import settle
+from harness import rootfs, testbed
 from harness.api import Problem
-from harness.shell import wait_for
+from harness.shell import run, wait_for
 
 NAME, OTHER = "g.example.org", "h.example.org"
 PATH = f"/v1/guests/{NAME}"
@@ -177,7 +181,7 @@ def test_guests_whose_driver_is_gone_are_kept_until_it_is_back(bare):
 def test_a_creation_cut_off_whose_driver_is_gone_leaves_a_guest_in_error(bare):
     body = {"name": NAME, "image": "busybox", "driver": "fake"}
     bare.restart(faults="ops.guest.create.define.before=kill")
-    with contextlib.suppress(OSError, Exception):
+    with contextlib.suppress(OSError, http.client.HTTPException):
         bare.api.change("POST", "/v1/guests", body)
     bare.died()
     reconfigure(bare, drivers=[{"name": "lxc"}])
@@ -233,3 +237,72 @@ def test_a_clean_stop_says_nothing_of_guests(bare):
         states = [row[0] for row in db.execute(
             "SELECT json FROM events WHERE json LIKE '%guest.state%'")]
     assert states and not [text for text in states if "unknown" in text]
+
+
+# --- what was lost or put there by others ---
+
+def test_a_guest_whose_creation_was_lost_with_the_journal_can_be_destroyed(bare):
+    bare.restart(faults="ops.guest.create.define.before=kill")
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        create(bare)
+    bare.died()
+    with state_db(bare) as db:
+        db.execute("DELETE FROM operations")
+        db.commit()
+    bare.start()
+    assert bare.api.guest(NAME)["state"] == "error"
+    bare.api.destroy(NAME)
+    bare.assert_empty()
+
+
+def problems(node):
+    return [problem["code"] for problem in node.api.get("/v1/node")["problems"]]
+
+
+def test_a_volume_of_nobody_is_told_and_kept_until_it_is_gone(make_node):
+    node = make_node(settings={"reconcile_interval": "1s"}, drivers=("fake",))
+    id, there = "0123456789ab", node.bed.inside(testbed.NODE)
+    path = node.dir / "pool/volumes" / id
+    run(*there, "btrfs", "subvolume", "create", path)
+    wait_for("the orphan to be told", lambda: f"orphan.volume.{id}" in problems(node), 20)
+    assert id in node.volumes()
+    run(*there, "btrfs", "subvolume", "delete", path)
+    wait_for("the problem to be gone", lambda: f"orphan.volume.{id}" not in problems(node), 20)
+
+
+def test_an_image_that_came_during_a_round_of_comparison_stays(make_node):
+    node = make_node(settings={"reconcile_interval": "1s"}, drivers=("fake",))
+    node.restart(faults="reconcile.pool.seen=wait:1500")
+    for number in range(8):  # spread over some rounds
+        name = f"copy-{number}"
+        node.api.import_image(name, rootfs.busybox_tar(node.dir / "copy.tar"))
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert name in [image["name"] for image in node.api.get("/v1/images")["images"]]
+
+
+def test_a_listener_far_behind_gets_all_events_in_order(bare):
+    bare.stop()
+    with state_db(bare) as db:
+        first = db.execute("SELECT max(number) FROM events").fetchone()[0] + 1
+        filler = "x" * 300
+        db.executemany("INSERT INTO events (number, time_ms, json) VALUES (?, 1, ?)", (
+            (number, json.dumps({"number": number, "time": "2026-01-01T00:00:00.000Z",
+                                 "type": "node.repaired", "message": filler}))
+            for number in range(first, first + 8000)))
+        db.commit()
+    bare.start()
+    with bare.api.events(after=first - 1) as events:
+        create(bare)
+        seen = events.until(lambda event: event["type"] == "guest.created")
+    numbers = [event["number"] for event in seen]
+    assert numbers == list(range(first, first + len(numbers))) and len(numbers) > 8000
+    answer = bare.api.send("GET", "/v1/events", query={"after": first - 1, "follow": "false"})
+    assert answer.text.count("event: node.repaired\n") == 8000
+
+
+def test_storage_does_not_grow_beyond_what_can_be_written_down(node):
+    create(node)
+    with pytest.raises(Problem) as refused:
+        node.api.change("POST", f"{PATH}/storage/enlarge", {"size": 1 << 50})
+    assert (refused.value.code, refused.value.field) == ("invalid", "size")
