@@ -79,10 +79,11 @@ def difference(before, ours=None):
 
 
 def sweep(before):
-    """Removes the empty control groups that hold those of guests (ours, liblxc's): they belong to
-    the node for as long as it is one, and several may share them, so nobody else removes them."""
+    """Removes empty control groups that no guest of ours is the matter of: "corpus", which holds
+    theirs, belongs to the node for as long as it is one; lxc.* are those of lxc-start and LXD."""
     for path in sorted(cgroups(), key=len, reverse=True):
-        if os.path.basename(path) in ("corpus", "lxc.pivot") and path not in before["control group"]:
+        shared = os.path.basename(path) == "corpus" or "/lxc." in path
+        if shared and path not in before["control group"]:
             with contextlib.suppress(OSError):
                 os.rmdir(path)
 
