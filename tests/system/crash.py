@@ -4,6 +4,7 @@ import http.client
 
 from harness.api import Problem
 from harness.rootfs import PAGE
+from harness.shell import wait_for
 
 FINAL = ("done", "failed", "cancelled")
 HANGUPS = (OSError, http.client.HTTPException)
@@ -40,6 +41,8 @@ def settle(node):
 
 def assert_whole(node):
     """What the agent says and what the host holds are the same; nothing is lost or doubled."""
+    wait_for("all guests are seen", lambda: all(
+        bool(guest.get("pid")) == (guest["state"] == "running") for guest in node.api.guests()))
     node.remember()
     guests = node.api.guests()
     ids = {guest["id"] for guest in guests}
@@ -47,8 +50,6 @@ def assert_whole(node):
     running = [g for g in guests if g["state"] == "running"]
     assert all(g["state"] in ("running", "stopped") for g in guests), guests
     assert len(node.links()) == len(running), (node.links(), running)
-    for guest in guests:
-        assert bool(guest.get("pid")) == (guest["state"] == "running"), guest
     addresses = [guest["network"]["address"] for guest in guests]
     assert len(set(addresses)) == len(addresses)
     ports = node.api.get("/v1/ports")["ports"]

@@ -40,7 +40,7 @@ def serves_on(fake):
     b"POST /v1/guests HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
     b"POST /v1/guests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nzzz\r\n{}\r\n0\r\n\r\n",
-    bytes(range(256)) * 16])
+    bytes(range(256)) * 16], ids=range(13))
 def test_malformed_http_is_no_success_and_no_crash(fake, data):
     answer = exchange(fake, data, end=True)
     assert not answer.startswith(b"HTTP/1.1 2"), answer[:200]
