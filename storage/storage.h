@@ -125,6 +125,9 @@ int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64
 int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
 	struct err *err);
 
+/* The least size that such a volume can be trimmed to. Pure. */
+uint64_t volume_least(const struct volume_usage *usage);
+
 /* Writes the path of the guest's root into buf. Pure. */
 int volume_rootfs(const struct storage *storage, const char *id, char *buf, size_t size);
 

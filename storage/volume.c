@@ -89,7 +89,7 @@ static int read_usage(const struct storage *s, const struct volume *volume, bool
 	return 0;
 }
 
-static uint64_t least_size(const struct volume_usage *usage)
+uint64_t volume_least(const struct volume_usage *usage)
 {
 	uint64_t least = (usage->used + MIB - 1) & ~(MIB - 1);
 
@@ -122,17 +122,17 @@ static int check_fits(const struct storage *s, const struct volume *volume, uint
 	struct volume_usage usage = {0};
 	int r = read_usage(s, volume, false, &usage, err);
 
-	if (r == 0 && size < usage.size && size < least_size(&usage))
+	if (r == 0 && size < usage.size && size < volume_least(&usage))
 		r = read_usage(s, volume, true, &usage, err);
 	if (r < 0)
 		return r;
 	if (ret_least)
-		*ret_least = least_size(&usage);
-	if (size >= usage.size || size >= least_size(&usage))
+		*ret_least = volume_least(&usage);
+	if (size >= usage.size || size >= volume_least(&usage))
 		return 0;
 	return err_set(err, ERR_INVALID, "storage.size",
 		"%s are in use: the least possible size is %llu bytes (%s)", FMT_SIZE(usage.used),
-		(unsigned long long)least_size(&usage), FMT_SIZE(least_size(&usage)));
+		(unsigned long long)volume_least(&usage), FMT_SIZE(volume_least(&usage)));
 }
 
 int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,

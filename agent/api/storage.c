@@ -33,6 +33,7 @@ static void usage_done(void *data)
 {
 	AUTOFREE struct usage *usage = data;
 	uint64_t size = usage->usage.size, used = usage->usage.used;
+	uint64_t least = volume_least(&usage->usage);
 
 	if (usage->r < 0) {
 		http_respond_error(usage->request, &usage->err, NULL);
@@ -41,8 +42,8 @@ static void usage_done(void *data)
 	http_respond_json(usage->request, 200,
 		json_pack("{s:I, s:I, s:I, s:I, s:I}", "size", (json_int_t)size, "used",
 			(json_int_t)used, "free", (json_int_t)(used < size ? size - used : 0),
-			"least", (json_int_t)used, "trimmable",
-			(json_int_t)(used < size ? size - used : 0)));
+			"least", (json_int_t)least, "trimmable",
+			(json_int_t)(least < size ? size - least : 0)));
 }
 
 void api_storage_get(struct http_request *request, void *data)
@@ -128,14 +129,15 @@ static void trial_work(void *data)
 static void trial_done(void *data)
 {
 	AUTOFREE struct trial *trial = data;
-	uint64_t used = trial->usage.usage.used;
+	uint64_t least = volume_least(&trial->usage.usage);
 	struct err err = trial->usage.err;
 	int r = trial->usage.r;
 
-	if (r == 0 && used > trial->target)
-		r = err_set(&err, ERR_INVALID, "size",
-			"%s is used: the least possible size is %llu bytes", FMT_SIZE(used),
-			(unsigned long long)used);
+	if (r == 0 && least > trial->target)
+		r = err_set(&err, ERR_INVALID, "storage.size",
+			"%s are in use: the least possible size is %llu bytes (%s)",
+			FMT_SIZE(trial->usage.usage.used), (unsigned long long)least,
+			FMT_SIZE(least));
 	if (r < 0)
 		op_plan_drop(&trial->plan);
 	change_submit(&trial->change, r, &err, &trial->plan, NULL);

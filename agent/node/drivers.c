@@ -28,10 +28,14 @@ static void observe(struct agent *agent, const struct driver_status *status)
 
 	if (!entry)
 		return;
-	if (entry->pending > 0)
-		entry->stale = true; /* the operation under way looks again at its end */
-	else
+	if (entry->pending == 0) {
 		agent_observe_guest(agent, entry, status->state, status->pid, NULL);
+		return;
+	}
+	/* The operation under way says what the state is, and looks again at its end. */
+	entry->guest->pid = status->pid;
+	entry->stale |= entry->guest->state != status->state;
+	registry_refreshed(entry);
 }
 
 static void guest_event(void *data, const struct driver_status *status)

@@ -154,7 +154,7 @@ def test_a_guest_reaches_the_outside_by_the_nodes_address(lxc, web):
         server.bind((testbed.OUTSIDE_ADDRESS, 8000))
         server.listen()
         lxc.in_guest(NAME, "/bin/busybox", "sh", "-c",
-                     f"echo hello | nc -w 5 {testbed.OUTSIDE_ADDRESS} 8000 &")
+                     f"echo hello | nc -w 5 {testbed.OUTSIDE_ADDRESS} 8000 >/dev/null 2>&1 &")
         link, peer = server.accept()
         with link:
             assert link.recv(5) == b"hello" and peer[0] == testbed.NODE_OUTSIDE_ADDRESS
