@@ -114,16 +114,27 @@ static void import_finish(struct op *op, struct task *task)
 	import->image = task->image;
 }
 
-/* After a restart the stream is gone: either the image was complete by then, or it has to be sent
- * again. */
+/* Whether the image that there is was made by this operation, in this run of the agent or the one
+ * before. */
+static bool made_image(const struct op *op)
+{
+	const struct import *import = op->data;
+	const struct image *image;
+
+	if (import)
+		return import->imported;
+	image = agent_image(op->agent, op->info.target);
+	return image && op->info.started_ms && image->created_ms >= op->info.started_ms;
+}
+
+/* After a restart the stream is gone. The image may be there by now, but only its digest would tell
+ * that the archive had arrived whole: the end of the agent cut the transfer too. */
 static void import_again(struct op *op)
 {
-	struct agent *agent = op->agent;
-	struct image *image = agent_image(agent, op->info.target);
 	struct err err;
 	int r = 0;
 
-	if (!image || image->created_ms < op->info.created_ms)
+	if (!made_image(op) || !json_object_get(op->args, "sha256"))
 		r = err_set(&err, ERR_CANCELLED, NULL,
 			"the agent was restarted while the archive arrived: send it again");
 	op_step_done(op, r, &err);
@@ -153,10 +164,20 @@ static void verify_apply(struct op *op)
 	struct err err;
 	int r = 0;
 
-	if (import && import->imported && !import->complete(import->data))
+	if (!import) {
+		import_again(op);
+		return;
+	}
+	if (import->imported && !import->complete(import->data))
 		r = err_set(&err, ERR_MALFORMED, NULL,
 			"the transfer was cut before its end: send the archive again");
 	op_step_done(op, r, &err);
+}
+
+/* That this step was begun tells a restart that the image is whole. */
+static void keep_apply(struct op *op)
+{
+	op_step_done(op, 0, NULL);
 }
 
 static int delete_work(struct task *task, struct err *err)
@@ -176,9 +197,7 @@ static void delete_apply(struct op *op)
 /* Only what this operation made. */
 static void import_undo(struct op *op)
 {
-	struct import *import = op->data;
-
-	if (import && import->imported)
+	if (made_image(op))
 		delete_apply(op);
 	else
 		op_step_done(op, 0, NULL);
@@ -192,7 +211,7 @@ static void import_end(struct op *op, struct db_txn *txn)
 		if (import && import->imported)
 			table_put(op->agent, &import->image);
 		image_event(op, "image.imported", txn);
-	} else if (import && import->imported) {
+	} else if (made_image(op)) {
 		table_remove(op->agent, op->info.target);
 	}
 }
@@ -208,6 +227,7 @@ static void import_release(struct op *op)
 static const struct step IMPORT_STEPS[] = {
 	{"import", import_apply, import_undo},
 	{"verify", verify_apply, NULL},
+	{"keep", keep_apply, NULL},
 };
 
 const struct op_verb IMAGE_IMPORT = {

@@ -1,6 +1,7 @@
 """What the agent keeps in memory, in state.db and on the host stays one thing: operations that wait
 behind one another, requests that are refused half-way, restarts in between."""
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -306,3 +307,33 @@ def test_storage_does_not_grow_beyond_what_can_be_written_down(node):
     with pytest.raises(Problem) as refused:
         node.api.change("POST", f"{PATH}/storage/enlarge", {"size": 1 << 50})
     assert (refused.value.code, refused.value.field) == ("invalid", "size")
+
+
+# --- images ---
+
+def upload(node, **query):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        node.api.import_image("late", rootfs.busybox_tar(node.dir / "late.tar"), **query)
+    node.died()
+    node.start()
+    return settle(node)[0]["state"], "late" in [
+        image["name"] for image in node.api.get("/v1/images")["images"]]
+
+
+@pytest.mark.parametrize("moment", ["import.after", "verify.before", "verify.after"])
+def test_an_image_of_which_nobody_knows_that_it_came_whole_is_taken_back(bare, moment):
+    bare.restart(faults=f"ops.image.import.{moment}=kill")
+    assert upload(bare) == ("cancelled", False)
+    assert not list((bare.pool / "images").glob("late*"))
+    bare.api.import_image("late", bare.dir / "late.tar")
+
+
+def test_an_image_that_is_known_to_have_come_whole_is_kept(bare):
+    bare.restart(faults="ops.image.import.keep.before=kill")
+    assert upload(bare) == ("done", True)
+
+
+def test_an_image_whose_digest_was_right_is_kept(bare):
+    digest = hashlib.sha256(rootfs.busybox_tar(bare.dir / "late.tar").read_bytes()).hexdigest()
+    bare.restart(faults="ops.image.import.import.after=kill")
+    assert upload(bare, sha256=digest) == ("done", True)
