@@ -283,6 +283,10 @@ static int check_create(struct agent *agent, const struct guest *guest, struct e
 		return err_set(err, ERR_UNAVAILABLE, "driver",
 			"driver %s does not work on this node: %s", guest->driver,
 			driver->info.problem);
+	if (!agent->storage || !agent->net)
+		return err_set(err, ERR_UNAVAILABLE, NULL,
+			"the node's storage or network is not in order now, see its problems in "
+			"/v1/node");
 	if (registry_by_name(agent->registry, guest->name, &taken))
 		return err_set(
 			err, ERR_EXISTS, "name", "a guest named %s exists already", guest->name);

@@ -247,6 +247,9 @@ int plan_image_import(struct agent *agent, struct op_plan *plan, const struct im
 	json_t *args;
 	int r;
 
+	if (!agent->storage)
+		return err_set(err, ERR_UNAVAILABLE, NULL,
+			"the storage pool is not open now, see the node's problems in /v1/node");
 	if (!upload->replace && agent_image(agent, upload->name))
 		return err_set(err, ERR_EXISTS, "name",
 			"an image named %s exists already: give replace=true to replace it",

@@ -337,3 +337,90 @@ def test_an_image_whose_digest_was_right_is_kept(bare):
     digest = hashlib.sha256(rootfs.busybox_tar(bare.dir / "late.tar").read_bytes()).hexdigest()
     bare.restart(faults="ops.image.import.import.after=kill")
     assert upload(bare, sha256=digest) == ("done", True)
+
+
+# --- a node in bad shape ---
+
+def test_without_its_pool_a_node_answers_and_refuses_what_needs_it(bare):
+    guest = create(bare)
+    good = yaml.safe_load(bare.config.read_text())["storage"]
+    bare.stop()
+    reconfigure(bare, storage=good | {"path": "/dev/null/pool"})
+    bare.start()
+    assert "storage" in problems(bare)
+    assert bare.api.guest(NAME)["state"] == "running"
+    body = {"name": OTHER, "image": "busybox", "driver": "fake"}
+    for send in (lambda: bare.api.change("POST", "/v1/guests", body),
+                 lambda: bare.api.import_image("late", rootfs.busybox_tar(bare.dir / "late.tar")),
+                 lambda: bare.api.get(f"{PATH}/storage")):
+        with pytest.raises(Problem) as refused:
+            send()
+        assert refused.value.status in (404, 503), refused.value
+    bare.api.act(NAME, "stop")
+    reconfigure(bare, storage=good)
+    bare.restart()
+    assert "storage" not in problems(bare)
+    assert bare.api.guest(NAME)["id"] == guest["id"]
+    bare.api.act(NAME, "start")
+
+
+def test_a_full_disk_refuses_changes_and_loses_none(bare):
+    bare.stop()
+    small, there = bare.dir / "small", bare.bed.inside(testbed.NODE)
+    small.mkdir()
+    run(*there, "mount", "-t", "tmpfs", "-o", "size=6m", "none", small)
+    reconfigure(bare, state_dir=str(small))
+    bare.start()
+    create(bare)
+    filler = bare.bed.seen(small / "filler")
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    accepted, refused = None, None
+    for number in range(500):
+        try:
+            bare.api.change("PATCH", PATH, {"labels": {"number": str(number)}}, wait=2)
+            accepted = number
+        except Problem as problem:
+            refused = problem
+            break
+        except TimeoutError:  # accepted, but its end cannot be written
+            accepted = number
+            break
+    assert refused.code == "no_room" if refused else accepted < 499, refused
+    assert bare.api.guest(NAME)["state"] == "running"
+    filler.unlink()
+    settle(bare)
+    shown = bare.api.guest(NAME)
+    assert accepted is None or shown["labels"] == {"number": str(accepted)}
+    bare.api.change("PATCH", PATH, {"slots": 2})
+    bare.kill9()
+    bare.start()
+    shown_again = bare.api.guest(NAME)
+    assert shown_again["slots"] == 2 and shown_again["labels"] == shown["labels"]
+
+
+def test_those_who_leave_while_they_wait_harm_nobody(node):
+    create(node)
+    with lane_held(node) as held:
+        for number in range(20):
+            for method, path, body in (
+                    ("POST", f"{PATH}/actions/stop", None), ("PATCH", PATH, {"slots": number + 1}),
+                    ("GET", f"/v1/operations/{held['id']}", None)):
+                with contextlib.suppress(OSError):
+                    node.api.send(method, path, body, query={"wait": 60}, timeout=0.02)
+    settle(node)
+    assert node.api.guest(NAME)["state"] == "stopped" and node.api.guest(NAME)["slots"] == 20
+    slots = node.api.get("/v1/node/slots")
+    assert (slots["used"], slots["reserved"]) == (20, 0)
+
+
+def test_a_reload_takes_up_what_it_can_and_an_error_changes_nothing(bare):
+    create(bare)
+    for slots, expected in ((7, 7), ("nonsense", 7), (9, 9)):
+        reconfigure(bare, slots=slots)
+        before = bare.log.read_text().count("reloaded")
+        os.kill(bare.pid, signal.SIGHUP)
+        wait_for("the reload", lambda: bare.log.read_text().count("reloaded") > before)
+        assert bare.api.get("/v1/node/slots")["total"] == expected
+    bare.restart()
