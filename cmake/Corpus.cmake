@@ -52,6 +52,42 @@ function(corpus_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
+# corpus_single_threaded(NAME): keeps the thread sanitizer out of a program and of the libraries in
+# it, by compiling their sources anew. For programs of one thread that enter user namespaces: the
+# kernel lets in only processes of one thread, and the sanitizer starts one of its own in what forks.
+function(corpus_single_threaded name)
+  if(NOT CORPUS_SANITIZE STREQUAL "thread")
+    return()
+  endif()
+  get_target_property(waiting ${name} LINK_LIBRARIES)
+  set(packages)
+  set(seen)
+  while(waiting)
+    list(POP_FRONT waiting library)
+    if(library IN_LIST seen)
+      continue()
+    endif()
+    list(APPEND seen ${library})
+    if(NOT library MATCHES "^corpus_")
+      list(APPEND packages ${library})
+      continue()
+    endif()
+    get_target_property(folder ${library} SOURCE_DIR)
+    get_target_property(sources ${library} SOURCES)
+    list(TRANSFORM sources PREPEND ${folder}/)
+    target_sources(${name} PRIVATE ${sources})
+    target_include_directories(${name} PRIVATE
+      $<TARGET_PROPERTY:${library},INTERFACE_INCLUDE_DIRECTORIES>)
+    get_target_property(more ${library} LINK_LIBRARIES)
+    if(more)
+      list(APPEND waiting ${more})
+    endif()
+  endwhile()
+  set_property(TARGET ${name} PROPERTY LINK_LIBRARIES ${packages})
+  target_compile_options(${name} PRIVATE -fno-sanitize=thread)
+  target_link_options(${name} PRIVATE -fno-sanitize=thread)
+endfunction()
+
 # corpus_test(NAME SOURCES… [DEPENDS LIBRARY…] [PKG PACKAGE…] [LABELS LABEL…]): a cmocka test
 # program, run by ctest. The label "root" says that it needs root and makes namespaces, mounts or
 # loop devices of its own.
