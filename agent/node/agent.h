@@ -80,7 +80,7 @@ void agent_commit(void *data, struct db_txn *txn, bool durable,
 void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn);
 
 /* Adds the rows of the guests that an operation is about, as they are now; engine_hooks.rows. */
-void agent_operation_rows(void *agent, const struct op *op, struct db_txn *txn);
+void agent_operation_rows(void *data, const struct op *op, struct db_txn *txn);
 
 /* States a problem of that code, or states it anew. */
 void agent_problem(struct agent *agent, const char *code, const char *message);

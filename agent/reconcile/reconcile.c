@@ -244,7 +244,7 @@ static void round_work(void *data)
 static bool has_volume(char **volumes, const char *code)
 {
 	for (char **id = volumes; *id; id++)
-		if (strncmp(*id, code + strlen(ORPHAN_VOLUME), 40) == 0)
+		if (strcmp(*id, code + strlen(ORPHAN_VOLUME)) == 0)
 			return true;
 	return false;
 }
