@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/fault.h"
 #include "net/nfnetlink.h"
 #include "net/nft_load.h"
@@ -191,6 +192,7 @@ static int load_ruleset(struct firewall *firewall, struct err *err)
 		return err_errno(err, ENOMEM, "cannot load the firewall rules");
 	if (nft_load(ruleset, err) == 0)
 		return 0;
+	log_warning("firewall.reload", "error=%s", LOG_Q(err ? err->message : ""));
 	r = remove_tables(firewall, err);
 	return r < 0 ? r : nft_load(ruleset, err);
 }
