@@ -326,6 +326,8 @@ static void dismantle(struct agent *agent)
 	agent->net = net_close(agent->net);
 	agent->storage = storage_close(agent->storage);
 	free(agent->images);
+	free(agent->node_text.text);
+	free(agent->slots_text.text);
 }
 
 /* --- Signals --------------------------------------------------------------------------------- */
@@ -374,6 +376,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 		log_error("config.not_reloaded", "error=%s", LOG_Q(err.message));
 	} else {
 		take_reloadable(reload->agent->config, config);
+		agent_changed(reload->agent);
 		log_info("config.reloaded", "path=%s", reload->path ? reload->path : "-");
 	}
 	config_free(config);

@@ -175,6 +175,9 @@ def wiring_rows(measured):
         yield Row("P6", "  with 32,000 against 10, p50", f"{many / 1000:.3f} ms",
                   f"{few / 1000:.3f} ms", many / few, "≤ 1.5 × as long", many <= 1.5 * few,
                   {"us": present[32000][action]})
+    cut = present[10000]["unpublish_and_cut"]
+    yield Row("P6", "unpublish and cut its connections, p50 (a walk of the kernel's whole table)",
+              f"{cut['p50'] / 1000:.2f} ms", "", None, "", None, {"us": cut})
 
 
 def storage(this):

@@ -17,8 +17,8 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "net/nfnetlink.h"
 #include "net/nft_load.h"
 #include "net/nft_ruleset.h"

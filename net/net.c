@@ -139,10 +139,15 @@ static int set_wanted(struct net *net, const struct net_guest *guests, size_t gu
 
 static int apply_firewall(struct net *net, unsigned *changes, struct err *err)
 {
-	HOLD(filter);
+	AUTOFREE struct net_port *ports = NULL;
+	size_t count;
 
-	return net->ops->apply(net->firewall, net->wanted.guests, net->wanted.guests_count,
-		net->wanted.ports, net->wanted.ports_count, changes, err);
+	HOLD(filter);
+	ports = wanted_list_ports(&net->wanted, &count);
+	if (!ports)
+		return err_errno(err, ENOMEM, "cannot set up the network");
+	return net->ops->apply(net->firewall, net->wanted.guests, net->wanted.guests_count, ports,
+		count, changes, err);
 }
 
 static int apply_dhcp(struct net *net, unsigned *changes, struct err *err)

@@ -1,4 +1,4 @@
-/* What the network should be: two sorted arrays. */
+/* What the network should be: guests in a sorted array, ports by their number. */
 #include "net/wanted.h"
 
 #include <errno.h>
@@ -100,62 +100,53 @@ void wanted_drop_guest(struct wanted *wanted, const char *id)
 
 /* --- Ports ----------------------------------------------------------------------------------- */
 
-static uint32_t port_key(enum port_proto proto, uint16_t host)
-{
-	return (uint32_t)proto << 16 | host;
-}
-
-static size_t port_place(const struct wanted *wanted, uint32_t key)
-{
-	size_t low = 0, high = wanted->ports_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct net_port *port = &wanted->ports[middle];
-
-		if (port_key(port->proto, port->host) < key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static bool port_at(const struct wanted *wanted, size_t i, uint32_t key)
-{
-	return i < wanted->ports_count &&
-	       port_key(wanted->ports[i].proto, wanted->ports[i].host) == key;
-}
+#define PORT_NUMBERS 65536
 
 int wanted_put_port(struct wanted *wanted, const struct net_port *port)
 {
-	uint32_t key = port_key(port->proto, port->host);
-	size_t i = port_place(wanted, key);
+	struct wanted_port **ports = &wanted->ports[port->proto];
 
-	if (port_at(wanted, i, key)) {
-		wanted->ports[i] = *port;
-		return 0;
-	}
-	if (grow((void **)&wanted->ports, &wanted->ports_room, wanted->ports_count, sizeof(*port)) <
-		0)
+	if (!*ports)
+		*ports = calloc(PORT_NUMBERS, sizeof(**ports));
+	if (!*ports)
 		return -ENOMEM;
-	memmove(&wanted->ports[i + 1], &wanted->ports[i],
-		(wanted->ports_count - i) * sizeof(*port));
-	wanted->ports[i] = *port;
-	wanted->ports_count++;
+	(*ports)[port->host] = (struct wanted_port){.address = port->address, .guest = port->guest};
 	return 0;
 }
 
 void wanted_drop_port(struct wanted *wanted, enum port_proto proto, uint16_t host)
 {
-	uint32_t key = port_key(proto, host);
-	size_t i = port_place(wanted, key);
+	if (wanted->ports[proto])
+		wanted->ports[proto][host] = (struct wanted_port){0};
+}
 
-	if (!port_at(wanted, i, key))
-		return;
-	wanted->ports_count--;
-	memmove(&wanted->ports[i], &wanted->ports[i + 1],
-		(wanted->ports_count - i) * sizeof(wanted->ports[0]));
+static size_t count_ports(const struct wanted_port *ports)
+{
+	size_t count = 0;
+
+	for (size_t host = 0; ports && host < PORT_NUMBERS; host++)
+		count += ports[host].address != 0;
+	return count;
+}
+
+struct net_port *wanted_list_ports(const struct wanted *wanted, size_t *ret_count)
+{
+	size_t room = count_ports(wanted->ports[PORT_TCP]) + count_ports(wanted->ports[PORT_UDP]);
+	struct net_port *list = calloc(room + 1, sizeof(*list));
+
+	*ret_count = 0;
+	for (int proto = 0; list && proto < 2; proto++)
+		for (size_t host = 0; wanted->ports[proto] && host < PORT_NUMBERS; host++) {
+			const struct wanted_port *port = &wanted->ports[proto][host];
+
+			if (port->address)
+				list[(*ret_count)++] =
+					(struct net_port){.proto = (enum port_proto)proto,
+						.host = (uint16_t)host,
+						.address = port->address,
+						.guest = port->guest};
+		}
+	return list;
 }
 
 /* --- Everything ------------------------------------------------------------------------------ */
@@ -165,7 +156,8 @@ void wanted_finish(struct wanted *wanted)
 	for (size_t i = 0; i < wanted->guests_count; i++)
 		guest_finish(&wanted->guests[i]);
 	free(wanted->guests);
-	free(wanted->ports);
+	free(wanted->ports[PORT_TCP]);
+	free(wanted->ports[PORT_UDP]);
 	*wanted = (struct wanted){0};
 }
 

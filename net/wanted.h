@@ -8,8 +8,12 @@
 struct wanted {
 	struct net_guest *guests; /* sorted by id; id and name are owned */
 	size_t guests_count, guests_room;
-	struct net_port *ports; /* sorted by protocol and host port */
-	size_t ports_count, ports_room;
+	/* By protocol and host port, so that one costs the same however many there are; only the
+	 * pages that hold some are ever in memory. Allocated with the first; address 0: none. */
+	struct wanted_port {
+		uint32_t address;
+		uint16_t guest;
+	} * ports[2];
 };
 
 /* Replaces everything. -ENOMEM leaves it empty. */
@@ -20,6 +24,9 @@ void wanted_finish(struct wanted *wanted);
 /* Adds, or replaces what had that id or that host port. */
 int wanted_put_guest(struct wanted *wanted, const struct net_guest *guest);
 int wanted_put_port(struct wanted *wanted, const struct net_port *port);
+
+/* All ports as an array that the caller frees; NULL without memory. */
+struct net_port *wanted_list_ports(const struct wanted *wanted, size_t *ret_count);
 
 /* Absent is fine. */
 void wanted_drop_guest(struct wanted *wanted, const char *id);

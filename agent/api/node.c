@@ -153,16 +153,35 @@ static json_t *node_json(const struct agent *agent)
 	return node_to_json(&node);
 }
 
+/* Figures that change by themselves, such as free memory, may be this old. */
+#define NODE_MAX_AGE_NS INT64_C(1000000000)
+
+static void respond_rendered(struct http_request *request, const struct agent_text *text, int r)
+{
+	struct err err;
+
+	if (r == 0) {
+		http_respond_text(request, 200, "application/json", text->text, text->size);
+		return;
+	}
+	err_set(&err, ERR_UNAVAILABLE, NULL, "out of memory, try again");
+	http_respond_error(request, &err, NULL);
+}
+
 void api_node_get(struct http_request *request, void *data)
 {
-	http_respond_json(request, 200, node_json(data));
+	struct agent *agent = data;
+	int r = 0;
+
+	if (!agent_text_is_fresh(agent, &agent->node_text, NODE_MAX_AGE_NS))
+		r = agent_text_set(agent, &agent->node_text, node_json(agent));
+	respond_rendered(request, &agent->node_text, r);
 }
 
 /* --- Slots ----------------------------------------------------------------------------------- */
 
-void api_slots_get(struct http_request *request, void *data)
+static json_t *slots_json(const struct agent *agent)
 {
-	struct agent *agent = data;
 	struct node_slots slots = count_slots(agent);
 	size_t count;
 	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
@@ -172,7 +191,17 @@ void api_slots_get(struct http_request *request, void *data)
 		taken[i] = (struct node_slot){.guest = sorted[i]->guest,
 			.slots = sorted[i]->guest->slots + sorted[i]->slots_extra,
 			.reserved = sorted[i]->guest->state == GUEST_CREATING};
-	http_respond_json(request, 200, taken ? node_slots_to_json(&slots, taken, count) : NULL);
+	return taken ? node_slots_to_json(&slots, taken, count) : NULL;
+}
+
+void api_slots_get(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	int r = 0;
+
+	if (!agent_text_is_fresh(agent, &agent->slots_text, INT64_MAX))
+		r = agent_text_set(agent, &agent->slots_text, slots_json(agent));
+	respond_rendered(request, &agent->slots_text, r);
 }
 
 /* --- The mode -------------------------------------------------------------------------------- */
@@ -189,6 +218,7 @@ static void mode_written(void *data, int r, const struct err *err)
 
 	if (r < 0) {
 		change->agent->mode = change->before;
+		agent_changed(change->agent);
 		http_respond_error(change->request, err, NULL);
 	} else {
 		http_respond_json(change->request, 200, node_json(change->agent));
@@ -208,6 +238,7 @@ static void set_mode(struct http_request *request, struct agent *agent, enum nod
 	}
 	*change = (struct mode_change){.request = request, .agent = agent, .before = agent->mode};
 	agent->mode = mode;
+	agent_changed(agent);
 	txn = db_txn_create();
 	db_put_setting(txn, "mode", node_mode_to_string(mode));
 	events_publish(agent->events, txn, "node.mode",

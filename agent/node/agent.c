@@ -72,9 +72,11 @@ static const char *operation_event(enum operation_state state)
 void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = data;
-	json_t *fields = json_pack("{s:s, s:s, s:s, s:s}", "operation", op->info.id, "verb",
-		op->info.verb, "target", op->info.target, "state",
-		operation_state_to_string(op->info.state));
+	json_t *fields;
+
+	agent_changed(agent);
+	fields = json_pack("{s:s, s:s, s:s, s:s}", "operation", op->info.id, "verb", op->info.verb,
+		"target", op->info.target, "state", operation_state_to_string(op->info.state));
 
 	if (op->info.step[0])
 		json_object_set_new(fields, "step", json_string(op->info.step));
@@ -142,7 +144,7 @@ void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum gu
 	log_info("guest.observed", "guest=%s was=%s is=%s pid=%d", guest->name,
 		guest_state_to_string(guest->state), guest_state_to_string(state), pid);
 	guest->pid = pid;
-	registry_refreshed(entry);
+	registry_refreshed(agent->registry, entry);
 	if (guest->state == state)
 		return;
 	txn = db_txn_create();
@@ -175,6 +177,7 @@ void agent_problem(struct agent *agent, const char *code, const char *message)
 	}
 	snprintf(problem->code, sizeof(problem->code), "%s", code);
 	snprintf(problem->message, sizeof(problem->message), "%s", message);
+	agent_changed(agent);
 	log_warning("node.problem", "code=%s message=%s", code, LOG_Q(message));
 	txn = db_txn_create();
 	events_publish(agent->events, txn, "node.problem",
@@ -189,10 +192,45 @@ void agent_problem_gone(struct agent *agent, const char *code)
 
 	if (!problem)
 		return;
+	agent_changed(agent);
 	log_info("node.problem_gone", "code=%s", code);
 	i = (size_t)(problem - agent->problems);
 	agent->problems_count--;
 	memmove(problem, problem + 1, (agent->problems_count - i) * sizeof(*problem));
+}
+
+/* --- What was rendered ----------------------------------------------------------------------- */
+
+void agent_changed(struct agent *agent)
+{
+	agent->version++;
+}
+
+static uint64_t version_of(const struct agent *agent)
+{
+	return agent->version + registry_version(agent->registry);
+}
+
+bool agent_text_is_fresh(
+	const struct agent *agent, const struct agent_text *text, int64_t max_age_ns)
+{
+	return text->text && text->version == version_of(agent) &&
+	       clock_monotonic_ns() - text->made_ns < max_age_ns;
+}
+
+int agent_text_set(const struct agent *agent, struct agent_text *text, json_t *json)
+{
+	char *rendered = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+
+	json_decref(json);
+	if (!rendered)
+		return -ENOMEM;
+	free(text->text);
+	*text = (struct agent_text){.text = rendered,
+		.size = strlen(rendered),
+		.version = version_of(agent),
+		.made_ns = clock_monotonic_ns()};
+	return 0;
 }
 
 /* --- Look-ups -------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  * loop's thread, except that storage and net may be called from workers. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
@@ -27,6 +28,14 @@ struct agent_driver {
 	struct driver_info info; /* of the last probe; name empty: not probed yet */
 	bool surveyed;		 /* its guests were listed, or could not be */
 	sd_event_source *lost;	 /* runs from its going down until its guests count as unknown */
+};
+
+/* An answer that is rendered once for each change of what it tells. */
+struct agent_text {
+	char *text; /* owned; NULL: not yet */
+	size_t size;
+	uint64_t version;
+	int64_t made_ns;
 };
 
 #define AGENT_PROBLEMS_MAX 64
@@ -68,6 +77,9 @@ struct agent {
 	uint64_t events_submitted; /* number of the newest event that is in a submitted transaction
 				    */
 
+	uint64_t version; /* see agent_changed */
+	struct agent_text node_text, slots_text;
+
 	struct agent_problem problems[AGENT_PROBLEMS_MAX];
 	size_t problems_count;
 };
@@ -81,6 +93,17 @@ void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn
 
 /* Adds the rows of the guests that an operation is about, as they are now; engine_hooks.rows. */
 void agent_operation_rows(void *data, const struct op *op, struct db_txn *txn);
+
+/* Something that /v1/node or /v1/node/slots show was changed, guests aside: those tell themselves.
+ */
+void agent_changed(struct agent *agent);
+
+/* Whether what was rendered is still so, and not older than that. */
+bool agent_text_is_fresh(
+	const struct agent *agent, const struct agent_text *text, int64_t max_age_ns);
+
+/* Renders anew; takes `json` over (NULL: out of memory). -ENOMEM leaves the old text. */
+int agent_text_set(const struct agent *agent, struct agent_text *text, json_t *json);
 
 /* States a problem of that code, or states it anew. */
 void agent_problem(struct agent *agent, const char *code, const char *message);

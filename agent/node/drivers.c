@@ -35,7 +35,7 @@ static void observe(struct agent *agent, const struct driver_status *status)
 	/* The operation under way says what the state is, and looks again at its end. */
 	entry->guest->pid = status->pid;
 	entry->stale |= entry->guest->state != status->state;
-	registry_refreshed(entry);
+	registry_refreshed(agent->registry, entry);
 }
 
 static void guest_event(void *data, const struct driver_status *status)
@@ -126,6 +126,7 @@ static void probe_replied(void *data, const struct driver_reply *reply)
 		return;
 	}
 	driver->info = *reply->info;
+	agent_changed(driver->agent);
 	log_info("driver.probed", "driver=%s version=%s usable=%s", driver->info.name,
 		LOG_Q(driver->info.version), driver->info.usable ? "yes" : "no");
 	if (driver->info.usable)
@@ -161,6 +162,7 @@ static void state_event(void *data, bool up)
 {
 	struct agent_driver *driver = data;
 
+	agent_changed(driver->agent);
 	log_info("driver.state", "driver=%s up=%s", driver->settings->name, up ? "yes" : "no");
 	if (up) {
 		driver->lost = sd_event_source_disable_unref(driver->lost);

@@ -13,6 +13,7 @@ struct registry {
 	struct guest_entry *ids, *names; /* heads of the two hashes */
 	struct guest_entry **sorted;
 	size_t count, room;
+	uint64_t version;
 };
 
 int registry_create(const char *node_address, struct registry **ret, struct err *err)
@@ -103,6 +104,7 @@ int registry_add(
 		(registry->count - at) * sizeof(struct guest_entry *));
 	registry->sorted[at] = entry;
 	registry->count++;
+	registry->version++;
 	HASH_ADD_KEYPTR(by_id, registry->ids, guest->id, GUEST_ID_LEN, entry);
 	HASH_ADD_KEYPTR(by_name, registry->names, guest->name, strlen(guest->name), entry);
 	*ret = entry;
@@ -116,6 +118,7 @@ void registry_remove(struct registry *registry, struct guest_entry *entry)
 	HASH_DELETE(by_id, registry->ids, entry);
 	HASH_DELETE(by_name, registry->names, entry);
 	registry->count--;
+	registry->version++;
 	memmove(registry->sorted + at, registry->sorted + at + 1,
 		(registry->count - at) * sizeof(struct guest_entry *));
 	entry_free(entry);
@@ -148,14 +151,19 @@ struct guest_entry *const *registry_sorted(const struct registry *registry, size
 
 void registry_changed(struct registry *registry, struct guest_entry *entry)
 {
-	(void)registry;
 	entry->guest->generation++;
-	registry_refreshed(entry);
+	registry_refreshed(registry, entry);
 }
 
-void registry_refreshed(struct guest_entry *entry)
+void registry_refreshed(struct registry *registry, struct guest_entry *entry)
 {
+	registry->version++;
 	free(TAKE_PTR(entry->json));
+}
+
+uint64_t registry_version(const struct registry *registry)
+{
+	return registry->version;
 }
 
 const char *registry_json(struct registry *registry, struct guest_entry *entry, size_t *ret_size)

@@ -50,7 +50,10 @@ size_t registry_after(const struct registry *registry, const char *name);
 void registry_changed(struct registry *registry, struct guest_entry *entry);
 
 /* Only what passes was changed (its pid): rendered anew, with the same generation. */
-void registry_refreshed(struct guest_entry *entry);
+void registry_refreshed(struct registry *registry, struct guest_entry *entry);
+
+/* Grows with every change of the table or of a guest in it. */
+uint64_t registry_version(const struct registry *registry);
 
 /* The guest as the API shows it, rendered once for each change. NULL without memory. */
 const char *registry_json(struct registry *registry, struct guest_entry *entry, size_t *ret_size);

@@ -307,6 +307,7 @@ static void round_results(struct agent *agent, struct round *round)
 	agent->storage = round->storage;
 	if (round->storage_err.code == ERR_OK) {
 		agent->space = round->space;
+		agent_changed(agent);
 		/* What was seen is of now only when no operation came between. */
 		if (round->whole && engine_pending(agent->engine) == 0 &&
 			engine_accepted(agent->engine) == round->accepted) {

@@ -17,9 +17,10 @@
 #define PROBE	65000 /* the port that is published and withdrawn */
 
 static const unsigned g_sizes[] = {10, 10000, 32000};
-static const char *const g_names[] = {"publish", "switch", "unpublish"};
+static const char *const g_names[] = {
+	"publish", "switch", "unpublish", "again", "unpublish_and_cut"};
 
-enum { PUBLISH, SWITCH, UNPUBLISH, ACTIONS };
+enum { PUBLISH, SWITCH, UNPUBLISH, AGAIN, CUT, ACTIONS };
 
 static int compare(const void *a, const void *b)
 {
@@ -55,8 +56,9 @@ static int act(struct net *net, int action, enum port_proto proto, struct err *e
 		.address = GATEWAY + (action == SWITCH ? 2 : 1),
 		.guest = 80};
 
-	return action == UNPUBLISH ? net_unpublish(net, proto, PROBE, true, err)
-				   : net_publish(net, &port, false, err);
+	if (action == UNPUBLISH || action == CUT)
+		return net_unpublish(net, proto, PROBE, action == CUT, err);
+	return net_publish(net, &port, false, err);
 }
 
 static void measure(struct net *net, unsigned count, enum port_proto proto, struct err *err)
