@@ -21,19 +21,20 @@ def node_for(request, settings=None, drivers=("lxc",)):
     """A node with the busybox image. In the end everything on it is destroyed through the API and
     nothing may be left; the log of a node on which something failed is kept."""
     failed_before = request.session.testsfailed
-    node = Node(Testbed(), settings, drivers)
-    good = False
-    try:
-        node.start()
-        node.add_busybox()
-        yield node
-        node.retire()
-        good = request.session.testsfailed == failed_before
-    finally:
-        if not good and node.log.exists():
-            LOGS.mkdir(parents=True, exist_ok=True)
-            shutil.copy(node.log, LOGS / f"{pathlib.Path(request.node.name).stem}.corpusd.log")
-        node.destroy()
+    with Testbed() as bed:
+        node = Node(bed, settings, drivers)
+        good = False
+        try:
+            node.start()
+            node.add_busybox()
+            yield node
+            node.retire()
+            good = request.session.testsfailed == failed_before
+        finally:
+            if not good and node.log.exists():
+                LOGS.mkdir(parents=True, exist_ok=True)
+                shutil.copy(node.log, LOGS / f"{pathlib.Path(request.node.name).stem}.corpusd.log")
+            node.destroy()
 
 
 @pytest.fixture(scope="module")

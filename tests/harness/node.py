@@ -262,6 +262,7 @@ class Node:
 
     def destroy(self):
         """The end whatever happened: all that is left of the node goes with its testbed."""
+        self._guests.update(self.volumes())
         if self.process and self.process.poll() is None:
             self.kill9()
         self.bed.destroy()
