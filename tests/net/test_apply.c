@@ -98,6 +98,9 @@ static void only_the_difference_changes(void **state)
 	assert_non_null(strstr(map, "tcp . 40002 : 10.5.0.3 . 80"));
 }
 
+/* A process that was killed takes a moment to be gone. */
+#define UNTIL_GONE "timeout 5 sh -c \"while [ -e /proc/$pid/exe ]; do :; done\""
+
 static void what_somebody_broke_is_repaired(void **state)
 {
 	static const char *const damages[] = {
@@ -126,8 +129,9 @@ static void what_somebody_broke_is_repaired(void **state)
 		"echo 0 > /proc/sys/net/ipv4/ip_forward",
 		"echo 0 > /proc/sys/net/ipv4/conf/lxcbr1/route_localnet",
 		"rm -r $RUN/lxcbr1/names/0123456789a0",
-		"kill -9 $(cat $RUN/lxcbr1/pid)",
-		"rm $RUN/lxcbr1/pid $RUN/lxcbr1/dnsmasq.conf; kill $(pidof dnsmasq)",
+		"pid=$(cat $RUN/lxcbr1/pid); kill -9 $pid; " UNTIL_GONE,
+		"pid=$(cat $RUN/lxcbr1/pid); rm $RUN/lxcbr1/pid $RUN/lxcbr1/dnsmasq.conf; "
+		"kill $pid; " UNTIL_GONE,
 	};
 	struct world *world = *state;
 	struct net_port port = guest_port(world, 0, PORT);
