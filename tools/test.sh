@@ -10,6 +10,7 @@ cmd_test() {
 	build test
 	"$PYTHON" tools/leftovers.py save "$before"
 	rm -rf build/results
+	debian_image || true
 	compiled_tests test "$word" || true
 	python_tests "$word" || true
 	phase "nothing left behind" "$PYTHON" tools/leftovers.py compare "$before" || true
@@ -24,6 +25,13 @@ parse_word() {
 		*) die "unknown argument: $1" ;;
 		esac
 	done
+}
+
+# A Debian to boot in tests, by our own builder; takes two minutes, once.
+debian_image() {
+	export CORPUS_CACHE=${CORPUS_CACHE:-/var/cache/corpus-dev}
+	export CORPUS_TEST_DEBIAN_TAR=$CORPUS_CACHE/debian-with-page.tar
+	PYTHONPATH=tests phase "image of a Debian" "$PYTHON" -m harness.rootfs
 }
 
 # compiled_tests PRESET WORD: through ctest, two at a time; its whole output is kept for counting.
@@ -61,6 +69,7 @@ sanitized() {
 	export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	debian_image || true
 	compiled_tests "$preset" "$word" || true
 	"$PYTHON" tools/count.py build/results "${BROKEN[@]}"
 }

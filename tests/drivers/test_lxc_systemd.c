@@ -24,7 +24,7 @@
 #include "node.h"
 
 #define ID	    "0000000000de"
-#define DEFAULT_TAR "/var/cache/corpus-dev/debian-12-systemd.tar"
+#define DEFAULT_TAR "/var/cache/corpus-dev/debian-with-page.tar"
 
 static struct subject *g_subject;
 static char g_root[PATH_MAX];
@@ -35,6 +35,13 @@ static const char *tar_path(void)
 	const char *path = getenv("CORPUS_TEST_DEBIAN_TAR");
 
 	return path ? path : DEFAULT_TAR;
+}
+
+static void need_tar(void)
+{
+	if (access(tar_path(), R_OK) < 0)
+		fail_msg("%s is not there: python3 -m harness.rootfs makes it, as ./dev test does",
+			tar_path());
 }
 
 static void unpack(void)
@@ -110,8 +117,7 @@ static void systemd_comes_up_and_shuts_down(void **state)
 	int64_t begun;
 
 	(void)state;
-	if (access(tar_path(), R_OK) < 0)
-		skip();
+	need_tar();
 	if (!g_root[0])
 		unpack();
 	define();
@@ -140,8 +146,7 @@ static void a_guest_that_reboots_itself_is_seen_running_again(void **state)
 	pid_t before, after;
 
 	(void)state;
-	if (access(tar_path(), R_OK) < 0)
-		skip();
+	need_tar();
 	define();
 	before = call((struct driver_request){.call = DRIVER_CALL_START, .id = ID}).statuses[0].pid;
 	wait_for_systemd(buf, sizeof(buf));

@@ -3,13 +3,14 @@ import fcntl
 import io
 import os
 import pathlib
-import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
 
 from .shell import run
 
+BUILDERS = pathlib.Path(__file__).resolve().parents[2] / "dist/image-build"
 PAGE = b"<h1>it works</h1>\n"
 
 INIT = b"""#!/bin/sh
@@ -80,40 +81,34 @@ def _link(tar, name, target):
 
 
 def debian_tar(cache):
-    """A minimal Debian with systemd, made by debootstrap once and kept in the cache."""
-    kept = cache / "debian-12-systemd.tar"
+    """What `corpus image build debian` builds, and a page on port 80; made once, kept in the cache."""
+    kept = cache / "debian-with-page.tar"
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
             with tempfile.TemporaryDirectory(dir=cache) as folder:
-                _debootstrap(pathlib.Path(folder), kept)
+                _build_debian(pathlib.Path(folder), kept)
     return kept
 
 
-def _debootstrap(folder, kept):
-    root = folder / "root"
-    run("debootstrap", "--variant=minbase", "--include=systemd-sysv,iproute2",
-        "bookworm", root, mirror())
-    service = root / "etc/systemd/system/page.service"
-    service.write_text("[Service]\nExecStart=/usr/local/bin/busybox httpd -f -p 80 -h /www\n"
-                       "[Install]\nWantedBy=multi-user.target\n")
-    shutil.copy("/bin/busybox", root / "usr/local/bin/busybox")
-    (root / "www").mkdir()
-    (root / "www/index.html").write_bytes(PAGE)
-    (root / "etc/systemd/network/eth0.network").write_text("[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n")
-    run("chroot", root, "systemctl", "enable", "page", "systemd-networkd")
-    run("tar", "-C", root, "-cf", folder / "done.tar", "--numeric-owner", "--exclude=./dev/*",
-        "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*", ".")
-    os.rename(folder / "done.tar", kept)
+def _build_debian(folder, kept):
+    image, page = folder / "image.tar", folder / "page"
+    with open(image, "wb") as out:
+        subprocess.run([BUILDERS / "debian"], stdout=out, check=True)
+    units = page / "etc/systemd/system"
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    (units / "page.service").write_text(
+        "[Service]\nExecStart=/usr/local/bin/busybox httpd -f -p 80 -h /www\n")
+    (units / "multi-user.target.wants/page.service").symlink_to("../page.service")
+    (page / "usr/local/bin").mkdir(parents=True)
+    shutil.copy("/bin/busybox", page / "usr/local/bin/busybox")
+    (page / "www").mkdir()
+    (page / "www/index.html").write_bytes(PAGE)
+    run("tar", "-C", page, "-rf", image, "--numeric-owner", "--owner=0", "--group=0",
+        "etc", "usr", "www")
+    os.rename(image, kept)
 
 
-def mirror():
-    """The package archive that this machine uses."""
-    for path in [pathlib.Path("/etc/apt/sources.list"),
-                 *sorted(pathlib.Path("/etc/apt/sources.list.d").glob("*"))]:
-        found = re.search(r"^(?:deb\s+(?:\[.*?\]\s+)?|URIs:\s*)(\S+)", path.read_text(), re.M) \
-            if path.is_file() else None
-        if found:
-            return found[1]
-    raise RuntimeError("no package archive in /etc/apt")
+if __name__ == "__main__":
+    debian_tar(pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev")))

@@ -28,6 +28,10 @@ def test_it_boots_to_the_end_and_answers(debian):
     assert init == "systemd"
 
 
+def test_it_has_the_name_the_node_gave_it(debian):
+    assert debian.in_guest(NAME, "cat", "/proc/sys/kernel/hostname").strip() == NAME
+
+
 def test_it_got_the_address_the_node_gave_it(debian):
     address = debian.api.guest(NAME)["network"]["address"]
     wait_for("its address", lambda: address in debian.in_guest(NAME, "ip", "-4", "address"), 30)
