@@ -4,299 +4,23 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
+#include "agent/engine/internal.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/random.h"
 
 #define ATTEMPTS_MAX	  5
 #define RETRY_FIRST_US	  UINT64_C(200000)
 #define RETRY_JOURNAL_US  UINT64_C(1000000)
 #define RETRY_UNDO_MAX_US UINT64_C(30000000)
 
-struct op_waiter {
-	enum op_moment moment;
-	op_wait_fn fn;
-	void *data;
-	struct op *op;
-	struct op_waiter *next, *prev;
-};
-
-/* Place of an operation in one lane. */
-struct lane_place {
-	struct op *op;
-	struct lane_place *next, *prev;
-};
-
-struct lane {
-	char key[OP_LANE_KEY_MAX + 1];
-	struct lane_place *places;
-	size_t count;
-	UT_hash_handle hh;
-};
-
-struct op_private {
-	struct engine *engine;
-	bool accepted;
-	bool begun;	 /* holds its lanes' heads and its class */
-	bool row_behind; /* more than its step is not in the journal yet */
-	unsigned attempts;
-	unsigned parts; /* of the current step that have not ended */
-	struct err part_err;
-	int part_r;
-	sd_event_source *retry;
-	struct lane_place places[OP_LANES_MAX];
-	struct op_waiter *waiters;
-};
-
-struct engine {
-	sd_event *loop;
-	struct engine_hooks hooks;
-	const struct op_verb *const *verbs;
-	bool started;
-	bool scheduling;
-	struct op_index {
-		struct op *op;
-		char id[OPERATION_ID_LEN + 1];
-		struct op_index *next, *prev;
-		UT_hash_handle hh;
-	} * by_id, *order;
-	size_t count;
-	uint64_t accepted;
-	struct lane *lanes;
-};
-
 static void schedule(struct engine *engine);
 static void walk(struct op *op);
-
-/* --- Operations ------------------------------------------------------------------------------ */
-
-/* Sorts by time: 11 digits of milliseconds since the epoch, then 5 random ones. */
-static void make_id(char id[static OPERATION_ID_LEN + 1])
-{
-	char tail[6];
-
-	random_hex(tail, 5);
-	snprintf(id, OPERATION_ID_LEN + 1, "%011llx%s",
-		(unsigned long long)clock_realtime_ms() & 0xfffffffffffULL, tail);
-}
-
-struct op *op_create(struct engine *engine, const struct op_verb *verb, json_t *args)
-{
-	struct op *op = calloc(1, sizeof(*op));
-	struct op_private *private = calloc(1, sizeof(*private));
-
-	if (!op || !private) {
-		free(op);
-		free(private);
-		json_decref(args);
-		return NULL;
-	}
-	private->engine = engine;
-	op->private = private;
-	op->verb = verb;
-	op->args = args;
-	op->agent = engine->hooks.agent;
-	make_id(op->info.id);
-	snprintf(op->info.verb, sizeof(op->info.verb), "%s", verb->name);
-	op->info.state = OPERATION_QUEUED;
-	op->info.steps_count = (uint32_t)verb->steps_count;
-	op->info.created_ms = clock_realtime_ms();
-	return op;
-}
-
-void op_discard(struct op *op)
-{
-	if (op->data && op->verb->release)
-		op->verb->release(op);
-	sd_event_source_disable_unref(op->private->retry);
-	json_decref(op->args);
-	free(op->request_key);
-	free(op->request_hash);
-	free(op->private);
-	free(op);
-}
-
-static void notify(struct op *op, enum op_moment moment, const struct err *rejected)
-{
-	struct op_waiter *waiter, *tmp;
-
-	DL_FOREACH_SAFE(op->private->waiters, waiter, tmp)
-	{
-		if (waiter->moment != moment && !rejected)
-			continue;
-		DL_DELETE(op->private->waiters, waiter);
-		waiter->fn(waiter->data, op, rejected);
-		free(waiter);
-	}
-}
-
-struct op_waiter *op_wait(struct op *op, enum op_moment moment, op_wait_fn fn, void *data)
-{
-	struct op_waiter *waiter = calloc(1, sizeof(*waiter));
-
-	if (!waiter)
-		return NULL;
-	*waiter = (struct op_waiter){.moment = moment, .fn = fn, .data = data, .op = op};
-	DL_APPEND(op->private->waiters, waiter);
-	return waiter;
-}
-
-void op_wait_cancel(struct op_waiter *waiter)
-{
-	DL_DELETE(waiter->op->private->waiters, waiter);
-	free(waiter);
-}
-
-bool op_is_accepted(const struct op *op)
-{
-	return op->private->accepted;
-}
-
-/* --- Lanes ----------------------------------------------------------------------------------- */
-
-static int enter_lane(struct engine *engine, struct op *op, size_t i)
-{
-	struct lane_place *place = &op->private->places[i];
-	struct lane *lane;
-
-	HASH_FIND_STR(engine->lanes, op->lanes[i], lane);
-	if (!lane) {
-		lane = calloc(1, sizeof(*lane));
-		if (!lane)
-			return -ENOMEM;
-		snprintf(lane->key, sizeof(lane->key), "%s", op->lanes[i]);
-		HASH_ADD_STR(engine->lanes, key, lane);
-	}
-	place->op = op;
-	DL_APPEND(lane->places, place);
-	lane->count++;
-	return 0;
-}
-
-static void leave_lane(struct engine *engine, struct op *op, size_t i)
-{
-	struct lane *lane;
-
-	HASH_FIND_STR(engine->lanes, op->lanes[i], lane);
-	if (!lane || !op->private->places[i].op)
-		return;
-	DL_DELETE(lane->places, &op->private->places[i]);
-	op->private->places[i].op = NULL;
-	if (--lane->count == 0) {
-		HASH_DEL(engine->lanes, lane);
-		free(lane);
-	}
-}
-
-static bool heads_its_lanes(struct engine *engine, const struct op *op)
-{
-	for (size_t i = 0; i < OP_LANES_MAX; i++) {
-		struct lane *lane;
-
-		if (!op->lanes[i][0])
-			continue;
-		HASH_FIND_STR(engine->lanes, op->lanes[i], lane);
-		if (!lane || lane->places->op != op)
-			return false;
-	}
-	return true;
-}
-
-size_t engine_lane_pending(const struct engine *engine, const char *key)
-{
-	struct lane *lane;
-
-	HASH_FIND_STR(engine->lanes, key, lane);
-	return lane ? lane->count : 0;
-}
-
-/* --- The engine's tables --------------------------------------------------------------------- */
-
-static int enlist(struct engine *engine, struct op *op)
-{
-	struct op_index *index = calloc(1, sizeof(*index));
-
-	if (!index)
-		return -ENOMEM;
-	for (size_t i = 0; i < OP_LANES_MAX; i++)
-		if (op->lanes[i][0] && enter_lane(engine, op, i) < 0) {
-			leave_lane(engine, op, 0);
-			free(index);
-			return -ENOMEM;
-		}
-	index->op = op;
-	memcpy(index->id, op->info.id, sizeof(index->id));
-	HASH_ADD_STR(engine->by_id, id, index);
-	DL_APPEND(engine->order, index);
-	engine->count++;
-	engine->accepted++;
-	return 0;
-}
-
-/* Takes an operation out of all tables and frees it; others may run now. */
-static void delist(struct op *op)
-{
-	struct engine *engine = op->private->engine;
-	struct op_index *index;
-
-	HASH_FIND_STR(engine->by_id, op->info.id, index);
-	if (index) {
-		HASH_DEL(engine->by_id, index);
-		DL_DELETE(engine->order, index);
-		free(index);
-		engine->count--;
-	}
-	for (size_t i = 0; i < OP_LANES_MAX; i++)
-		if (op->lanes[i][0])
-			leave_lane(engine, op, i);
-	if (op->private->begun && op->op_class)
-		op->op_class->running--;
-	op_discard(op);
-	schedule(engine);
-}
-
-struct op *engine_find(struct engine *engine, const char *id)
-{
-	struct op_index *index;
-
-	HASH_FIND_STR(engine->by_id, id, index);
-	return index ? index->op : NULL;
-}
-
-struct op *engine_find_request(struct engine *engine, const char *request_key)
-{
-	struct op_index *index;
-
-	DL_FOREACH (engine->order, index)
-		if (index->op->request_key && strcmp(index->op->request_key, request_key) == 0)
-			return index->op;
-	return NULL;
-}
-
-uint64_t engine_accepted(const struct engine *engine)
-{
-	return engine->accepted;
-}
-
-size_t engine_pending(const struct engine *engine)
-{
-	return engine->count;
-}
-
-void engine_each(struct engine *engine, void (*each)(void *data, const struct op *op), void *data)
-{
-	struct op_index *index;
-
-	DL_FOREACH (engine->order, index)
-		each(data, index->op);
-}
 
 int engine_create(sd_event *loop, const struct engine_hooks *hooks,
 	const struct op_verb *const *verbs, struct engine **ret, struct err *err)
@@ -320,10 +44,19 @@ struct engine *engine_destroy(struct engine *engine)
 		return NULL;
 	engine->started = false;
 	DL_FOREACH_SAFE(engine->order, index, tmp)
-	delist(index->op);
+	engine_delist(index->op);
 	sd_event_unref(engine->loop);
 	free(engine);
 	return NULL;
+}
+
+/* Frees an operation that has ended; others may run now. */
+static void leave(struct op *op)
+{
+	struct engine *engine = op->private->engine;
+
+	engine_delist(op);
+	schedule(engine);
 }
 
 /* --- Journal --------------------------------------------------------------------------------- */
@@ -433,9 +166,9 @@ static void end_journalled(void *data, int r, const struct err *err)
 		return;
 	}
 	fault_point("ops.%s.end", op->verb->name);
-	notify(op, OP_ACCEPTED, NULL);
-	notify(op, OP_ENDED, NULL);
-	delist(op);
+	op_notify(op, OP_ACCEPTED, NULL);
+	op_notify(op, OP_ENDED, NULL);
+	leave(op);
 }
 
 static void log_end(const struct op *op)
@@ -625,7 +358,7 @@ static bool runnable(struct engine *engine, const struct op *op)
 		return false;
 	if (op->op_class && op->op_class->running >= op->op_class->limit)
 		return false;
-	return heads_its_lanes(engine, op);
+	return engine_heads_lanes(engine, op);
 }
 
 static void begin(struct op *op)
@@ -688,10 +421,10 @@ static void rejected(struct op *op, const struct err *err)
 {
 	log_error("operation.rejected", "op=%s verb=%s target=%s error=%s", op->info.id,
 		op->info.verb, op->info.target, LOG_Q(err->message));
-	notify(op, OP_ACCEPTED, err);
+	op_notify(op, OP_ACCEPTED, err);
 	if (op->verb->reject)
 		op->verb->reject(op);
-	delist(op);
+	leave(op);
 }
 
 static void accepted(void *data, int r, const struct err *err)
@@ -704,7 +437,7 @@ static void accepted(void *data, int r, const struct err *err)
 	}
 	fault_point("ops.%s.accepted", op->verb->name);
 	op->private->accepted = true;
-	notify(op, OP_ACCEPTED, NULL);
+	op_notify(op, OP_ACCEPTED, NULL);
 	if (op->info.cancel_requested)
 		cancel_unbegun(op);
 	else
@@ -715,7 +448,7 @@ void engine_submit(struct engine *engine, struct op *op, struct db_txn *txn)
 {
 	struct err err;
 
-	if (enlist(engine, op) < 0) {
+	if (engine_enlist(engine, op) < 0) {
 		db_txn_abandon(txn);
 		err_errno(&err, ENOMEM, "cannot accept the operation");
 		rejected(op, &err);
@@ -752,7 +485,7 @@ int engine_resume(
 	op->info.steps_count = (uint32_t)verb->steps_count;
 	op->private->accepted = true;
 	r = verb->restore(op, &why);
-	if (enlist(engine, op) < 0) {
+	if (engine_enlist(engine, op) < 0) {
 		op_discard(op);
 		return err_errno(err, ENOMEM, "cannot take up operation %s", info->id);
 	}
