@@ -4,6 +4,7 @@
 It passes the conformance suite, and is the worked example of docs/WRITING-A-DRIVER.md. A real one
 would talk to a hypervisor where this one starts and ends processes.
 """
+import contextlib
 import json
 import os
 import re
@@ -102,13 +103,18 @@ class Driver:
             os.rename(f.name, self.path(self.run, call))
         return {"statuses": [self.observe(call)]}
 
+    @staticmethod
+    def send_signal(pid, number):
+        with contextlib.suppress(ProcessLookupError):  # it may end between the look and the signal
+            os.kill(pid, number)
+
     def end(self, call, first, patience):
         pid, until = self.pid(call), time.monotonic() + patience
         if pid:
-            os.kill(pid, first)
+            self.send_signal(pid, first)
         while self.pid(call):
             if time.monotonic() > until:
-                os.kill(pid, signal.SIGKILL)
+                self.send_signal(pid, signal.SIGKILL)
             time.sleep(0.005)
         if os.path.exists(self.path(self.run, call)):
             os.unlink(self.path(self.run, call))
