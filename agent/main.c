@@ -267,7 +267,7 @@ static void autostart(struct agent *agent)
 		struct op_plan plan = {0};
 		struct err err;
 
-		if (!entry->guest->want_running || !entry->guest->autostart || entry->pending > 0)
+		if (!entry->guest->want_running || !entry->guest->autostart.on || entry->pending > 0)
 			continue;
 		if (plan_guest_simple(agent, &plan, VERB_START, entry, 0, &err) == 0)
 			engine_submit(agent->engine, plan.op, plan.txn);

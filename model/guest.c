@@ -48,7 +48,7 @@ struct guest *guest_create(void)
 	strcpy(guest->environment, "dev");
 	guest->slots = 1;
 	guest->storage_size = GUEST_STORAGE_DEFAULT;
-	guest->autostart = true;
+	guest->autostart.on = true;
 	guest->want_running = true;
 	return guest;
 }

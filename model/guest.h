@@ -39,6 +39,8 @@ struct guest_limits {
 	uint64_t swap;	      /* bytes beyond memory */
 	uint32_t pids;	      /* processes and threads */
 	uint32_t io_weight;   /* 1-10000, 100 is the usual share (cgroup v2 io.weight) */
+	uint64_t io_read;     /* bytes a second from the pool's disk */
+	uint64_t io_write;    /* bytes a second to it */
 	uint64_t net_ingress; /* bytes a second towards the guest */
 	uint64_t net_egress;  /* bytes a second from the guest */
 };
@@ -61,6 +63,55 @@ struct guest_label {
 	char *value;
 };
 
+/* What is done when a guest ends without having been asked to. */
+enum guest_restart {
+	GUEST_RESTART_NEVER,
+	GUEST_RESTART_ON_FAILURE, /* unless its init ended with status 0 (it was shut down inside)
+				   */
+	GUEST_RESTART_ALWAYS,
+	GUEST_RESTART_MAX_,
+};
+
+const char *guest_restart_to_string(enum guest_restart policy); /* "never", "on-failure", … */
+
+#define GUEST_RESTARTS_DEFAULT 10
+
+/* How to find out whether what is in a running guest works. */
+enum guest_check { GUEST_CHECK_NONE, GUEST_CHECK_HTTP, GUEST_CHECK_TCP, GUEST_CHECK_EXEC };
+
+struct guest_health {
+	enum guest_check check;
+	uint16_t port;	/* http, tcp: inside the guest */
+	char *path;	/* http: "/health"; any status from 200 to 399 is good */
+	char **command; /* exec: ends with NULL; status 0 is good */
+	uint32_t interval_s, timeout_s;
+	uint32_t retries; /* failures in a row until it is unhealthy */
+	uint32_t grace_s; /* after a start, in which failures do not count */
+	bool restart;	  /* an unhealthy guest is restarted, as its restart policy allows */
+};
+
+enum guest_health_state {
+	GUEST_HEALTH_NONE, /* not checked: no check, or it does not run */
+	GUEST_HEALTH_STARTING,
+	GUEST_HEALTH_HEALTHY,
+	GUEST_HEALTH_UNHEALTHY,
+};
+
+const char *guest_health_to_string(enum guest_health_state state);
+
+#define GUEST_SNAPSHOTS_MAX	256
+#define GUEST_SNAPSHOT_NAME_MAX 63
+#define GUEST_SSH_KEYS_MAX	64
+#define GUEST_SSH_KEY_MAX	16384
+#define GUEST_USER_DATA_MAX	65536
+#define GUEST_RAW_MAX		64 /* lines */
+#define GUEST_PASSWORD_LEN	24
+
+struct guest_snapshot {
+	char name[GUEST_SNAPSHOT_NAME_MAX + 1];
+	int64_t created_ms;
+};
+
 struct guest {
 	/* Decided by the node, once. */
 	char id[GUEST_ID_LEN + 1];
@@ -76,18 +127,39 @@ struct guest {
 	struct guest_limits limits;
 	uint64_t storage_size; /* bytes */
 	char environment[16];  /* dev, staging, preprod, prod */
-	bool autostart;	       /* start with the node when it was running */
-	bool privileged;       /* root inside is root outside: admins only */
-	struct port *ports;    /* owned array; the entry with purpose "ssh" is always there */
+	struct {
+		bool on;	  /* start with the node when it was running */
+		uint32_t order;	  /* lower ones first; those of one number side by side */
+		uint32_t delay_s; /* after its start, before those of the next number */
+	} autostart;
+	struct {
+		enum guest_restart policy;
+		uint32_t max; /* in a row, until it is left alone; 0: no end */
+	} restart;
+	struct guest_health health;
+	char **ssh_keys; /* owned, ends with NULL; NULL: none. Those that may log in as root */
+	char *user_data; /* owned; NULL: none */
+	char **raw;	 /* owned, ends with NULL; NULL: none. Lines for the driver: admins only */
+	bool privileged; /* root inside is root outside: admins only */
+	struct port *ports; /* owned array; the entry with purpose "ssh" is always there */
 	size_t ports_count;
 	struct guest_label *labels; /* owned array, sorted by key */
 	size_t labels_count;
 
+	/* What is kept with it. */
+	char password[GUEST_PASSWORD_LEN + 1]; /* of root, made at creation; admins only */
+	bool first_boot_done;		       /* its user data have been run, or handed over */
+	struct guest_snapshot *snapshots;      /* owned array, oldest first */
+	size_t snapshots_count;
+
 	/* What it should be doing, and what it is. */
 	bool want_running;
 	enum guest_state state;
-	int64_t since_ms;    /* of the state */
-	pid_t pid;	     /* of its init on the node; 0 when it has none */
+	int64_t since_ms; /* of the state */
+	pid_t pid;	  /* of its init on the node; 0 when it has none */
+	enum guest_health_state health_state;
+	uint32_t restarts;   /* by its policy, since somebody started it last */
+	bool resting;	     /* stopped by maintenance: starts again when the node is active */
 	char *problem;	     /* why it is in GUEST_ERROR or GUEST_UNKNOWN; NULL otherwise */
 	uint64_t generation; /* counts every change of specification or state: the ETag */
 };
@@ -161,6 +233,13 @@ enum guest_verb {
 	VERB_PUBLISH,
 	VERB_UNPUBLISH,
 	VERB_SWITCH,
+	VERB_FREEZE,
+	VERB_THAW,
+	VERB_RENAME,
+	VERB_CLONE, /* of the guest that is copied */
+	VERB_SNAPSHOT,
+	VERB_SNAPSHOT_DELETE,
+	VERB_RESTORE,
 	VERB_MAX_,
 };
 

@@ -58,7 +58,7 @@ const struct reader_field GUEST_LIMITS[GUEST_LIMITS_FIELDS] = {
 };
 
 const struct reader_field GUEST_AUTOSTART[GUEST_AUTOSTART_FIELDS] = {
-	{.name = "on", .read = reader_bool, .offset = offsetof(struct guest, autostart)},
+	{.name = "on", .read = reader_bool, .offset = offsetof(struct guest, autostart.on)},
 };
 
 static const struct reader_field STORAGE[] = {
@@ -298,7 +298,7 @@ json_t *guest_changeable_to_json(const struct guest *guest)
 {
 	return json_pack("{s:I, s:o, s:s, s:{s:b}, s:o}", "slots", (json_int_t)guest->slots,
 		"limits", guest_limits_to_json(&guest->limits), "environment", guest->environment,
-		"autostart", "on", guest->autostart, "labels", guest_labels_to_json(guest));
+		"autostart", "on", guest->autostart.on, "labels", guest_labels_to_json(guest));
 }
 
 static json_t *ssh_to_json(const struct guest *guest, const char *node_address)

@@ -39,6 +39,16 @@ static const struct verb {
 	[VERB_UNPUBLISH] = {"unpublish", THERE | S(UNKNOWN), GUEST_STATE_MAX_, GUEST_STATE_MAX_},
 	/* Of the guest that gets the port: traffic is not led to one in error. */
 	[VERB_SWITCH] = {"switch", PENDING | SETTLED, GUEST_STATE_MAX_, GUEST_STATE_MAX_},
+	[VERB_FREEZE] = {"freeze", PENDING | S(RUNNING) | S(FROZEN), GUEST_FREEZING, GUEST_FROZEN},
+	[VERB_THAW] = {"thaw", PENDING | S(RUNNING) | S(FROZEN), GUEST_STATE_MAX_, GUEST_RUNNING},
+	[VERB_RENAME] = {"rename", THERE, GUEST_STATE_MAX_, GUEST_STATE_MAX_},
+	[VERB_CLONE] = {"clone", THERE, GUEST_STATE_MAX_, GUEST_STATE_MAX_},
+	[VERB_SNAPSHOT] = {"snapshot", THERE, GUEST_STATE_MAX_, GUEST_STATE_MAX_},
+	/* Needs no driver. */
+	[VERB_SNAPSHOT_DELETE] = {"snapshot-delete", THERE | S(UNKNOWN), GUEST_STATE_MAX_,
+		GUEST_STATE_MAX_},
+	/* Ends the guest, and starts it again when it ran. */
+	[VERB_RESTORE] = {"restore", THERE, GUEST_STATE_MAX_, GUEST_STATE_MAX_},
 };
 
 const char *guest_verb_to_string(enum guest_verb verb)

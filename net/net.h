@@ -34,6 +34,15 @@ struct net_guest {
 	const char *name; /* FQDN: DNS and DHCP host name */
 	uint32_t address; /* host byte order */
 	uint8_t mac[6];
+	uint64_t ingress; /* bytes a second towards it; 0: no limit */
+	uint64_t egress;  /* bytes a second from it */
+};
+
+/* What went through a guest's link since it started, from the guest's side. */
+struct net_guest_stats {
+	char id[13]; /* of the guest */
+	uint64_t received_bytes, received_packets, received_dropped;
+	uint64_t sent_bytes, sent_packets, sent_dropped;
 };
 
 /* One published port and where it leads. */
@@ -65,7 +74,8 @@ int net_repair(struct net *net, unsigned *ret_changes, struct err *err);
 int net_teardown(struct net *net, struct err *err);
 
 /* Lets a guest take part: its reservation and name, and the filter that lets nothing through its
- * link but its own address and MAC. The driver makes the link itself, named by link_name(). */
+ * link but its own address and MAC. The driver makes the link itself, named by link_name(). Again
+ * with another name: it has that one from now on. */
 int net_attach(struct net *net, const struct net_guest *guest, struct err *err);
 
 /* To be called when the guest's link is there, so after each start: makes a guest that connects to
@@ -87,6 +97,9 @@ int net_publish(struct net *net, const struct net_port *port, bool flush, struct
  * guest that goes takes its connections with it (net_detach), so its ports need not. */
 int net_unpublish(
 	struct net *net, enum port_proto proto, uint16_t host, bool flush, struct err *err);
+
+/* All guests' links in one look: allocates an array that the caller frees with free(). */
+int net_stats(struct net *net, struct net_guest_stats **ret, size_t *ret_count, struct err *err);
 
 /* Whether some process of the node listens on that port already: ERR_CONFLICT naming the field. */
 int net_port_available(

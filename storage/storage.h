@@ -10,10 +10,13 @@
  *     images/NAME/               read-only subvolume: meta.json and rootfs/
  *     images/.incoming-RANDOM/   an import under way; removed when the pool is opened
  *     volumes/ID/                subvolume of one guest: rootfs/, and the meta.json of its image
+ *     volumes/.replaced-ID/      what a restore under way put aside
+ *     snapshots/ID/SNAPSHOT/     read-only subvolume: a volume at one moment
  * where NAME is the image's name and ID the guest's id.
  *
  * A volume's size is the room for what the guest writes. The files of its image that it leaves
- * alone do not count: all guests share them. A guest can always hold its full size. */
+ * alone do not count: all guests share them. A guest can always hold its full size live, whatever
+ * its snapshots hold: those take room of the pool, not of the guest. */
 #pragma once
 
 #include <stdbool.h>
@@ -130,6 +133,64 @@ uint64_t volume_least(const struct volume_usage *usage);
 
 /* Writes the path of the guest's root into buf. Pure. */
 int volume_rootfs(const struct storage *storage, const char *id, char *buf, size_t size);
+
+/* A writable copy of guest `from`'s volume as it is now, running or not, or of its `snapshot` when
+ * that is not NULL; with a limit of `size` bytes, ERR_INVALID (storage.size) when what it holds
+ * needs more. What was copied is shared and does not count against the copy. Done already is
+ * success. */
+int volume_clone(struct storage *storage, const char *id, const char *from, const char *snapshot,
+	uint64_t size, struct err *err);
+
+/* The block device under the pool, "7:0": what limits of input and output are set for. */
+int storage_disk(struct storage *storage, char *buf, size_t size, struct err *err);
+
+/* --- Snapshots -------------------------------------------------------------------------------
+ *
+ * Names are the caller's (model/name.h: name_check_snapshot). They belong to a guest's volume and
+ * go with it: volume_destroy removes them. */
+
+/* The volume at this moment, as a power cut now would leave it; a running guest goes on. Done
+ * already is success. */
+int snapshot_create(struct storage *storage, const char *id, const char *name, struct err *err);
+
+/* Absent is success. */
+int snapshot_delete(struct storage *storage, const char *id, const char *name, struct err *err);
+
+/* Names of a guest's snapshots, as volume_list gives ids; none when there is no such guest. */
+int snapshot_list(struct storage *storage, const char *id, char ***ret, struct err *err);
+
+/* Makes the volume of a guest that does not run a copy of its snapshot, in one step. What it was is
+ * put aside until the caller has taken a decision; all other snapshots stay. ERR_NOT_FOUND.
+ * Repeated before that decision it succeeds and changes nothing. */
+int snapshot_restore(
+	struct storage *storage, const char *id, const char *name, uint64_t size, struct err *err);
+
+/* The decision: what was put aside comes back, or goes for good. Success when nothing is aside. */
+int snapshot_restore_undo(struct storage *storage, const char *id, struct err *err);
+int snapshot_restore_finish(struct storage *storage, const char *id, struct err *err);
+
+/* --- Files of a volume -------------------------------------------------------------------------
+ *
+ * For what the node itself puts into a guest (its name, keys, seed): the guest may run and race.
+ * Paths are absolute as the guest sees them; links in them are never followed, mounts never
+ * crossed: what is not a plain path of directories is ERR_CONFLICT with the path. */
+
+struct volume_file {
+	const char *path;    /* "/etc/hostname" */
+	const void *content; /* NULL: remove the file; absent is success then */
+	size_t size;
+	mode_t mode;  /* of a new file; one that is replaced keeps its own, and its owner */
+	bool parents; /* make missing directories, root's, 0755 (0700 for /root/.ssh); else a file
+			 whose directory is missing is left out */
+};
+
+/* Writes each by a rename of its own, in order. */
+int volume_write_files(struct storage *storage, const char *id, const struct volume_file *files,
+	size_t count, struct err *err);
+
+/* Reads a regular file of at most `max` bytes; allocates, with a NUL behind. ERR_NOT_FOUND. */
+int volume_read_file(struct storage *storage, const char *id, const char *path, size_t max,
+	char **ret, size_t *ret_size, struct err *err);
 
 /* Ids of all volumes: a NULL-terminated array, each and the array freed by the caller with
  * free().*/

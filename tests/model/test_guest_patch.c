@@ -74,7 +74,7 @@ static void what_is_named_changes_and_the_rest_stays(void **state)
 	assert_int_equal(guest->limits.pids, 50);
 	assert_int_equal(guest->slots, 4);
 	assert_string_equal(guest->environment, "prod");
-	assert_false(guest->autostart);
+	assert_false(guest->autostart.on);
 	assert_int_equal(guest->labels_count, 3);
 	assert_string_equal(guest->labels[0].value, "1");
 	assert_string_equal(guest->labels[1].value, "3");
@@ -104,7 +104,7 @@ static void null_resets_to_the_default(void **state)
 	assert_int_equal(guest->limits.cpu_milli, 0);
 	assert_int_equal(guest->limits.pids, 0);
 	assert_int_equal(guest->labels_count, 0);
-	assert_true(guest->autostart);
+	assert_true(guest->autostart.on);
 }
 
 static void refusals_say_the_way(void **state)

@@ -96,10 +96,10 @@ static struct guest *any_guest(void)
 	guest->image = below(8) ? any_text(100) : NULL;
 	guest->slots = (uint32_t)any();
 	guest->limits = (struct guest_limits){(uint32_t)any(), any_size(), any_size(),
-		(uint32_t)any(), (uint32_t)any(), any_size(), any_size()};
+		(uint32_t)any(), (uint32_t)any(), 0, 0, any_size(), any_size()};
 	guest->storage_size = any_size();
 	snprintf(guest->environment, sizeof(guest->environment), "e%u", (unsigned)below(100));
-	guest->autostart = below(2);
+	guest->autostart.on = below(2);
 	guest->privileged = below(2);
 	fill_ports(guest);
 	fill_labels(guest);
@@ -132,7 +132,7 @@ static void assert_same(const struct guest *a, const struct guest *b)
 	assert_memory_equal(&a->limits, &b->limits, sizeof(a->limits));
 	assert_int_equal(a->storage_size, b->storage_size);
 	assert_string_equal(a->environment, b->environment);
-	assert_int_equal(a->autostart, b->autostart);
+	assert_int_equal(a->autostart.on, b->autostart.on);
 	assert_int_equal(a->privileged, b->privileged);
 	assert_int_equal(a->want_running, b->want_running);
 	assert_int_equal(a->state, b->state);

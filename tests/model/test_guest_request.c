@@ -83,7 +83,7 @@ static void the_least_request_gets_the_defaults(void **state)
 	assert_string_equal(guest->environment, "dev");
 	assert_int_equal(guest->slots, 1);
 	assert_int_equal(guest->storage_size, 5368709120);
-	assert_true(guest->autostart);
+	assert_true(guest->autostart.on);
 	assert_true(guest->want_running);
 	assert_false(guest->privileged);
 	assert_int_equal(guest->address, 0);
@@ -490,7 +490,7 @@ static void switches(void **state)
 	(void)state;
 	assert_true(guest->privileged);
 	assert_false(guest->want_running);
-	assert_false(guest->autostart);
+	assert_false(guest->autostart.on);
 	REFUSED({"\"privileged\": 1", "privileged", "must be true or false"},
 		{"\"privileged\": \"true\"", "privileged", "must be true or false"},
 		{"\"start\": 0", "start", "must be true or false"},
