@@ -63,6 +63,13 @@ void guest_forget(struct agent *agent, struct guest_entry *entry);
 void guest_event(
 	struct agent *agent, const struct guest *guest, const char *type, struct db_txn *txn);
 
+/* --- Numbers (guest_numbers.c) --------------------------------------------------------------- */
+
+/* Takes the address, MAC and host ports that a new guest asks for, or any. All or nothing, in the
+ * end: what a failure leaves taken is in `guest`, for release. */
+int guest_choose_numbers(struct agent *agent, struct guest *guest, struct err *err);
+void guest_release_numbers(struct agent *agent, const struct guest *guest);
+
 /* --- Ports ----------------------------------------------------------------------------------- */
 
 struct net_port net_port_of(const struct port *port, uint32_t address);

@@ -1,0 +1,120 @@
+/* Changes of a guest's storage: enlarge and trim. */
+#include "agent/node/registry.h"
+#include "agent/ops/internal.h"
+#include "agent/ops/task.h"
+#include "agent/ops/verbs.h"
+#include "agent/state/db.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/parse.h"
+#include "storage/storage.h"
+
+/* The size that adding or removing `amount`, or going to *to, leads to from the size of now. */
+static int resize_target(
+	const struct guest *guest, bool trim, uint64_t amount, uint64_t *to, struct err *err)
+{
+	uint64_t size = guest->storage_size;
+
+	if (*to == 0 && trim && amount >= size)
+		return err_set(err, ERR_INVALID, "size",
+			"guest %s has %s of storage: %s cannot be removed", guest->name,
+			FMT_SIZE(size), FMT_SIZE(amount));
+	if (*to == 0)
+		*to = trim ? size - amount : size + amount;
+	if (*to > GUEST_SIZE_MAX)
+		return err_set(err, ERR_INVALID, "size",
+			"guest %s has %s of storage: %s more is beyond the most there can be",
+			guest->name, FMT_SIZE(size), FMT_SIZE(amount));
+	if (trim ? *to > size : *to < size)
+		return err_set(err, ERR_INVALID, "to",
+			"guest %s has %s of storage: use %s to get %s", guest->name, FMT_SIZE(size),
+			trim ? "enlarge" : "trim", FMT_SIZE(*to));
+	return 0;
+}
+
+/* What is asked for becomes a size only now, when all that was accepted before has ended; it is
+ * journalled, so that a repeat after a crash does not add twice. */
+static int resize_begin(struct op *op, struct db_txn *txn, struct err *err)
+{
+	struct guest_entry *entry = op_guest(op);
+	uint64_t amount = (uint64_t)json_integer_value(json_object_get(op->args, "amount"));
+	uint64_t to = (uint64_t)json_integer_value(json_object_get(op->args, "to"));
+	int r = op_state_begin(op, txn, err);
+
+	if (r == 0)
+		r = resize_target(entry->guest, op->verb == &GUEST_TRIM, amount, &to, err);
+	if (r == 0)
+		json_object_set_new(op->args, "to", json_integer((json_int_t)to));
+	return r;
+}
+
+static int resize_work(struct task *task, struct err *err)
+{
+	return volume_resize(task->storage, task->guest->id, task->size, NULL, err);
+}
+
+static void resize_apply(struct op *op)
+{
+	struct task *task = task_create(op, TASK_STORAGE);
+
+	if (!task)
+		return;
+	task->size = (uint64_t)json_integer_value(json_object_get(op->args, "to"));
+	task_run(task, resize_work);
+}
+
+static void resize_end(struct op *op, struct db_txn *txn)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+
+	if (!entry)
+		return;
+	if (op->info.state == OPERATION_DONE) {
+		entry->guest->storage_size =
+			(uint64_t)json_integer_value(json_object_get(op->args, "to"));
+		registry_changed(agent->registry, entry);
+		db_put_guest(txn, entry->guest);
+		guest_event(agent, entry->guest, "guest.changed", txn);
+	}
+	op_guest_left(op, entry);
+}
+
+/* The limit is set in one piece or not at all: there is nothing to undo. */
+static const struct step RESIZE_STEPS[] = {{"resize", resize_apply, NULL}};
+
+const struct op_verb GUEST_ENLARGE = {
+	.name = "guest.enlarge",
+	.steps = RESIZE_STEPS,
+	.steps_count = ARRAY_SIZE(RESIZE_STEPS),
+	.restore = op_guest_restore,
+	.begin = resize_begin,
+	.end = resize_end,
+	.reject = op_guest_reject,
+};
+
+const struct op_verb GUEST_TRIM = {
+	.name = "guest.trim",
+	.steps = RESIZE_STEPS,
+	.steps_count = ARRAY_SIZE(RESIZE_STEPS),
+	.restore = op_guest_restore,
+	.begin = resize_begin,
+	.end = resize_end,
+	.reject = op_guest_reject,
+};
+
+int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
+	struct guest_entry *entry, uint64_t amount, uint64_t to, struct err *err)
+{
+	bool trim = verb == VERB_TRIM;
+	uint64_t target = to;
+	int r = guest_verb_check(verb, entry->projected, entry->guest->name, err);
+
+	/* What waits before it may change the size: then its turn will tell. */
+	if (r == 0 && entry->pending == 0)
+		r = resize_target(entry->guest, trim, amount, &target, err);
+	if (r < 0)
+		return r;
+	return op_plan_guest(agent, plan, trim ? &GUEST_TRIM : &GUEST_ENLARGE, entry,
+		json_pack("{s:I, s:I}", "amount", (json_int_t)amount, "to", (json_int_t)to), err);
+}

@@ -1,0 +1,134 @@
+/* Changes of a guest's limits and settings. */
+#include <errno.h>
+
+#include "agent/node/registry.h"
+#include "agent/ops/internal.h"
+#include "agent/ops/task.h"
+#include "agent/ops/verbs.h"
+#include "agent/state/db.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+
+/* The guest as it will be. */
+static int patched(
+	const struct guest *guest, const json_t *patch, struct guest **ret, struct err *err)
+{
+	CLEANUP(guest_freep) struct guest *copy = guest_copy(guest);
+	int r;
+
+	if (!copy)
+		return err_errno(err, ENOMEM, "cannot change guest %s", guest->name);
+	r = guest_patch(copy, patch, err);
+	if (r == 0)
+		*ret = TAKE_PTR(copy);
+	return r;
+}
+
+static void limits_apply(struct op *op)
+{
+	struct guest_entry *entry = op_guest(op);
+	CLEANUP(guest_freep) struct guest *wanted = NULL;
+	struct err err;
+
+	if (!entry ||
+		patched(entry->guest, json_object_get(op->args, "patch"), &wanted, &err) != 0) {
+		if (!entry)
+			err_set(&err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
+				op->info.target);
+		op_step_done(op, -err.errnum, &err);
+		return;
+	}
+	if (guest_limits_equal(&wanted->limits, &entry->guest->limits))
+		op_step_done(op, 0, NULL);
+	else
+		driver_step(op, DRIVER_CALL_SET_LIMITS, &wanted->limits);
+}
+
+static void limits_undo(struct op *op)
+{
+	struct guest_entry *entry = op_guest(op);
+
+	/* The table still has the old ones. A driver that could not change them has nothing to
+	 * undo. */
+	if (entry && op->info.error.code != ERR_UNSUPPORTED && op->info.error.code != ERR_INVALID)
+		driver_step(op, DRIVER_CALL_SET_LIMITS, &entry->guest->limits);
+	else
+		op_step_done(op, 0, NULL);
+}
+
+/* Slots that this operation reserves beyond those of its guest. */
+static uint32_t slots_extra(const struct op *op)
+{
+	return (uint32_t)json_integer_value(json_object_get(op->args, "slots_extra"));
+}
+
+static void update_reject(struct op *op)
+{
+	struct guest_entry *entry = op_guest(op);
+
+	if (entry)
+		entry->slots_extra -= slots_extra(op);
+	op_guest_reject(op);
+}
+
+static int update_restore(struct op *op, struct err *err)
+{
+	int r = op_guest_restore(op, err);
+
+	if (op_guest(op))
+		op_guest(op)->slots_extra += slots_extra(op);
+	return r;
+}
+
+static void update_end(struct op *op, struct db_txn *txn)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+
+	if (!entry)
+		return;
+	entry->slots_extra -= slots_extra(op);
+	if (op->info.state == OPERATION_DONE &&
+		guest_patch(entry->guest, json_object_get(op->args, "patch"), NULL) == 0) {
+		registry_changed(agent->registry, entry);
+		db_put_guest(txn, entry->guest);
+		guest_event(agent, entry->guest, "guest.changed", txn);
+	}
+	op_guest_left(op, entry);
+}
+
+static const struct step UPDATE_STEPS[] = {{"limits", limits_apply, limits_undo}};
+
+const struct op_verb GUEST_UPDATE = {
+	.name = "guest.update",
+	.steps = UPDATE_STEPS,
+	.steps_count = ARRAY_SIZE(UPDATE_STEPS),
+	.restore = update_restore,
+	.begin = op_state_begin,
+	.end = update_end,
+	.reject = update_reject,
+};
+
+int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const json_t *patch, struct err *err)
+{
+	CLEANUP(guest_freep) struct guest *wanted = NULL;
+	uint32_t extra, reserved, used = registry_slots_used(agent->registry, &reserved);
+	int r = guest_verb_check(VERB_UPDATE, entry->projected, entry->guest->name, err);
+
+	if (r == 0)
+		r = patched(entry->guest, patch, &wanted, err);
+	if (r != 0)
+		return r;
+	extra = wanted->slots > entry->guest->slots ? wanted->slots - entry->guest->slots : 0;
+	if (extra > 0 && used + extra > agent_slots_total(agent))
+		return err_set(err, ERR_NO_SLOT, "slots",
+			"the node has %u slots and %u are used: there is no room for %u more",
+			agent_slots_total(agent), used, extra);
+	r = op_plan_guest(agent, plan, &GUEST_UPDATE, entry,
+		json_pack("{s:O, s:I}", "patch", (json_t *)patch, "slots_extra", (json_int_t)extra),
+		err);
+	if (r == 0)
+		entry->slots_extra += extra;
+	return r;
+}
