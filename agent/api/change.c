@@ -18,57 +18,6 @@
 
 /* --- The operation as an answer -------------------------------------------------------------- */
 
-static json_t *guest_result(struct agent *agent, const struct operation *info)
-{
-	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
-	size_t size;
-	const char *text = entry ? registry_json(agent->registry, entry, &size) : NULL;
-
-	return text ? json_loadb(text, size, 0, NULL) : NULL;
-}
-
-static json_t *port_result(struct agent *agent, const struct operation *info, const struct op *live)
-{
-	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
-	const struct port *port;
-	struct port asked;
-
-	if (!entry || !live ||
-		port_from_json(json_object_get(live->args, "port"), "port", &asked, NULL) < 0)
-		return NULL;
-	port = guest_find_port(entry->guest, asked.proto, asked.host);
-	return port ? published_port_to_json(entry->guest, port) : NULL;
-}
-
-static json_t *result_of(struct agent *agent, const struct operation *info, const struct op *live)
-{
-	struct image *image;
-
-	if (strcmp(info->verb, "guest.publish") == 0 || strcmp(info->verb, "guest.switch") == 0)
-		return port_result(agent, info, live);
-	if (strcmp(info->verb, "image.import") == 0) {
-		image = agent_image(agent, info->target);
-		return image ? image_to_json(image) : NULL;
-	}
-	if (strcmp(info->verb, "guest.unpublish") == 0 || !info->guest_id[0])
-		return NULL;
-	return guest_result(agent, info);
-}
-
-json_t *operation_with_result(
-	struct agent *agent, const struct operation *info, const struct op *live)
-{
-	json_t *json = operation_to_json(info);
-	json_t *result;
-
-	if (json && info->state == OPERATION_DONE) {
-		result = result_of(agent, info, live);
-		if (result)
-			json_object_set_new(json, "result", result);
-	}
-	return json;
-}
-
 static void add_location(struct http_request *request, const char *id)
 {
 	char location[sizeof(LOCATION) + OPERATION_ID_LEN];
@@ -78,7 +27,7 @@ static void add_location(struct http_request *request, const char *id)
 }
 
 static void answer(struct http_request *request, struct agent *agent, const struct operation *info,
-	const struct op *live, bool as_change)
+	const json_t *args, bool as_change)
 {
 	bool ended = operation_state_is_final(info->state);
 
@@ -88,7 +37,7 @@ static void answer(struct http_request *request, struct agent *agent, const stru
 		http_respond_error(request, &info->error, info->id);
 	else
 		http_respond_json(request, as_change && !ended ? 202 : 200,
-			operation_with_result(agent, info, live));
+			operation_with_result(agent, info, args));
 }
 
 /* --- Waiting --------------------------------------------------------------------------------- */
@@ -121,7 +70,7 @@ static void moment_came(void *data, const struct op *op, const struct err *rejec
 	if (rejected)
 		http_respond_error(waiting->request, rejected, NULL);
 	else
-		answer(waiting->request, waiting->agent, &op->info, op, waiting->as_change);
+		answer(waiting->request, waiting->agent, &op->info, op->args, waiting->as_change);
 }
 
 static int time_over(sd_event_source *source, uint64_t usec, void *data)
@@ -130,7 +79,7 @@ static int time_over(sd_event_source *source, uint64_t usec, void *data)
 
 	(void)source;
 	(void)usec;
-	answer(waiting->request, waiting->agent, &waiting->op->info, waiting->op,
+	answer(waiting->request, waiting->agent, &waiting->op->info, waiting->op->args,
 		waiting->as_change);
 	return 0;
 }
@@ -167,7 +116,7 @@ void answer_when_ended(struct http_request *request, struct agent *agent, struct
 	uint64_t wait_s, bool as_change)
 {
 	if (wait_s == 0)
-		answer(request, agent, &op->info, op, as_change);
+		answer(request, agent, &op->info, op->args, as_change);
 	else if (wait_for(request, agent, op, OP_ENDED, wait_s, as_change) < 0)
 		out_of_memory(request);
 }
@@ -243,6 +192,7 @@ static int answer_known(const struct change *change, struct err *err)
 {
 	struct op *op = engine_find_request(change->agent->engine, change->key);
 	char id[OPERATION_ID_LEN + 1], hash[65];
+	json_auto_t *args = NULL;
 	struct operation info;
 	int r;
 
@@ -267,9 +217,9 @@ static int answer_known(const struct change *change, struct err *err)
 		return 0;
 	}
 	if (r == 0)
-		r = db_get_operation(change->agent->db, id, &info, err);
+		r = db_get_operation(change->agent->db, id, &info, &args, err);
 	if (r == 0)
-		answer(change->request, change->agent, &info, NULL, true);
+		answer(change->request, change->agent, &info, args, true);
 	return r;
 }
 

@@ -105,10 +105,10 @@ void change_submit(const struct change *change, int r, const struct err *err, st
 void change_nothing(
 	const struct change *change, const char *verb, const char *target, json_t *result);
 
-/* The operation as the API shows it, with its result when it is done. `live` may be NULL: then it
- * has ended and comes from the journal. */
+/* The operation as the API shows it, with its result (result.c) when it is done; `args` are the
+ * operation's own. */
 json_t *operation_with_result(
-	struct agent *agent, const struct operation *info, const struct op *live);
+	struct agent *agent, const struct operation *info, const json_t *args);
 
 /* Answers with the operation when it has ended or that time is over; `as_change`: the answer of a
  * change (a failure is its problem), else of a read (always the operation). */

@@ -58,9 +58,10 @@ void api_operation_list(struct http_request *request, void *data)
 	http_respond_json(request, 200, json);
 }
 
-/* The operation of path parameter 0: a live one (*ret_live), or an ended one in *ret. */
+/* The operation of path parameter 0: a live one (*ret_live), or an ended one in *ret, with its args
+ * (may be NULL). */
 static int find_operation(const struct http_request *request, struct agent *agent,
-	struct op **ret_live, struct operation *ret, struct err *err)
+	struct op **ret_live, struct operation *ret, json_t **ret_args, struct err *err)
 {
 	const char *id = http_param(request, 0);
 
@@ -69,7 +70,7 @@ static int find_operation(const struct http_request *request, struct agent *agen
 		return 0;
 	*ret_live = NULL;
 	if (name_check_id(id, OPERATION_ID_LEN, "id", err) < 0 ||
-		db_get_operation(agent->db, id, ret, err) < 0)
+		db_get_operation(agent->db, id, ret, ret_args, err) < 0)
 		return err_set(err, ERR_NOT_FOUND, NULL, "there is no operation %.40s", id);
 	return 0;
 }
@@ -77,6 +78,7 @@ static int find_operation(const struct http_request *request, struct agent *agen
 void api_operation_get(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
+	json_auto_t *args = NULL;
 	struct operation info;
 	uint64_t wait_s = 0;
 	struct op *live = NULL;
@@ -84,13 +86,13 @@ void api_operation_get(struct http_request *request, void *data)
 	int r = query_number(request, "wait", 0, WAIT_MAX, 0, &wait_s, &err);
 
 	if (r == 0)
-		r = find_operation(request, agent, &live, &info, &err);
+		r = find_operation(request, agent, &live, &info, &args, &err);
 	if (r < 0)
 		http_respond_error(request, &err, NULL);
 	else if (live)
 		answer_when_ended(request, agent, live, wait_s, false);
 	else
-		http_respond_json(request, 200, operation_with_result(agent, &info, NULL));
+		http_respond_json(request, 200, operation_with_result(agent, &info, args));
 }
 
 void api_operation_cancel(struct http_request *request, void *data)
@@ -99,7 +101,7 @@ void api_operation_cancel(struct http_request *request, void *data)
 	struct operation info;
 	struct op *live;
 	struct err err;
-	int r = find_operation(request, agent, &live, &info, &err);
+	int r = find_operation(request, agent, &live, &info, NULL, &err);
 
 	if (r == 0 && (!live || operation_state_is_final(live->info.state)))
 		r = err_set(&err, ERR_ILLEGAL_STATE, NULL, "operation %s has ended already (%s)",

@@ -85,8 +85,10 @@ int db_load_unfinished(struct db *db,
 	int (*each)(void *data, const struct operation *operation, json_t *args), void *data,
 	struct err *err);
 
-/* ERR_NOT_FOUND. */
-int db_get_operation(struct db *db, const char *id, struct operation *ret, struct err *err);
+/* ERR_NOT_FOUND. `ret_args` (may be NULL) gets what its steps needed to know: a new reference, NULL
+ * when nothing was stored. */
+int db_get_operation(
+	struct db *db, const char *id, struct operation *ret, json_t **ret_args, struct err *err);
 
 /* The operation begun with that key: its id and the stored hash; ERR_NOT_FOUND. */
 int db_find_request(struct db *db, const char *request_key, char ret_id[OPERATION_ID_LEN + 1],

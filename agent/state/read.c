@@ -21,7 +21,7 @@ static const char *const READS[READ_MAX_] = {
 	[READ_GUESTS] = "SELECT id, record FROM guests",
 	[READ_UNFINISHED] = "SELECT " OPERATION ", args FROM operations"
 			    " WHERE state IN ('queued', 'running', 'undoing') ORDER BY number",
-	[READ_OPERATION] = "SELECT " OPERATION " FROM operations WHERE id = ?",
+	[READ_OPERATION] = "SELECT " OPERATION ", args FROM operations WHERE id = ?",
 	[READ_NUMBER] = "SELECT number FROM operations WHERE id = ?",
 	[READ_REQUEST] = "SELECT id, request_hash FROM operations WHERE request_key = ?",
 	[READ_LATEST] = "SELECT " OPERATION " FROM operations WHERE number < ?1"
@@ -164,7 +164,8 @@ int db_load_unfinished(struct db *db,
 	return r;
 }
 
-int db_get_operation(struct db *db, const char *id, struct operation *ret, struct err *err)
+int db_get_operation(
+	struct db *db, const char *id, struct operation *ret, json_t **ret_args, struct err *err)
 {
 	READ(db, READ_OPERATION);
 	int r;
@@ -176,6 +177,8 @@ int db_get_operation(struct db *db, const char *id, struct operation *ret, struc
 	if (r == 0)
 		return err_set(err, ERR_NOT_FOUND, NULL, "there is no operation %s", id);
 	read_operation(stmt, ret);
+	if (ret_args)
+		*ret_args = json_loads(text(stmt, OPERATION_COLUMNS), 0, NULL);
 	return 0;
 }
 

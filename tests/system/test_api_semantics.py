@@ -40,6 +40,16 @@ def test_the_same_key_gives_the_same_operation(fake):
     assert fake.api.guests() == []
 
 
+def test_the_port_is_in_the_answer_also_when_the_operation_comes_from_the_journal(fake, guest):
+    headers, path = {"Idempotency-Key": "key-port"}, f"/v1/guests/{guest}/ports"
+    first = fake.api.change("POST", path, {"guest": 80}, headers=headers)
+    assert first["result"]["guest"] == 80
+    assert fake.api.get(f"/v1/operations/{first['id']}") == first
+    assert fake.api.change("POST", path, {"guest": 80}, headers=headers) == first
+    fake.api.change("DELETE", f"{path}/tcp/{first['result']['host']}")
+    assert "result" not in fake.api.get(f"/v1/operations/{first['id']}")
+
+
 def test_the_same_key_with_another_request_is_422(fake, guest):
     headers = {"Idempotency-Key": "key-2"}
     path = f"/v1/guests/{guest}"

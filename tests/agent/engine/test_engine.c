@@ -263,7 +263,7 @@ static void steps_run_in_order_and_the_end_is_recorded(void **state)
 	run_until_ended(w, 1);
 	assert_string_equal(w->trace, "a:one a:two a:three");
 	assert_int_equal(w->last.state, OPERATION_DONE);
-	assert_int_equal(db_get_operation(w->db, id, &stored, &err), 0);
+	assert_int_equal(db_get_operation(w->db, id, &stored, NULL, &err), 0);
 	assert_int_equal(stored.state, OPERATION_DONE);
 	assert_true(stored.ended_ms >= stored.started_ms && stored.started_ms > 0);
 }
@@ -648,7 +648,7 @@ static void an_end_that_cannot_be_written_holds_its_lane_until_it_can(void **sta
 	assert_int_equal(engine_lane_pending(w->engine, "a"), 2);
 	run_until_ended(w, 2);
 	assert_int_equal(w->rows, 1);
-	assert_int_equal(db_get_operation(w->db, id, &stored, &err), 0);
+	assert_int_equal(db_get_operation(w->db, id, &stored, NULL, &err), 0);
 	assert_int_equal(stored.state, OPERATION_DONE);
 }
 

@@ -132,6 +132,7 @@ static void every_field_of_an_operation_comes_back(void **state)
 {
 	struct fixture *fixture = *state;
 	struct operation found, operation = fixture_operation(7);
+	json_auto_t *args = NULL, *stored = json_pack("{s:s}", "snapshot", "before");
 	struct db_txn *txn = txn_new();
 
 	operation.state = OPERATION_FAILED;
@@ -140,10 +141,11 @@ static void every_field_of_an_operation_comes_back(void **state)
 	operation.ended_ms = 3000;
 	operation.cancel_requested = true;
 	err_set(&operation.error, ERR_NO_ROOM, "storage.size", "the pool is \"full\" — völlig");
-	db_put_operation(txn, &operation, NULL, NULL, NULL);
+	db_put_operation(txn, &operation, stored, NULL, NULL);
 	assert_int_equal(fixture_commit(fixture, txn, true, NULL), 0);
-	assert_int_equal(db_get_operation(fixture->db, operation.id, &found, NULL), 0);
+	assert_int_equal(db_get_operation(fixture->db, operation.id, &found, &args, NULL), 0);
 	assert_same(&operation, &found);
+	assert_true(json_equal(stored, args));
 }
 
 static void an_unknown_operation_is_not_found(void **state)
@@ -152,7 +154,7 @@ static void an_unknown_operation_is_not_found(void **state)
 	struct operation found;
 	struct err err;
 
-	assert_true(db_get_operation(fixture->db, "ffffffffffffffff", &found, &err) < 0);
+	assert_true(db_get_operation(fixture->db, "ffffffffffffffff", &found, NULL, &err) < 0);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 

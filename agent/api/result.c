@@ -1,0 +1,69 @@
+/* What a change led to, as the answer of its operation shows it. */
+#include <string.h>
+
+#include "agent/api/internal.h"
+#include "agent/node/registry.h"
+#include "base/cleanup.h"
+
+static json_t *guest_result(struct agent *agent, const struct operation *info, const json_t *args)
+{
+	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
+	size_t size;
+	const char *text = entry ? registry_json(agent->registry, entry, &size) : NULL;
+
+	(void)args;
+	return text ? json_loadb(text, size, 0, NULL) : NULL;
+}
+
+static json_t *port_result(struct agent *agent, const struct operation *info, const json_t *args)
+{
+	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
+	const struct port *port;
+	struct port asked;
+
+	if (!entry || port_from_json(json_object_get(args, "port"), "port", &asked, NULL) < 0)
+		return NULL;
+	port = guest_find_port(entry->guest, asked.proto, asked.host);
+	return port ? published_port_to_json(entry->guest, port) : NULL;
+}
+
+static json_t *image_result(struct agent *agent, const struct operation *info, const json_t *args)
+{
+	struct image *image = agent_image(agent, info->target);
+
+	(void)args;
+	return image ? image_to_json(image) : NULL;
+}
+
+/* Those that do not lead to a guest; NULL: to nothing. */
+static const struct {
+	const char *verb;
+	json_t *(*result)(struct agent *agent, const struct operation *info, const json_t *args);
+} RESULTS[] = {
+	{"guest.publish", port_result},
+	{"guest.switch", port_result},
+	{"guest.unpublish", NULL},
+	{"image.import", image_result},
+	{"image.delete", NULL},
+};
+
+static json_t *result_of(struct agent *agent, const struct operation *info, const json_t *args)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(RESULTS); i++)
+		if (strcmp(RESULTS[i].verb, info->verb) == 0)
+			return RESULTS[i].result ? RESULTS[i].result(agent, info, args) : NULL;
+	return guest_result(agent, info, args);
+}
+
+json_t *operation_with_result(struct agent *agent, const struct operation *info, const json_t *args)
+{
+	json_t *json = operation_to_json(info);
+	json_t *result;
+
+	if (json && info->state == OPERATION_DONE) {
+		result = result_of(agent, info, args);
+		if (result)
+			json_object_set_new(json, "result", result);
+	}
+	return json;
+}
