@@ -20,6 +20,7 @@
 #include "agent/node/registry.h"
 #include "agent/ops/verbs.h"
 #include "agent/reconcile/reconcile.h"
+#include "agent/reconcile/retire.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -36,7 +37,7 @@
 
 struct options {
 	const char *config_path;
-	bool check_config, salvage;
+	bool check_config, salvage, retire;
 };
 
 /* --- Loading what should be ------------------------------------------------------------------ */
@@ -174,6 +175,16 @@ static int lock_state(const struct config *config, struct err *err)
 	return 0;
 }
 
+static int return_to_service(const struct config *config, struct err *err)
+{
+	char path[4096];
+	int r = file_path(path, sizeof(path), "%s/" RETIRED_MARK, config->state_dir);
+
+	if (r < 0 || (unlink(path) < 0 && errno != ENOENT))
+		return err_errno(err, r < 0 ? r : errno, "cannot remove %s", path);
+	return 0;
+}
+
 static int create_tables(struct agent *agent, struct err *err)
 {
 	const struct config *config = agent->config;
@@ -267,7 +278,8 @@ static void autostart(struct agent *agent)
 		struct op_plan plan = {0};
 		struct err err;
 
-		if (!entry->guest->want_running || !entry->guest->autostart.on || entry->pending > 0)
+		if (!entry->guest->want_running || !entry->guest->autostart.on ||
+			entry->pending > 0)
 			continue;
 		if (plan_guest_simple(agent, &plan, VERB_START, entry, 0, &err) == 0)
 			engine_submit(agent->engine, plan.op, plan.txn);
@@ -283,6 +295,8 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 
 	if (r == 0)
 		r = lock_state(agent->config, err);
+	if (r == 0)
+		r = return_to_service(agent->config, err);
 	if (r == 0)
 		r = workers_create(agent->loop, agent->config->workers, &agent->workers, err);
 	if (r == 0)
@@ -439,6 +453,15 @@ static int run(const struct options *options, struct config *config, struct err 
 	return r;
 }
 
+static int retire_node(const struct config *config, struct err *err)
+{
+	int r = make_directories(config, err);
+
+	if (r == 0)
+		r = lock_state(config, err);
+	return r < 0 ? r : retire(config, err);
+}
+
 /* --- Arguments ------------------------------------------------------------------------------- */
 
 #define DEFAULT_CONFIG "/etc/corpus/corpusd.yaml"
@@ -449,6 +472,8 @@ static void usage(FILE *out)
 	      "The agent of a corpus compute node.\n\n"
 	      "  -c, --config FILE   configuration (default " DEFAULT_CONFIG ", if it is there)\n"
 	      "      --check-config  check the configuration and exit\n"
+	      "      --retire        take away what the agent made on this host, when no guest is "
+	      "left\n"
 	      "      --salvage       start with what can be read of a damaged state.db\n"
 	      "  -h, --help          this text\n"
 	      "  -V, --version       version\n",
@@ -461,6 +486,7 @@ static int parse_arguments(int argc, char **argv, struct options *ret)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 'C'},
+		{"retire", no_argument, NULL, 'R'},
 		{"salvage", no_argument, NULL, 'S'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -472,6 +498,7 @@ static int parse_arguments(int argc, char **argv, struct options *ret)
 		switch (c) {
 		case 'c': ret->config_path = optarg; break;
 		case 'C': ret->check_config = true; break;
+		case 'R': ret->retire = true; break;
 		case 'S': ret->salvage = true; break;
 		case 'h': usage(stdout); return 1;
 		case 'V': puts("corpusd " CORPUS_VERSION); return 1;
@@ -503,7 +530,7 @@ int main(int argc, char **argv)
 		puts("the configuration is in order");
 	} else if (r == 0) {
 		log_set_level(config->log_level);
-		r = run(&options, config, &err);
+		r = options.retire ? retire_node(config, &err) : run(&options, config, &err);
 	}
 	if (r < 0)
 		fprintf(stderr, "corpusd: %s\n", err.message);

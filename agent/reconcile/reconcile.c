@@ -13,6 +13,7 @@
 #include "agent/node/drivers.h"
 #include "agent/node/events.h"
 #include "agent/node/registry.h"
+#include "agent/reconcile/host.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -49,41 +50,6 @@ struct round {
 };
 
 /* --- Opening --------------------------------------------------------------------------------- */
-
-static int open_storage(const struct config *config, struct storage **ret, struct err *err)
-{
-	AUTOFREE char *unpack = NULL;
-	int r = config_libexec("corpus-unpack", &unpack, err);
-	struct storage_config pool = {
-		.path = config->storage.path,
-		.loop_file = config->storage.loop_file && config->storage.loop_file[0]
-				     ? config->storage.loop_file
-				     : NULL,
-		.loop_size = config->storage.loop_size,
-		.loop_max = config->storage.loop_max,
-		.unpack_helper = unpack,
-		.image_max_size = config->storage.image_max_size,
-		.image_max_entries = config->storage.image_max_entries,
-	};
-
-	return r < 0 ? r : storage_open(&pool, ret, err);
-}
-
-static int open_net(const struct config *config, struct net **ret, struct err *err)
-{
-	char run_dir[4096];
-	struct net_config net = {
-		.bridge = config->net.bridge,
-		.gateway = config->net.gateway,
-		.prefix = config->net.prefix,
-		.domain = config->net.domain,
-		.run_dir = run_dir,
-		.dhcp = config->net.dhcp,
-	};
-
-	snprintf(run_dir, sizeof(run_dir), "%s/net", config->run_dir);
-	return net_open(&net, ret, err);
-}
 
 /* All guests and ports that state.db knows, those being created and destroyed included. */
 struct wanted {
@@ -197,13 +163,13 @@ void reconcile_open(struct agent *agent)
 {
 	struct err storage_err = {0}, net_err = {0};
 
-	if (open_storage(agent->config, &agent->storage, &storage_err) == 0) {
+	if (host_open_storage(agent->config, &agent->storage, &storage_err) == 0) {
 		first_look_at_pool(agent, &storage_err);
 		if (agent->fresh_boot)
 			restore_limits(agent);
 	}
 	tell(agent, "storage", &storage_err);
-	if (open_net(agent->config, &agent->net, &net_err) == 0 &&
+	if (host_open_net(agent->config, &agent->net, &net_err) == 0 &&
 		apply_net(agent, agent->net, &net_err) < 0)
 		agent->net = net_close(agent->net);
 	tell(agent, "net", &net_err);
@@ -214,7 +180,7 @@ void reconcile_open(struct agent *agent)
 static void look_at_pool(struct round *round)
 {
 	if (!round->storage &&
-		open_storage(round->config, &round->storage, &round->storage_err) < 0)
+		host_open_storage(round->config, &round->storage, &round->storage_err) < 0)
 		return;
 	if (storage_tend(round->storage, &round->storage_err) < 0)
 		return;
@@ -236,7 +202,7 @@ static void round_work(void *data)
 	if (round->net && round->whole)
 		net_repair(round->net, &round->repaired, &round->net_err);
 	else if (!round->net)
-		open_net(round->config, &round->net, &round->net_err);
+		host_open_net(round->config, &round->net, &round->net_err);
 }
 
 #define ORPHAN_VOLUME "orphan.volume."
