@@ -167,6 +167,12 @@ void http_respond_error(struct http_request *request, const struct err *err, con
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
+static ssize_t never_read(void *data, uint64_t position, char *buf, size_t max)
+{
+	(void)data, (void)position, (void)buf, (void)max;
+	return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static struct MHD_Response *make_response(struct http_request *request)
 {
 	struct answer *answer = &request->answer;
@@ -174,6 +180,13 @@ static struct MHD_Response *make_response(struct http_request *request)
 
 	if (request->events)
 		return events_response(request->events);
+	if (request->pipe)
+		return pipe_response(request->pipe);
+	if (request->upgrade.taken)
+		return upgrade_response(request);
+	if (request->head && answer->length > 0)
+		return MHD_create_response_from_callback(
+			(uint64_t)answer->length, 1024, never_read, NULL, NULL);
 	if (!answer->body)
 		return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	response =

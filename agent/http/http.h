@@ -56,9 +56,10 @@ struct http_config {
 	/* Bounds; 0 gives the default. */
 	unsigned connections_max;     /* 1024 */
 	unsigned connections_per_uid; /* 256; root is always let in */
-	unsigned idle_s; /* 60: a connection without a byte for so long is closed, and one whose
-			    request has not arrived wholly by then too (streams excepted) */
-	unsigned ping_s; /* 15: comment sent on event streams that are silent */
+	unsigned idle_s;  /* 60: a connection without a byte for so long is closed, and one whose
+			     request has not arrived wholly by then too (streams excepted) */
+	unsigned stall_s; /* 600: a client that takes nothing of a pipe for so long is cut off */
+	unsigned ping_s;  /* 15: comment sent on event streams that are silent */
 };
 
 /* Makes the socket, or takes listen_fd, and serves it on the loop. A socket left by a dead agent is
@@ -82,6 +83,11 @@ const char *http_header(const struct http_request *request, const char *name); /
 const json_t *http_body(const struct http_request *request); /* borrowed; NULL: none */
 uid_t http_peer_uid(const struct http_request *request);
 pid_t http_peer_pid(const struct http_request *request);
+bool http_is_head(
+	const struct http_request *request); /* of the answer only the head will be sent */
+
+/* Whether the client asks to go on with that protocol on this connection. */
+bool http_wants_upgrade(const struct http_request *request, const char *protocol);
 enum role http_peer_role(const struct http_request *request);
 
 /* SHA-256, hexadecimal, of method, path with query, and body: what an Idempotency-Key is bound to.
@@ -147,3 +153,37 @@ void http_events_when_drained(struct http_events *stream, void (*drained)(void *
  * than 1 MiB waits: the stream is then closed and `gone` is called later. */
 bool http_events_send(struct http_events *stream, const char *text, size_t size);
 void http_events_close(struct http_events *stream);
+
+/* --- Answers from a pipe -----------------------------------------------------------------------
+ */
+
+struct http_pipe_source {
+	int fd;	      /* reading end; taken over. For HEAD it may be -1 */
+	int64_t size; /* bytes to come, for a Content-Length; -1: not known */
+	/* Called once when the answer is over before http_pipe_end: the client has left, or has all
+	 * its bytes. The pipe's reading end is closed by then. */
+	void (*gone)(void *data);
+	void *data;
+};
+
+/* Answers with what the pipe gives, as fast as the client takes it. A client that takes nothing for
+ * stall_s is cut off. Returns NULL, with the request answered and the pipe closed, when
+ * nobody would read it; `gone` is not called then. */
+struct http_pipe *http_respond_pipe(struct http_request *request, unsigned status,
+	const char *content_type, const struct http_pipe_source *source);
+
+/* What writes to the pipe has ended; when the pipe is empty, too, the answer ends. One that is not
+ * whole is cut, so that its client knows. The pipe must not be touched after it. */
+void http_pipe_end(struct http_pipe *pipe, bool whole);
+
+/* --- Upgrades ----------------------------------------------------------------------------------
+ */
+
+/* Gets the connection, non-blocking and to be closed by it, with what the client has sent beyond
+ * its request. fd is -1 when the client has left before. */
+typedef void (*http_upgraded_fn)(void *data, int fd, const char *extra, size_t size);
+
+/* Answers 101; `taken` is called exactly once. The connection then belongs to its new owner, counts
+ * for no bound of this server, and outlives it. */
+void http_respond_upgrade(
+	struct http_request *request, const char *protocol, http_upgraded_fn taken, void *data);

@@ -60,6 +60,7 @@ struct answer {
 	char type[64];
 	char *body;
 	size_t size;
+	int64_t length; /* that HEAD tells of a body that it leaves out; 0: that of the body */
 	struct strbuf headers; /* name NUL value NUL … */
 };
 
@@ -67,6 +68,11 @@ struct upload {
 	int fd; /* writing end of the pipe, or -1 */
 	bool connected, complete;
 	sd_event_source *writable;
+};
+
+struct upgrade {
+	http_upgraded_fn taken; /* NULL: none is under way */
+	void *data;
 };
 
 enum request_phase {
@@ -86,7 +92,8 @@ struct http_request {
 	int64_t started_ns;
 
 	enum http_method method;
-	bool head; /* HTTP_GET by the name of HEAD */
+	bool head;   /* HTTP_GET by the name of HEAD */
+	bool modern; /* HTTP/1.1 */
 	enum role role;
 	uid_t uid;
 	pid_t pid;
@@ -103,6 +110,8 @@ struct http_request {
 
 	struct answer answer;
 	struct http_events *events;
+	struct http_pipe *pipe;
+	struct upgrade upgrade;
 	void *data;
 	void (*release)(void *data);
 	struct http_request *prev, *next; /* in server->held */
@@ -166,3 +175,14 @@ void upload_finish(struct upload *upload);
 struct MHD_Response *events_response(struct http_events *stream);
 void events_finish(struct http_events *stream);
 void events_ping(struct http_server *server);
+
+/* --- pipe.c */
+
+struct MHD_Response *pipe_response(struct http_pipe *pipe);
+void pipe_finish(struct http_pipe *pipe);
+
+/* --- upgrade.c */
+
+struct MHD_Response *upgrade_response(struct http_request *request);
+/* Hands the connection to whom it was promised; fd -1: there is none any more. */
+void upgrade_finish(struct http_request *request, int fd, const char *extra, size_t size);

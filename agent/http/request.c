@@ -58,6 +58,11 @@ pid_t http_peer_pid(const struct http_request *request)
 	return request->pid;
 }
 
+bool http_is_head(const struct http_request *request)
+{
+	return request->head;
+}
+
 enum role http_peer_role(const struct http_request *request)
 {
 	return request->role;
@@ -193,6 +198,9 @@ void request_finish(struct http_request *request)
 	connection->idle_since_ns = clock_monotonic_ns();
 	if (request->events)
 		events_finish(TAKE_PTR(request->events));
+	if (request->pipe)
+		pipe_finish(TAKE_PTR(request->pipe));
+	upgrade_finish(request, -1, NULL, 0);
 	if (!is_awaited(request)) {
 		reset(request);
 		return;

@@ -173,6 +173,7 @@ static enum MHD_Result begin(struct http_request *request, const char *method, c
 	int r;
 
 	request->phase = REQUEST_BODY;
+	request->modern = strcmp(version, "HTTP/1.1") == 0;
 	MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, read_header, &framing);
 	r = check_framing(&framing, version, &err);
 	if (r < 0) {

@@ -182,8 +182,8 @@ static int get_listen_fd(struct http_server *server, struct err *err)
  * gets one of its own. */
 static int start_daemon(struct http_server *server, struct err *err)
 {
-	unsigned flags =
-		MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
+			 MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
 	int fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 3);
 
 	if (fd < 0)
@@ -245,6 +245,7 @@ int http_server_create(
 	set_default(&server->config.connections_max, 1024);
 	set_default(&server->config.connections_per_uid, 256);
 	set_default(&server->config.idle_s, 60);
+	set_default(&server->config.stall_s, 600);
 	set_default(&server->config.ping_s, 15);
 	r = start(server, err);
 	if (r < 0)

@@ -140,6 +140,7 @@ int fixture_setup_tight(void **state)
 		&(struct http_config){.connections_max = TIGHT_CONNECTIONS,
 			.connections_per_uid = TIGHT_PER_UID,
 			.idle_s = 1,
+			.stall_s = 1,
 			.ping_s = 1},
 		false);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -32,13 +33,26 @@ struct upload {
 	struct upload *prev, *next;
 };
 
+struct feed {
+	struct handlers *handlers;
+	struct http_pipe *pipe;
+	int fd;
+	sd_event_source *source;
+	size_t left, written;
+	bool hold; /* says nothing at its end */
+	struct feed *prev, *next;
+};
+
 struct handlers {
 	sd_event *loop;
+	struct feed *feeds;
 	struct waiter *waiters;
 	struct listener *listeners;
 	struct upload *uploads;
 	struct http_request *kept[8]; /* without a release */
 	unsigned kept_count;
+	int upgraded[8];
+	unsigned upgraded_count;
 	long released, gone, cut, refused;
 };
 
@@ -308,6 +322,131 @@ static void read_uploads(struct http_request *request, void *agent)
 	respond_number(request, count);
 }
 
+/* --- Answers from a pipe */
+
+static void feed_free(struct feed *feed)
+{
+	DL_DELETE(feed->handlers->feeds, feed);
+	sd_event_source_disable_unref(feed->source);
+	if (feed->fd >= 0)
+		close(feed->fd);
+	free(feed);
+}
+
+static void feed_gone(void *data)
+{
+	struct feed *feed = data;
+
+	feed->handlers->gone++;
+	feed_free(feed);
+}
+
+static int on_feedable(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	static char buf[65536];
+	struct feed *feed = data;
+	size_t size = feed->left < sizeof(buf) ? feed->left : sizeof(buf);
+	ssize_t n;
+
+	(void)source, (void)revents;
+	for (size_t i = 0; i < size; i++)
+		buf[i] = (char)('a' + (feed->written + i) % 23);
+	n = write(fd, buf, size);
+	if (n > 0) {
+		feed->written += (size_t)n;
+		feed->left -= (size_t)n;
+	}
+	if (feed->left > 0)
+		return 0;
+	feed->source = sd_event_source_disable_unref(feed->source);
+	close(feed->fd);
+	feed->fd = -1;
+	if (!feed->hold) {
+		http_pipe_end(feed->pipe, true);
+		feed_free(feed);
+	}
+	return 0;
+}
+
+/* ?size=N bytes; mode=known: with a Content-Length; hold: the verdict comes by /verdict. */
+static void from_pipe(struct http_request *request, void *agent)
+{
+	struct handlers *handlers = agent;
+	const char *mode = http_query(request, "mode"), *size = http_query(request, "size");
+	bool known = mode && strcmp(mode, "known") == 0;
+	struct feed *feed = calloc(1, sizeof(*feed));
+	struct http_pipe_source from = {.size = -1, .gone = feed_gone, .data = feed};
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		abort();
+	feed->handlers = handlers;
+	feed->left = size ? strtoul(size, NULL, 10) : 0;
+	feed->hold = mode && strcmp(mode, "hold") == 0;
+	feed->fd = fds[1];
+	from.fd = fds[0];
+	if (known)
+		from.size = (int64_t)feed->left;
+	DL_APPEND(handlers->feeds, feed);
+	feed->pipe = http_respond_pipe(request, 200, "application/octet-stream", &from);
+	if (feed->pipe)
+		sd_event_add_io(
+			handlers->loop, &feed->source, feed->fd, EPOLLOUT, on_feedable, feed);
+	else
+		feed_free(feed);
+}
+
+static void give_verdict(struct http_request *request, void *agent)
+{
+	struct handlers *handlers = agent;
+	bool whole = strcmp(http_param(request, 0), "whole") == 0;
+	struct feed *feed, *next;
+	long count = 0;
+
+	DL_FOREACH_SAFE(handlers->feeds, feed, next)
+	{
+		http_pipe_end(feed->pipe, whole);
+		feed_free(feed);
+		count++;
+	}
+	respond_number(request, count);
+}
+
+/* --- Upgrades */
+
+static void upgraded(void *data, int fd, const char *extra, size_t size)
+{
+	struct handlers *handlers = data;
+
+	if (fd < 0) {
+		handlers->gone++;
+		return;
+	}
+	if (send(fd, "<", 1, MSG_NOSIGNAL) < 0 || send(fd, extra, size, MSG_NOSIGNAL) < 0 ||
+		send(fd, ">", 1, MSG_NOSIGNAL) < 0)
+		handlers->cut++;
+	handlers->upgraded[handlers->upgraded_count++] = fd;
+}
+
+static void upgrade(struct http_request *request, void *agent)
+{
+	if (http_wants_upgrade(request, "test/1"))
+		http_respond_upgrade(request, "test/1", upgraded, agent);
+	else
+		http_respond_text(request, 200, "text/plain", "plain\n", 6);
+}
+
+static void end_upgraded(struct http_request *request, void *agent)
+{
+	struct handlers *handlers = agent;
+	unsigned count = handlers->upgraded_count;
+
+	for (unsigned i = 0; i < count; i++)
+		close(handlers->upgraded[i]);
+	handlers->upgraded_count = 0;
+	respond_number(request, count);
+}
+
 /* --- What happened */
 
 static void count(struct http_request *request, void *agent)
@@ -316,12 +455,14 @@ static void count(struct http_request *request, void *agent)
 	struct waiter *waiter;
 	struct listener *listener;
 	struct upload *upload;
-	int waiters, listeners, uploads;
+	struct feed *feed;
+	int waiters, listeners, uploads, feeds;
 	const char *what = http_param(request, 0);
 
 	DL_COUNT(handlers->waiters, waiter, waiters);
 	DL_COUNT(handlers->listeners, listener, listeners);
 	DL_COUNT(handlers->uploads, upload, uploads);
+	DL_COUNT(handlers->feeds, feed, feeds);
 	respond_number(request, strcmp(what, "released") == 0	 ? handlers->released
 				: strcmp(what, "gone") == 0	 ? handlers->gone
 				: strcmp(what, "cut") == 0	 ? handlers->cut
@@ -330,11 +471,14 @@ static void count(struct http_request *request, void *agent)
 				: strcmp(what, "kept") == 0	 ? (long)handlers->kept_count
 				: strcmp(what, "listeners") == 0 ? listeners
 				: strcmp(what, "uploads") == 0	 ? uploads
+				: strcmp(what, "feeds") == 0	 ? feeds
+				: strcmp(what, "upgraded") == 0	 ? (long)handlers->upgraded_count
 								 : -1);
 }
 
 static const char *const FIELDS[] = {"fields", "limit", NULL};
 static const char *const SIZE[] = {"size", NULL};
+static const char *const PIPE[] = {"mode", "size", NULL};
 static const char *const UPLOAD[] = {"mode", "stop", NULL};
 
 const struct http_route HANDLERS_ROUTES[] = {
@@ -356,6 +500,11 @@ const struct http_route HANDLERS_ROUTES[] = {
 	{HTTP_GET, "/close", ROLE_VIEWER, BODY_NONE, NULL, close_streams},
 	{HTTP_PUT, "/upload", ROLE_OPERATOR, BODY_STREAM, UPLOAD, take_upload},
 	{HTTP_GET, "/read", ROLE_VIEWER, BODY_NONE, NULL, read_uploads},
+	{HTTP_GET, "/pipe", ROLE_VIEWER, BODY_NONE, PIPE, from_pipe},
+	{HTTP_GET, "/verdict/{}", ROLE_VIEWER, BODY_NONE, NULL, give_verdict},
+	{HTTP_GET, "/upgrade", ROLE_VIEWER, BODY_NONE, NULL, upgrade},
+	{HTTP_POST, "/upgrade", ROLE_VIEWER, BODY_JSON, NULL, upgrade},
+	{HTTP_GET, "/end-upgraded", ROLE_VIEWER, BODY_NONE, NULL, end_upgraded},
 	{HTTP_GET, "/count/{}", ROLE_VIEWER, BODY_NONE, NULL, count},
 };
 const size_t HANDLERS_ROUTES_COUNT = sizeof(HANDLERS_ROUTES) / sizeof(HANDLERS_ROUTES[0]);
@@ -380,6 +529,8 @@ struct handlers *handlers_destroy(struct handlers *handlers)
 		http_respond_empty(upload->request, 204);
 		upload_free(upload);
 	}
+	for (unsigned i = 0; i < handlers->upgraded_count; i++)
+		close(handlers->upgraded[i]);
 	free(handlers);
 	return NULL;
 }
