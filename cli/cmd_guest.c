@@ -1,4 +1,5 @@
-/* Commands about guests: list, show, create, apply, set, start, stop, restart, kill. */
+/* Commands about guests: list, show, create, apply, set, start, stop, restart, kill, freeze,
+ * thaw. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -202,7 +203,7 @@ int cmd_set(struct cli *cli, const struct args *args, struct err *err)
 		err);
 }
 
-/* --- start, stop, restart, kill -------------------------------------------------------------- */
+/* --- From state to state --------------------------------------------------------------------- */
 
 static int act(struct cli *cli, const char *name, const char *action, const json_t *body,
 	const char *past, struct err *err)
@@ -256,6 +257,18 @@ static int kill_one(struct cli *cli, const struct args *args, const char *name, 
 	return act(cli, name, "kill", NULL, "killed", err);
 }
 
+static int freeze_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	(void)args;
+	return act(cli, name, "freeze", NULL, "frozen", err);
+}
+
+static int thaw_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	(void)args;
+	return act(cli, name, "thaw", NULL, "thawed", err);
+}
+
 int cmd_start(struct cli *cli, const struct args *args, struct err *err)
 {
 	return each_operand(cli, args, start_one, err);
@@ -274,4 +287,14 @@ int cmd_restart(struct cli *cli, const struct args *args, struct err *err)
 int cmd_kill(struct cli *cli, const struct args *args, struct err *err)
 {
 	return each_operand(cli, args, kill_one, err);
+}
+
+int cmd_freeze(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, freeze_one, err);
+}
+
+int cmd_thaw(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, thaw_one, err);
 }

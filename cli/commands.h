@@ -25,6 +25,8 @@ COMMAND(cmd_start);
 COMMAND(cmd_stop);
 COMMAND(cmd_restart);
 COMMAND(cmd_kill);
+COMMAND(cmd_freeze);
+COMMAND(cmd_thaw);
 COMMAND(cmd_destroy); /* cmd_destroy.c */
 
 COMMAND(cmd_storage); /* cmd_storage.c */

@@ -34,6 +34,10 @@ const struct http_route API_ROUTES[] = {
 		api_guest_restart},
 	{HTTP_POST, GUEST "/actions/kill", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
 		api_guest_kill},
+	{HTTP_POST, GUEST "/actions/freeze", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_guest_freeze},
+	{HTTP_POST, GUEST "/actions/thaw", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_guest_thaw},
 
 	{HTTP_GET, GUEST "/storage", ROLE_VIEWER, BODY_NONE, NULL, api_storage_get},
 	{HTTP_POST, GUEST "/storage/enlarge", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,

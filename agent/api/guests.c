@@ -1,4 +1,4 @@
-/* Handlers of guests: lists, creation, changes, actions. */
+/* Handlers of guests: lists, creation, changes. */
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -41,14 +41,6 @@ struct guest_entry *requested_guest(struct http_request *request, struct agent *
 		return entry;
 	http_respond_error(request, &err, NULL);
 	return NULL;
-}
-
-static json_t *guest_json(struct agent *agent, struct guest_entry *entry)
-{
-	size_t size;
-	const char *text = registry_json(agent->registry, entry, &size);
-
-	return text ? json_loadb(text, size, 0, NULL) : NULL;
 }
 
 void api_guest_get(struct http_request *request, void *data)
@@ -186,7 +178,7 @@ static int select_field(void *data, const char *item, size_t n)
 static void add_selected(
 	struct strbuf *buf, struct agent *agent, struct guest_entry *entry, const char *fields)
 {
-	struct selection selection = {.from = guest_json(agent, entry), .to = json_object()};
+	struct selection selection = {.from = shown_guest(agent, entry), .to = json_object()};
 	AUTOFREE char *text = NULL;
 
 	select_field(&selection, "name", 4);
@@ -342,7 +334,7 @@ static void make_so(const struct change *change, struct guest_entry *entry, cons
 		patch_guest(change, entry, TAKE_PTR(patch));
 	else
 		change_nothing(change, "guest.update", entry->guest->name,
-			guest_json(change->agent, entry));
+			shown_guest(change->agent, entry));
 	json_decref(patch);
 }
 
@@ -385,90 +377,7 @@ void api_guest_patch(struct http_request *request, void *data)
 		return;
 	if (entry->pending == 0 && patch_is_so(entry->guest, http_body(request)))
 		change_nothing(
-			&change, "guest.update", entry->guest->name, guest_json(agent, entry));
+			&change, "guest.update", entry->guest->name, shown_guest(agent, entry));
 	else
 		patch_guest(&change, entry, json_incref((json_t *)http_body(request)));
-}
-
-static int stop_timeout(const struct http_request *request, uint64_t *ret, struct err *err)
-{
-	const json_t *body = http_body(request), *value;
-	const char *key;
-
-	json_object_foreach ((json_t *)body, key, value) {
-		if (strcmp(key, "timeout") != 0)
-			return err_set(err, ERR_INVALID, key, "unknown field %.60s", key);
-		if (json_is_null(value))
-			continue;
-		if (!json_is_string(value) ||
-			parse_duration_ms(json_string_value(value), ret) < 0 || *ret < 1 ||
-			*ret > 3600 * 1000)
-			return err_set(err, ERR_INVALID, "timeout",
-				"timeout must be a duration up to one hour, like \"30s\"");
-	}
-	return 0;
-}
-
-/* What a verb leads to is so already, and nothing is on its way to change it. */
-static bool is_so(enum guest_verb verb, const struct guest_entry *entry)
-{
-	return verb != VERB_RESTART && verb != VERB_DESTROY && entry->pending == 0 &&
-	       entry->guest->state == guest_verb_after(verb);
-}
-
-static void act(struct http_request *request, struct agent *agent, enum guest_verb verb)
-{
-	struct guest_entry *entry;
-	struct op_plan plan = {0};
-	struct change change;
-	uint64_t timeout = 0;
-	struct err err;
-	char name[32];
-	int r;
-
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	r = stop_timeout(request, &timeout, &err);
-	if (r == 0 && is_so(verb, entry)) {
-		snprintf(name, sizeof(name), "guest.%s", guest_verb_to_string(verb));
-		change_nothing(&change, name, entry->guest->name, guest_json(agent, entry));
-		return;
-	}
-	if (r == 0)
-		r = plan_guest_simple(agent, &plan, verb, entry, timeout, &err);
-	change_submit(&change, r, &err, &plan, NULL);
-}
-
-void api_guest_start(struct http_request *request, void *data)
-{
-	act(request, data, VERB_START);
-}
-
-void api_guest_stop(struct http_request *request, void *data)
-{
-	act(request, data, VERB_STOP);
-}
-
-void api_guest_restart(struct http_request *request, void *data)
-{
-	act(request, data, VERB_RESTART);
-}
-
-void api_guest_kill(struct http_request *request, void *data)
-{
-	act(request, data, VERB_KILL);
-}
-
-void api_guest_destroy(struct http_request *request, void *data)
-{
-	const char *word = http_query(request, "destroy");
-	struct err err;
-
-	if (word && strcmp(word, "true") == 0) {
-		act(request, data, VERB_DESTROY);
-		return;
-	}
-	err_set(&err, ERR_INVALID, "destroy",
-		"this destroys the guest with all its data: say so with ?destroy=true");
-	http_respond_error(request, &err, NULL);
 }

@@ -24,11 +24,14 @@ void api_guest_create(struct http_request *request, void *data);
 void api_guest_get(struct http_request *request, void *data);
 void api_guest_put(struct http_request *request, void *data);
 void api_guest_patch(struct http_request *request, void *data);
-void api_guest_destroy(struct http_request *request, void *data);
+
 void api_guest_start(struct http_request *request, void *data);
 void api_guest_stop(struct http_request *request, void *data);
 void api_guest_restart(struct http_request *request, void *data);
 void api_guest_kill(struct http_request *request, void *data);
+void api_guest_freeze(struct http_request *request, void *data);
+void api_guest_thaw(struct http_request *request, void *data);
+void api_guest_destroy(struct http_request *request, void *data);
 
 void api_storage_get(struct http_request *request, void *data);
 void api_storage_enlarge(struct http_request *request, void *data);
@@ -70,6 +73,9 @@ int query_number(const struct http_request *request, const char *name, uint64_t 
 /* The guest of path parameter 0, when If-Match allows; otherwise NULL, and the request is
  * answered.*/
 struct guest_entry *requested_guest(struct http_request *request, struct agent *agent);
+
+/* The guest as the API shows it: a new reference, NULL without memory. */
+json_t *shown_guest(struct agent *agent, struct guest_entry *entry);
 
 /* The protocol and host port of path parameters i and i + 1. */
 int requested_port(const struct http_request *request, unsigned i, enum port_proto *ret_proto,

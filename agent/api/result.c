@@ -5,14 +5,20 @@
 #include "agent/node/registry.h"
 #include "base/cleanup.h"
 
+json_t *shown_guest(struct agent *agent, struct guest_entry *entry)
+{
+	size_t size;
+	const char *text = registry_json(agent->registry, entry, &size);
+
+	return text ? json_loadb(text, size, 0, NULL) : NULL;
+}
+
 static json_t *guest_result(struct agent *agent, const struct operation *info, const json_t *args)
 {
 	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
-	size_t size;
-	const char *text = entry ? registry_json(agent->registry, entry, &size) : NULL;
 
 	(void)args;
-	return text ? json_loadb(text, size, 0, NULL) : NULL;
+	return entry ? shown_guest(agent, entry) : NULL;
 }
 
 static json_t *port_result(struct agent *agent, const struct operation *info, const json_t *args)

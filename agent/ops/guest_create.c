@@ -34,8 +34,8 @@ void guest_event(
 	struct agent *agent, const struct guest *guest, const char *type, struct db_txn *txn)
 {
 	events_publish(agent->events, txn, type,
-		json_pack("{s:s, s:s, s:s}", "id", guest->id, "name", guest->name, "driver",
-			guest->driver));
+		json_pack("{s:s, s:s, s:s, s:s}", "id", guest->id, "name", guest->name, "target",
+			guest->name, "driver", guest->driver));
 }
 
 static void create_end(struct op *op, struct db_txn *txn)

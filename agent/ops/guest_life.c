@@ -1,4 +1,4 @@
-/* A guest's life after creation: start, stop, restart, kill, destroy. */
+/* A guest's life after creation: start, stop, restart, kill, freeze, thaw, destroy. */
 #include <errno.h>
 
 #include "agent/config/config.h"
@@ -70,6 +70,31 @@ const struct op_verb GUEST_KILL = {
 	.reject = op_guest_reject,
 };
 
+/* One that was not frozen in time goes on. */
+static const struct step FREEZE_STEPS[] = {{"freeze", step_freeze, step_thaw}};
+
+const struct op_verb GUEST_FREEZE = {
+	.name = "guest.freeze",
+	.steps = FREEZE_STEPS,
+	.steps_count = ARRAY_SIZE(FREEZE_STEPS),
+	.restore = op_guest_restore,
+	.begin = op_state_begin,
+	.end = op_state_end,
+	.reject = op_guest_reject,
+};
+
+static const struct step THAW_STEPS[] = {{"thaw", step_thaw, NULL}};
+
+const struct op_verb GUEST_THAW = {
+	.name = "guest.thaw",
+	.steps = THAW_STEPS,
+	.steps_count = ARRAY_SIZE(THAW_STEPS),
+	.restore = op_guest_restore,
+	.begin = op_state_begin,
+	.end = op_state_end,
+	.reject = op_guest_reject,
+};
+
 static void destroy_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
@@ -111,7 +136,22 @@ static const struct op_verb *const SIMPLE[VERB_MAX_] = {
 	[VERB_RESTART] = &GUEST_RESTART,
 	[VERB_KILL] = &GUEST_KILL,
 	[VERB_DESTROY] = &GUEST_DESTROY,
+	[VERB_FREEZE] = &GUEST_FREEZE,
+	[VERB_THAW] = &GUEST_THAW,
 };
+
+/* A driver that was not asked yet is taken at its word when the turn comes. */
+static int check_driver(
+	struct agent *agent, enum guest_verb verb, const struct guest *guest, struct err *err)
+{
+	const struct agent_driver *driver = agent_driver(agent, guest->driver, NULL);
+
+	if ((verb != VERB_FREEZE && verb != VERB_THAW) || !driver || !driver->info.name[0] ||
+		driver->info.capabilities & DRIVER_CAN_FREEZE)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, NULL, "driver %s cannot %s guests", guest->driver,
+		guest_verb_to_string(verb));
+}
 
 int plan_guest_simple(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
 	struct guest_entry *entry, uint64_t timeout_ms, struct err *err)
@@ -120,6 +160,8 @@ int plan_guest_simple(struct agent *agent, struct op_plan *plan, enum guest_verb
 	enum guest_state after = guest_verb_after(verb);
 	int r = guest_verb_check(verb, entry->projected, entry->guest->name, err);
 
+	if (r == 0)
+		r = check_driver(agent, verb, entry->guest, err);
 	if (r < 0)
 		return r;
 	r = op_plan_guest(agent, plan, SIMPLE[verb], entry,

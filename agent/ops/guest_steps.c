@@ -171,6 +171,16 @@ void step_kill(struct op *op)
 	driver_step(op, DRIVER_CALL_KILL, NULL);
 }
 
+void step_freeze(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_FREEZE, NULL);
+}
+
+void step_thaw(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_THAW, NULL);
+}
+
 /* --- Common ends ----------------------------------------------------------------------------- */
 
 /* A node in maintenance lets guests only come to rest. */
@@ -319,7 +329,7 @@ void op_state_end(struct op *op, struct db_txn *txn)
 	if (!entry)
 		return;
 	if (op->info.state == OPERATION_DONE && after != GUEST_STATE_MAX_) {
-		entry->guest->want_running = after == GUEST_RUNNING;
+		entry->guest->want_running = after != GUEST_STOPPED;
 		if (after == GUEST_STOPPED)
 			entry->guest->pid = 0;
 		agent_set_guest_state(agent, entry, after, NULL, txn);

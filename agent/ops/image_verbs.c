@@ -298,7 +298,3 @@ int plan_image_delete(struct agent *agent, struct op_plan *plan, const char *nam
 		return err_set(err, ERR_NOT_FOUND, NULL, "there is no image named %s", name);
 	return plan_image(agent, plan, &IMAGE_DELETE, name, json_pack("{s:s}", "name", name), err);
 }
-
-const struct op_verb *const OPS_VERBS[] = {&GUEST_CREATE, &GUEST_START, &GUEST_STOP, &GUEST_RESTART,
-	&GUEST_KILL, &GUEST_DESTROY, &GUEST_UPDATE, &GUEST_ENLARGE, &GUEST_TRIM, &GUEST_PUBLISH,
-	&GUEST_UNPUBLISH, &GUEST_SWITCH, &IMAGE_IMPORT, &IMAGE_DELETE, NULL};

@@ -13,8 +13,8 @@ struct err;
 struct guest_entry;
 
 extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
-	GUEST_DESTROY, GUEST_UPDATE, GUEST_ENLARGE, GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH,
-	GUEST_SWITCH, IMAGE_IMPORT, IMAGE_DELETE;
+	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_ENLARGE, GUEST_TRIM,
+	GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, IMAGE_IMPORT, IMAGE_DELETE;
 
 /* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
 
@@ -31,6 +31,8 @@ void step_end(struct op *op); /* undefine and detach, side by side */
 void step_start(struct op *op);
 void step_stop(struct op *op);
 void step_kill(struct op *op);
+void step_freeze(struct op *op);
+void step_thaw(struct op *op);
 
 /* --- Operations about a guest ---------------------------------------------------------------- */
 

@@ -35,8 +35,8 @@ int plan_guest_create(
 /* Takes again the address, MAC and host ports of a guest from state.db. */
 int guest_claim_numbers(struct agent *agent, const struct guest *guest, struct err *err);
 
-/* start, stop, restart, kill, destroy. For stop and restart `timeout_ms` is how long the guest may
- * take; 0: as configured. */
+/* start, stop, restart, kill, freeze, thaw, destroy. For stop and restart `timeout_ms` is how long
+ * the guest may take; 0: as configured. */
 int plan_guest_simple(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
 	struct guest_entry *entry, uint64_t timeout_ms, struct err *err);
 

@@ -98,6 +98,8 @@ CASES = [
     Case("start-dry-run", f"start {WEB} --dry-run", PLAN | {"verb": "guest.start", "patch": None}),
     Case("stop", f"stop {WEB} --grace 10s", done("stop")),
     Case("restart", f"restart {WEB}", done("restart")),
+    Case("freeze", f"freeze {WEB} db", done("freeze", samples.GUEST), done("freeze", samples.GUEST)),
+    Case("thaw", f"thaw {WEB}", NO_CHANGE),
     Case("kill", f"kill {WEB}", done("kill")),
     Case("destroy", f"destroy {WEB} db --yes", done("destroy"), done("destroy")),
     Case("destroy-unsaid", f"destroy {WEB}"),

@@ -1,0 +1,108 @@
+/* Handlers of what moves a guest from state to state. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/api/internal.h"
+#include "agent/node/registry.h"
+#include "base/err.h"
+#include "base/parse.h"
+
+static bool takes_timeout(enum guest_verb verb)
+{
+	return verb == VERB_STOP || verb == VERB_RESTART;
+}
+
+static int read_timeout(
+	const struct http_request *request, enum guest_verb verb, uint64_t *ret, struct err *err)
+{
+	const json_t *body = http_body(request), *value;
+	const char *key;
+
+	json_object_foreach ((json_t *)body, key, value) {
+		if (strcmp(key, "timeout") != 0 || !takes_timeout(verb))
+			return err_set(err, ERR_INVALID, key, "unknown field %.60s", key);
+		if (json_is_null(value))
+			continue;
+		if (!json_is_string(value) ||
+			parse_duration_ms(json_string_value(value), ret) < 0 || *ret < 1 ||
+			*ret > 3600 * 1000)
+			return err_set(err, ERR_INVALID, "timeout",
+				"timeout must be a duration up to one hour, like \"30s\"");
+	}
+	return 0;
+}
+
+/* What a verb leads to is so already, and nothing is on its way to change it. */
+static bool is_so(enum guest_verb verb, const struct guest_entry *entry)
+{
+	return verb != VERB_RESTART && verb != VERB_DESTROY && entry->pending == 0 &&
+	       entry->guest->state == guest_verb_after(verb);
+}
+
+static void act(struct http_request *request, struct agent *agent, enum guest_verb verb)
+{
+	struct guest_entry *entry;
+	struct op_plan plan = {0};
+	struct change change;
+	uint64_t timeout = 0;
+	struct err err;
+	char name[32];
+	int r;
+
+	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
+		return;
+	r = read_timeout(request, verb, &timeout, &err);
+	if (r == 0 && is_so(verb, entry)) {
+		snprintf(name, sizeof(name), "guest.%s", guest_verb_to_string(verb));
+		change_nothing(&change, name, entry->guest->name, shown_guest(agent, entry));
+		return;
+	}
+	if (r == 0)
+		r = plan_guest_simple(agent, &plan, verb, entry, timeout, &err);
+	change_submit(&change, r, &err, &plan, NULL);
+}
+
+void api_guest_start(struct http_request *request, void *data)
+{
+	act(request, data, VERB_START);
+}
+
+void api_guest_stop(struct http_request *request, void *data)
+{
+	act(request, data, VERB_STOP);
+}
+
+void api_guest_restart(struct http_request *request, void *data)
+{
+	act(request, data, VERB_RESTART);
+}
+
+void api_guest_kill(struct http_request *request, void *data)
+{
+	act(request, data, VERB_KILL);
+}
+
+void api_guest_freeze(struct http_request *request, void *data)
+{
+	act(request, data, VERB_FREEZE);
+}
+
+void api_guest_thaw(struct http_request *request, void *data)
+{
+	act(request, data, VERB_THAW);
+}
+
+void api_guest_destroy(struct http_request *request, void *data)
+{
+	const char *word = http_query(request, "destroy");
+	struct err err;
+
+	if (word && strcmp(word, "true") == 0) {
+		act(request, data, VERB_DESTROY);
+		return;
+	}
+	err_set(&err, ERR_INVALID, "destroy",
+		"this destroys the guest with all its data: say so with ?destroy=true");
+	http_respond_error(request, &err, NULL);
+}
