@@ -72,7 +72,7 @@ int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_
 
 int file_write(const char *path, const char *text)
 {
-	AUTOCLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+	AUTOCLOSE int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;

@@ -9,7 +9,6 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "drivers/lxc/cgroup.h"
-#include "drivers/lxc/limits.h"
 
 /* What no guest may do, not even one whose root is root outside: they are about the machine. */
 #define DROPPED                                                                                    \
@@ -92,20 +91,12 @@ static void render_net(struct strbuf *b, const struct driver_guest *g)
 		strbuf_addf(b, "lxc.net.0.ipv4.gateway = %s\n", FMT_IPV4(g->net.gateway));
 }
 
-static bool has_controller(const struct lxc_config *c, const char *name)
-{
-	char word[64];
-
-	snprintf(word, sizeof(word), ",%s,", name);
-	return strstr(c->controllers, word) != NULL;
-}
-
 /* What not every kernel has would keep the guest from starting: it is set once it runs. */
 static void render_cgroups(struct strbuf *b, const struct lxc_config *c)
 {
 	const char *id = c->guest->id;
 	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n = limits_plan(&c->guest->limits, c->cgroup_v2, false, list);
+	size_t n = limits_plan(&c->limits, &c->guest->limits, NULL, false, list);
 
 	strbuf_addf(b,
 		"lxc.cgroup.dir.container = " CGROUP_ROOT "/%s/guest\n"
@@ -113,8 +104,8 @@ static void render_cgroups(struct strbuf *b, const struct lxc_config *c)
 		"lxc.cgroup.dir.monitor.pivot = " CGROUP_ROOT "/%s/pivot\n",
 		id, id, id);
 	for (size_t i = 0; i < n; i++)
-		if (!list[i].optional && has_controller(c, list[i].controller))
-			strbuf_addf(b, "lxc.cgroup%s.%s = %s\n", c->cgroup_v2 ? "2" : "",
+		if (!list[i].later)
+			strbuf_addf(b, "lxc.cgroup%s.%s = %s\n", list[i].v2 ? "2" : "",
 				list[i].file, list[i].value);
 }
 

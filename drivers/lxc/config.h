@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "drivers/driver.h"
+#include "drivers/lxc/limits.h"
 
 struct lxc_config {
 	const struct driver_guest *guest;
@@ -12,9 +13,9 @@ struct lxc_config {
 	const char *seccomp; /* path of the profile */
 	const char *log;     /* paths of the log and the console's */
 	const char *console;
-	int halt_signal;	 /* what asks its init to shut down */
-	bool cgroup_v2;		 /* which limits to write */
-	const char *controllers; /* ",cpu,memory,": those that the host has */
+	int halt_signal;	   /* what asks its init to shut down */
+	bool cgroup_v2;		   /* which of them keeps the devices */
+	struct limits_host limits; /* which of them keep which limit */
 };
 
 /* The text of lxc.container.conf(5); NULL when memory ran out. The caller frees it. */

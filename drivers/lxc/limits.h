@@ -1,31 +1,58 @@
-/* Limits of a guest as writes to control group files; used inside drivers/lxc only. */
+/* Limits of a guest as writes to control group files; used inside drivers/lxc only. Planning them
+ * is pure; limits_apply.c carries them out. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "drivers/lxc/cgroup.h"
 
 struct err;
 
-struct limit_write {
-	const char *controller;
-	const char *file;
-	char value[48];
-	bool optional; /* not every kernel has the file: it is then left out */
+/* Where the node has a controller: a host may have some in v1 and others in v2. */
+enum limit_version { LIMIT_ABSENT, LIMIT_V1, LIMIT_V2 };
+
+struct limits_host {
+	enum limit_version memory, cpu, pids, io;
+	uint64_t memory_now; /* v1: the limit that a running guest has, 0: none */
 };
 
-#define LIMIT_WRITES_MAX 8
+struct limit_write {
+	const char *field; /* "limits.memory" */
+	const char *controller;
+	const char *file;
+	char value[64];
+	const char *undo; /* files with a line for each device: what takes back its line */
+	bool later; /* not every kernel has the file, or it is about a device: it is no part of
+		       the configuration, but set once the guest's groups are there */
+	bool v2;
+	bool none;    /* takes back a limit: a file that is not there holds none */
+	bool or_next; /* where the file is not there, the next write is the same for other kernels
+		       */
+};
+
+#define LIMIT_WRITES_MAX 12
+
+void limits_host(const struct cgroups *cgroups, struct limits_host *ret);
+
+/* Refuses limits that the node cannot bring about: ERR_UNSUPPORTED with the field. `disk` as in
+ * struct driver_guest. */
+int limits_check(const struct limits_host *host, const struct guest_limits *limits,
+	const char *disk, struct err *err);
 
 /* The writes that bring the limits about on a host of that kind, in their order; returns how many.
- * Pure. With `live` they also take back limits that were set before. */
-size_t limits_plan(const struct guest_limits *limits, bool v2, bool live,
-	struct limit_write ret[static LIMIT_WRITES_MAX]);
+ * Those that need a controller that is not there are left out. With `live` they also take back
+ * limits that were set before. */
+size_t limits_plan(const struct limits_host *host, const struct guest_limits *limits,
+	const char *disk, bool live, struct limit_write ret[static LIMIT_WRITES_MAX]);
 
-/* Applies them to a running guest. */
+/* Sets the limits of a running guest: all of them or, when one cannot be set, none. A memory limit
+ * below what is used is ERR_INVALID (limits.memory), a limit that this kernel does not have
+ * ERR_UNSUPPORTED. */
 int limits_apply(const struct cgroups *cgroups, const char *id, const struct guest_limits *limits,
-	struct err *err);
+	const char *disk, struct err *err);
 
-/* The part of them that is left out of the configuration, to a guest that has just started. */
-int limits_apply_optional(const struct cgroups *cgroups, const char *id,
-	const struct guest_limits *limits, struct err *err);
+/* The part of them that is no part of the configuration, for a guest that has just started. */
+int limits_apply_later(const struct cgroups *cgroups, const char *id,
+	const struct guest_limits *limits, const char *disk, struct err *err);

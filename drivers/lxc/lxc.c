@@ -242,7 +242,7 @@ static int lxc_set_limits(
 		return r;
 	look(d, id, &status);
 	if (status.pid > 0)
-		r = limits_apply(&s.lxc->cgroups, id, limits, err);
+		r = limits_apply(&s.lxc->cgroups, id, limits, NULL, err);
 	if (r < 0)
 		return r;
 	s.definition.guest.limits = *limits;

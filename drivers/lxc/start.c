@@ -63,34 +63,21 @@ int init_halt_signal(const char *rootfs, int *ret, struct err *err)
 /* --- Preparing ---------------------------------------------------------------------------------
  */
 
-static void collect_controllers(const struct cgroups *c, char *buf, size_t size)
-{
-	size_t used = 0;
-
-	buf[0] = '\0';
-	for (size_t i = 0; i < c->count && used < size; i++)
-		if (c->hierarchies[i].v2 == c->unified)
-			used += (size_t)snprintf(
-				buf + used, size - used, "%s", c->hierarchies[i].controllers);
-}
-
 static int write_config(const struct lxc *lxc, const struct lxc_definition *d,
 	const struct lxc_paths *paths, struct err *err)
 {
-	char controllers[2048];
 	struct lxc_config config = {.guest = &d->guest,
 		.idmap_base = lxc->idmap_base,
 		.idmap_count = lxc->idmap_count,
 		.seccomp = lxc->seccomp,
 		.log = paths->log,
 		.console = paths->console,
-		.cgroup_v2 = lxc->cgroups.unified,
-		.controllers = controllers};
+		.cgroup_v2 = lxc->cgroups.unified};
 	int r = init_halt_signal(d->guest.rootfs, &config.halt_signal, err);
 
 	if (r < 0)
 		return r;
-	collect_controllers(&lxc->cgroups, controllers, sizeof(controllers));
+	limits_host(&lxc->cgroups, &config.limits);
 
 	AUTOFREE char *text = lxc_config_render(&config);
 
@@ -225,7 +212,7 @@ static int start(const struct lxc *lxc, const struct lxc_definition *d,
 		r = runtime_save(paths, init, err);
 	fault_point("driver.lxc.start.saved");
 	if (r == 0)
-		r = limits_apply_optional(&lxc->cgroups, id, &d->guest.limits, err);
+		r = limits_apply_later(&lxc->cgroups, id, &d->guest.limits, NULL, err);
 	if (r == 0)
 		unlink(paths->starting);
 	return r;

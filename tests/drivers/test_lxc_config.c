@@ -1,5 +1,5 @@
 /* The LXC driver's pure parts: the configuration that it renders, against golden files (written
- * anew with UPDATE_GOLDEN=1); limits as writes; control group mounts; subordinate ids. */
+ * anew with UPDATE_GOLDEN=1); control group mounts; subordinate ids. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,6 @@
 #include "base/file.h"
 #include "drivers/lxc/cgroup.h"
 #include "drivers/lxc/config.h"
-#include "drivers/lxc/limits.h"
 #include "drivers/lxc/probe.h"
 #include "drivers/lxc/start.h"
 
@@ -56,7 +55,7 @@ static struct lxc_config config_of(const struct driver_guest *guest)
 		.log = "/var/log/corpus/lxc/0123456789ab.log",
 		.console = "/var/log/corpus/lxc/0123456789ab.console",
 		.halt_signal = SIGPWR,
-		.controllers = ",cpu,memory,pids,"};
+		.limits = {.memory = LIMIT_V1, .cpu = LIMIT_V1, .pids = LIMIT_V1}};
 }
 
 static void assert_renders(const struct lxc_config *config, const char *golden)
@@ -86,12 +85,14 @@ static void limits_are_written_for_the_control_groups_of_the_host(void **state)
 		.memory = 512 * 1024 * 1024,
 		.swap = 256 * 1024 * 1024,
 		.pids = 300,
-		.io_weight = 200};
+		.io_weight = 200,
+		.io_read = 1024 * 1024};
 	assert_renders(&config, "limits-v1.conf");
+	config.limits = (struct limits_host){.memory = LIMIT_V1, .cpu = LIMIT_V2, .io = LIMIT_V2};
+	assert_renders(&config, "limits-hybrid.conf");
 	config.cgroup_v2 = true;
+	config.limits = (struct limits_host){LIMIT_V2, LIMIT_V2, LIMIT_V2, LIMIT_V2, 0};
 	assert_renders(&config, "limits-v2.conf");
-	config.controllers = ",memory,";
-	assert_renders(&config, "limits-few-controllers.conf");
 }
 
 static void a_privileged_guest_has_no_map_but_a_list_of_devices(void **state)
@@ -118,64 +119,6 @@ static void a_guest_without_address_or_bridge_still_has_a_network_of_its_own(voi
 	guest.net.bridge = NULL;
 	config.halt_signal = SIGUSR2;
 	assert_renders(&config, "no-bridge.conf");
-}
-
-/* --- Limits ---------------------------------------------------------------------------------- */
-
-static const char *value_of(const struct limit_write *list, size_t n, const char *file)
-{
-	const char *found = NULL;
-
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i].file, file) == 0)
-			found = list[i].value;
-	return found;
-}
-
-static void no_limit_writes_nothing_at_start_and_takes_back_when_live(void **state)
-{
-	struct guest_limits none = {0};
-	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n;
-
-	(void)state;
-	assert_int_equal(limits_plan(&none, true, false, list), 0);
-	assert_int_equal(limits_plan(&none, false, false, list), 0);
-	n = limits_plan(&none, true, true, list);
-	assert_string_equal(value_of(list, n, "memory.max"), "max");
-	assert_string_equal(value_of(list, n, "cpu.max"), "max 100000");
-	n = limits_plan(&none, false, true, list);
-	assert_string_equal(value_of(list, n, "memory.limit_in_bytes"), "-1");
-	assert_string_equal(value_of(list, n, "memory.memsw.limit_in_bytes"), "-1");
-	assert_string_equal(value_of(list, n, "cpu.cfs_quota_us"), "-1");
-}
-
-static void memory_and_swap_are_one_limit_in_v1_and_two_in_v2(void **state)
-{
-	struct guest_limits limits = {.memory = 1000, .swap = 500};
-	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n = limits_plan(&limits, false, true, list);
-
-	(void)state;
-	assert_string_equal(list[0].file, "memory.memsw.limit_in_bytes");
-	assert_string_equal(list[0].value, "-1");
-	assert_string_equal(value_of(list, n, "memory.memsw.limit_in_bytes"), "1500");
-	n = limits_plan(&limits, true, true, list);
-	assert_string_equal(value_of(list, n, "memory.swap.max"), "500");
-}
-
-static void extremes_are_cut_to_what_the_kernel_takes(void **state)
-{
-	struct guest_limits limits = {.cpu_milli = 1, .io_weight = 10000};
-	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n = limits_plan(&limits, false, false, list);
-
-	(void)state;
-	assert_string_equal(value_of(list, n, "cpu.cfs_quota_us"), "1000");
-	assert_string_equal(value_of(list, n, "blkio.bfq.weight"), "1000");
-	limits.io_weight = 1;
-	n = limits_plan(&limits, false, false, list);
-	assert_string_equal(value_of(list, n, "blkio.bfq.weight"), "10");
 }
 
 /* --- Hosts ----------------------------------------------------------------------------------- */
@@ -296,9 +239,6 @@ int main(void)
 		cmocka_unit_test(limits_are_written_for_the_control_groups_of_the_host),
 		cmocka_unit_test(a_privileged_guest_has_no_map_but_a_list_of_devices),
 		cmocka_unit_test(a_guest_without_address_or_bridge_still_has_a_network_of_its_own),
-		cmocka_unit_test(no_limit_writes_nothing_at_start_and_takes_back_when_live),
-		cmocka_unit_test(memory_and_swap_are_one_limit_in_v1_and_two_in_v2),
-		cmocka_unit_test(extremes_are_cut_to_what_the_kernel_takes),
 		cmocka_unit_test(control_groups_are_found_wherever_they_are_mounted),
 		cmocka_unit_test(subordinate_ids_are_those_of_root),
 		cmocka_unit_test(the_signal_to_halt_follows_from_which_init_it_is),
