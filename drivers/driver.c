@@ -10,10 +10,13 @@ static const struct {
 	enum driver_capability capability;
 	const char *name;
 } CAPABILITIES[] = {
-	{DRIVER_CAN_SET_LIMITS, "set_limits"},
+	{DRIVER_CAN_UPDATE, "update"},
 	{DRIVER_CAN_FREEZE, "freeze"},
 	{DRIVER_CAN_EXEC, "exec"},
 	{DRIVER_CAN_UNPRIVILEGED, "unprivileged"},
+	{DRIVER_CAN_CONSOLE, "console"},
+	{DRIVER_CAN_FILE, "file"},
+	{DRIVER_CAN_STATS, "stats"},
 };
 
 const char *driver_capability_to_string(enum driver_capability capability)
@@ -26,8 +29,9 @@ const char *driver_capability_to_string(enum driver_capability capability)
 
 uint32_t driver_capabilities(const struct driver_ops *ops)
 {
-	return (ops->set_limits ? DRIVER_CAN_SET_LIMITS : 0) |
-	       (ops->freeze ? DRIVER_CAN_FREEZE : 0) | (ops->exec ? DRIVER_CAN_EXEC : 0);
+	return (ops->update ? DRIVER_CAN_UPDATE : 0) | (ops->freeze ? DRIVER_CAN_FREEZE : 0) |
+	       (ops->exec ? DRIVER_CAN_EXEC : 0) | (ops->console ? DRIVER_CAN_CONSOLE : 0) |
+	       (ops->file ? DRIVER_CAN_FILE : 0) | (ops->stats ? DRIVER_CAN_STATS : 0);
 }
 
 /* The name of the first mandatory function that is not there, or NULL. */
@@ -66,8 +70,5 @@ int driver_ops_check(const struct driver_ops *ops, struct err *err)
 	if (!ops->watch_fd != !ops->watch_dispatch)
 		return err_set(err, ERR_INTERNAL, NULL,
 			"driver %s has one of watch_fd and watch_dispatch, but not both", name);
-	if (!ops->freeze != !ops->thaw)
-		return err_set(err, ERR_INTERNAL, NULL,
-			"driver %s has one of freeze and thaw, but not both", name);
 	return 0;
 }

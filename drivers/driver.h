@@ -43,6 +43,8 @@ struct driver_config {
 	const char *state_dir; /* durable, the driver's own: definitions of its guests live here */
 	const char *run_dir;   /* gone after a reboot */
 	const char *log_dir;
+	const char *additions_dir; /* lines that ops add by hand to the guests' configuration, in
+				      files that no program writes: all.conf and GUEST-NAME.conf */
 	const char
 		*endpoint; /* where its daemon is (libvirt URI, Docker socket); NULL: the default */
 	uint32_t idmap_base;  /* first subordinate uid and gid for unprivileged guests */
@@ -55,7 +57,9 @@ struct driver_guest {
 	const char *name;   /* host name; may change by rename */
 	const char *rootfs; /* path of its root file system or disk; the driver never deletes it */
 	bool privileged;
-	struct guest_limits limits;
+	struct guest_limits limits; /* net_ingress and net_egress are the network's to apply */
+	const char *disk; /* block device below rootfs, "7:0", for limits of io; NULL: not known */
+	const char *const *raw; /* further lines of configuration, ends with NULL; NULL: none */
 	struct {
 		const char *bridge; /* existing bridge of the node */
 		const char *link;   /* name the node's end of its link must get */
@@ -71,13 +75,31 @@ struct driver_status {
 	char id[GUEST_ID_LEN + 1];
 	enum guest_state state; /* STOPPED, STARTING, RUNNING, FROZEN, STOPPING or UNKNOWN */
 	pid_t pid;		/* of the guest's init as the node sees it; 0: none */
+	/* STOPPED: the wait status of init when it ended by itself since its last start; -1: not
+	 * known, or it was ended by stop, kill or destroy. */
+	int exit_status;
+};
+
+/* What a running guest has used since its start, and uses now. */
+struct driver_stats {
+	char id[GUEST_ID_LEN + 1];
+	uint64_t cpu_ns;
+	uint64_t cpu_periods, cpu_throttled; /* scheduling periods, those it was held back in */
+	uint64_t cpu_throttled_ns;
+	uint64_t memory, memory_peak, memory_cache, swap; /* bytes */
+	uint64_t oom_kills; /* processes that the kernel killed for its limit of memory */
+	uint64_t pids, pids_refused;
+	uint64_t io_read_bytes, io_write_bytes, io_reads, io_writes;
 };
 
 enum driver_capability {
-	DRIVER_CAN_SET_LIMITS = 1 << 0,
+	DRIVER_CAN_UPDATE = 1 << 0,
 	DRIVER_CAN_FREEZE = 1 << 1,
 	DRIVER_CAN_EXEC = 1 << 2,
 	DRIVER_CAN_UNPRIVILEGED = 1 << 3,
+	DRIVER_CAN_CONSOLE = 1 << 4,
+	DRIVER_CAN_FILE = 1 << 5,
+	DRIVER_CAN_STATS = 1 << 6,
 };
 
 struct driver_info {
@@ -88,13 +110,58 @@ struct driver_info {
 	char problem[256];
 };
 
+/* A command to run in a guest. */
 struct driver_exec {
 	const char *const *argv; /* ends with NULL; argv[0] is looked up in the guest's PATH */
-	const char *const *env;	 /* KEY=VALUE, ends with NULL; NULL: only PATH, HOME, TERM */
-	uid_t uid;		 /* inside the guest */
-	gid_t gid;
-	const char *cwd;		    /* NULL: / */
+	const char *const *env;	 /* KEY=VALUE, ends with NULL: beside PATH, HOME, TERM, which it may
+				    replace; NULL: none */
+	const char *user; /* "www-data", "33", "33:33": looked up inside the guest; NULL: root */
+	const char *cwd;  /* NULL: the user's home, or / */
+	bool terminal;	  /* stdin is a terminal, and becomes its controlling one */
 	int stdin_fd, stdout_fd, stderr_fd; /* owned by the caller */
+	/* Gets the command's wait status, an int, at its end, and is then closed; closed without
+	 * one: its end was not seen. Owned by the caller, kept by the driver as a duplicate. */
+	int status_fd;
+};
+
+/* A guest's console: what it wrote so far, and what it writes and reads. */
+struct driver_console {
+	int fd;	       /* a socket or pipe; owned by the caller */
+	uint64_t tail; /* first at most so many bytes of its history */
+	bool follow;   /* go on with what it writes */
+	bool input;    /* and give it what is read from fd, a socket; implies follow */
+};
+
+enum driver_file_op {
+	/* About the path itself; a link is not followed. */
+	DRIVER_FILE_STAT,
+	/* A directory, links followed: fd gets a line for each entry but "." and "..", in no order,
+	 * a JSON object with name, type, mode, uid, gid, size, mtime_ms, and of a link target. */
+	DRIVER_FILE_LIST,
+	/* A regular file, links followed: fd gets its bytes. Without fd: only what it is. */
+	DRIVER_FILE_READ,
+	/* A regular file, made or replaced by a rename, from what fd gives. A link in its place is
+	 * replaced, not followed; a directory in its place is ERR_INVALID. */
+	DRIVER_FILE_WRITE,
+	DRIVER_FILE_MKDIR,  /* one directory, not those above; is there already: success */
+	DRIVER_FILE_REMOVE, /* a file, link or empty directory; absent: success */
+};
+
+/* Something done to a file inside a guest. */
+struct driver_file {
+	enum driver_file_op op;
+	const char *path; /* absolute, as the guest sees it */
+	int fd; /* list, read: to write to; write: to read from; owned by the caller. Else -1 */
+	int64_t mode;	  /* write, mkdir: permissions; -1: as it was, else 0644 or 0755 */
+	int64_t uid, gid; /* as the guest sees them; -1: as it was, else root */
+};
+
+struct driver_file_info {
+	char type[12];	   /* "file", "directory", "link", "other" */
+	uint32_t mode;	   /* permissions */
+	uint32_t uid, gid; /* as the guest sees them */
+	uint64_t size;
+	int64_t mtime_ms;
 };
 
 /* Called by watch for each change of a guest's state that the driver sees. */
@@ -162,24 +229,43 @@ struct driver_ops {
 
 	/* --- optional: NULL is ERR_UNSUPPORTED to the caller --- */
 
-	/* Changes limits, of a running guest at once and in its definition for later starts.
-	 * Refuses a memory limit below what is used (ERR_INVALID, limits.memory). At most 5 s. */
-	int (*set_limits)(struct driver *driver, const char *id, const struct guest_limits *limits,
+	/* Takes up changed facts of a defined guest (its name, limits, raw lines), what can be at
+	 * once in a running one, and all at its next start. Refuses a memory limit below what is
+	 * used (ERR_INVALID, limits.memory), and then changes nothing. At most 5 s. */
+	int (*update)(struct driver *driver, const struct driver_guest *guest, struct err *err);
+
+	/* Stops all its processes where they are (frozen), or lets them go on. At most 10 s. */
+	int (*freeze)(struct driver *driver, const char *id, bool frozen, struct err *err);
+
+	/* Starts a command inside a running guest and returns when it has been executed, with its
+	 * pid as the node sees it. ERR_NOT_FOUND (command): there is none of that name; ERR_INVALID
+	 * (command, user, cwd). The command, and what waits for its end, outlive driver and agent;
+	 * they end with the guest. At most 10 s. */
+	int (*exec)(struct driver *driver, const char *id, const struct driver_exec *exec,
+		pid_t *ret_pid, struct err *err);
+
+	/* Connects a descriptor with the guest's console. Without follow it returns when the
+	 * history is written; else what carries the bytes outlives driver and agent, ends when
+	 * either side closes, and this returns once it is at work. At most 10 s. */
+	int (*console)(struct driver *driver, const char *id, const struct driver_console *console,
 		struct err *err);
 
-	/* Stops all its processes where they are, and lets them go on. At most 10 s. */
-	int (*freeze)(struct driver *driver, const char *id, struct err *err);
-	int (*thaw)(struct driver *driver, const char *id, struct err *err);
+	/* Does something to a file of a guest, running or not. Whatever links, mounts or races the
+	 * guest prepares, nothing outside its root is touched or shown. ERR_NOT_FOUND,
+	 * ERR_INVALID or ERR_ILLEGAL_STATE (path), ERR_NO_ROOM. Deadline by the caller. `ret` is
+	 * filled for stat and read, of a file as it was when it was opened; may be NULL. */
+	int (*file)(struct driver *driver, const char *id, const struct driver_file *file,
+		struct driver_file_info *ret, struct err *err);
 
-	/* Runs a command inside a running guest and waits for its end: *ret_status is its wait
-	 * status. Deadline by the caller. */
-	int (*exec)(struct driver *driver, const char *id, const struct driver_exec *exec,
-		int *ret_status, struct err *err);
+	/* What one running guest, or with `id` NULL each that runs, has used: allocates an array
+	 * that the caller frees with free(). At most 5 s. */
+	int (*stats)(struct driver *driver, const char *id, struct driver_stats **ret,
+		size_t *ret_count, struct err *err);
 };
 
 /* The capabilities that follow from which functions are there. */
 uint32_t driver_capabilities(const struct driver_ops *ops);
-const char *driver_capability_to_string(enum driver_capability capability); /* "set_limits", … */
+const char *driver_capability_to_string(enum driver_capability capability); /* "update", … */
 
 /* Checks that the mandatory functions are there; what drivers/host and the tests call first. */
 int driver_ops_check(const struct driver_ops *ops, struct err *err);

@@ -111,6 +111,7 @@ static int fill_defaults(struct config *config, struct err *err)
 	fill(&config->state_dir, &failed, "/var/lib/corpus");
 	fill(&config->run_dir, &failed, "/run/corpus");
 	fill(&config->log_dir, &failed, "/var/log/corpus");
+	fill(&config->additions_dir, &failed, "/etc/corpus/guests.d");
 	fill(&config->socket, &failed, "%s/agent.sock", config->run_dir);
 	fill(&config->environment, &failed, "dev");
 	fill(&config->node_name, &failed, "%s", host);
@@ -169,6 +170,7 @@ struct config *config_free(struct config *config)
 	free(config->state_dir);
 	free(config->run_dir);
 	free(config->log_dir);
+	free(config->additions_dir);
 	free(config->socket);
 	free(config->environment);
 	free(config->node_name);

@@ -32,6 +32,7 @@ struct config {
 	char *state_dir;      /* /var/lib/corpus */
 	char *run_dir;	      /* /run/corpus */
 	char *log_dir;	      /* /var/log/corpus */
+	char *additions_dir;  /* /etc/corpus/guests.d */
 	char *socket;	      /* RUN_DIR/agent.sock */
 	uint32_t socket_mode; /* 0666: who may do what is decided by peer credentials */
 	enum log_level log_level;

@@ -242,6 +242,7 @@ const struct key CONFIG_KEYS[] = {
 	{CONFIG("state_dir", setting_path, state_dir), .min = 1, .max = PATH_LENGTH},
 	{CONFIG("run_dir", setting_path, run_dir), .min = 1, .max = PATH_LENGTH},
 	{CONFIG("log_dir", setting_path, log_dir), .min = 1, .max = PATH_LENGTH},
+	{CONFIG("additions_dir", setting_path, additions_dir), .min = 1, .max = PATH_LENGTH},
 	{CONFIG("socket", setting_path, socket), .max = SOCKET_LENGTH},
 	{CONFIG("socket_mode", setting_mode, socket_mode), .max = 0777},
 	{CONFIG("log_level", setting_log_level, log_level)},

@@ -235,6 +235,7 @@ static int create_one(struct agent *agent, struct agent_driver *driver,
 	client.driver = (struct driver_config){.state_dir = state_dir,
 		.run_dir = run_dir,
 		.log_dir = log_dir,
+		.additions_dir = config->additions_dir,
 		.endpoint = settings->endpoint,
 		.idmap_base = config->idmap.base,
 		.idmap_count = config->idmap.count};

@@ -173,12 +173,12 @@ void step_kill(struct op *op)
 
 void step_freeze(struct op *op)
 {
-	driver_step(op, DRIVER_CALL_FREEZE, NULL);
+	driver_step_freeze(op, true);
 }
 
 void step_thaw(struct op *op)
 {
-	driver_step(op, DRIVER_CALL_THAW, NULL);
+	driver_step_freeze(op, false);
 }
 
 /* --- Common ends ----------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ static void limits_apply(struct op *op)
 	if (guest_limits_equal(&wanted->limits, &entry->guest->limits))
 		op_step_done(op, 0, NULL);
 	else
-		driver_step(op, DRIVER_CALL_SET_LIMITS, &wanted->limits);
+		driver_step(op, DRIVER_CALL_UPDATE, wanted);
 }
 
 static void limits_undo(struct op *op)
@@ -51,7 +51,7 @@ static void limits_undo(struct op *op)
 	/* The table still has the old ones. A driver that could not change them has nothing to
 	 * undo. */
 	if (entry && op->info.error.code != ERR_UNSUPPORTED && op->info.error.code != ERR_INVALID)
-		driver_step(op, DRIVER_CALL_SET_LIMITS, &entry->guest->limits);
+		driver_step(op, DRIVER_CALL_UPDATE, NULL);
 	else
 		op_step_done(op, 0, NULL);
 }

@@ -96,7 +96,7 @@ void task_run(struct task *task, int (*work)(struct task *task, struct err *err)
 
 /* --- Drivers --------------------------------------------------------------------------------- */
 
-/* The facts that a driver gets of a guest. The strings live in `rootfs` and the guest. */
+/* The facts that a driver gets of a guest. The strings live in `rootfs`, `link` and the guest. */
 static int resolve(struct agent *agent, const struct guest *guest, char *rootfs, size_t size,
 	char link[static NET_LINK_NAME_MAX + 1], struct driver_guest *ret, struct err *err)
 {
@@ -113,6 +113,7 @@ static int resolve(struct agent *agent, const struct guest *guest, char *rootfs,
 		.rootfs = rootfs,
 		.privileged = guest->privileged,
 		.limits = guest->limits,
+		.raw = (const char *const *)guest->raw,
 		.net = {.bridge = config->net.bridge,
 			.link = link,
 			.address = guest->address,
@@ -146,12 +147,11 @@ static void driver_replied(void *data, const struct driver_reply *reply)
 }
 
 static int call_driver(
-	struct op *op, enum driver_call call, const struct guest_limits *limits, struct err *err)
+	struct op *op, struct driver_request request, const struct guest *as, struct err *err)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
 	char rootfs[4096], link[NET_LINK_NAME_MAX + 1];
-	struct driver_request request = {.call = call, .limits = limits};
 	struct agent_driver *driver;
 	struct driver_guest facts;
 	int r;
@@ -164,8 +164,9 @@ static int call_driver(
 		return -EINVAL;
 	request.id = entry->guest->id;
 	request.timeout_ms = (uint64_t)json_integer_value(json_object_get(op->args, "timeout_ms"));
-	if (call == DRIVER_CALL_CREATE) {
-		r = resolve(agent, entry->guest, rootfs, sizeof(rootfs), link, &facts, err);
+	if (request.call == DRIVER_CALL_CREATE || request.call == DRIVER_CALL_UPDATE) {
+		r = resolve(
+			agent, as ? as : entry->guest, rootfs, sizeof(rootfs), link, &facts, err);
 		if (r < 0)
 			return r;
 		request.guest = &facts;
@@ -173,13 +174,23 @@ static int call_driver(
 	return driver_client_call(driver->client, &request, driver_replied, op, err);
 }
 
-void driver_step(struct op *op, enum driver_call call, const struct guest_limits *limits)
+static void step(struct op *op, struct driver_request request, const struct guest *as)
 {
 	struct err err;
-	int r = call_driver(op, call, limits, &err);
+	int r = call_driver(op, request, as, &err);
 
 	if (r < 0)
 		op_step_done(op, r, &err);
+}
+
+void driver_step(struct op *op, enum driver_call call, const struct guest *as)
+{
+	step(op, (struct driver_request){.call = call}, as);
+}
+
+void driver_step_freeze(struct op *op, bool frozen)
+{
+	step(op, (struct driver_request){.call = DRIVER_CALL_FREEZE, .frozen = frozen}, NULL);
 }
 
 struct refresh {

@@ -48,8 +48,10 @@ void task_run(struct task *task, int (*work)(struct task *task, struct err *err)
 struct guest_entry *op_guest(const struct op *op);
 
 /* Calls the guest's driver; the reply ends the step. A guest that the driver does not know counts
- * as done for kill, stop and destroy. `limits` is for set_limits. */
-void driver_step(struct op *op, enum driver_call call, const struct guest_limits *limits);
+ * as done for kill, stop and destroy. create and update take their facts from `as`, the guest as it
+ * is to be, or with NULL from the table. */
+void driver_step(struct op *op, enum driver_call call, const struct guest *as);
+void driver_step_freeze(struct op *op, bool frozen);
 
 /* Asks the driver what the guest is, outside of any operation, and takes the answer over. */
 void driver_refresh(struct agent *agent, struct guest_entry *entry);

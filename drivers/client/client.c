@@ -222,7 +222,7 @@ static void take_reply(struct driver_client *c, struct message_answer *a)
 			(unsigned long long)a->serial);
 		return;
 	}
-	if (pending_add_statuses(p, a->statuses, a->statuses_count) < 0) {
+	if (pending_add(p, a) < 0) {
 		down(c, "it sent a list beyond all bounds");
 		return;
 	}
@@ -230,6 +230,8 @@ static void take_reply(struct driver_client *c, struct message_answer *a)
 		return;
 	a->reply.statuses = p->statuses;
 	a->reply.statuses_count = p->statuses_count;
+	a->reply.stats = p->stats;
+	a->reply.stats_count = p->stats_count;
 	DL_DELETE(c->pending, p);
 	finish(p, &a->reply);
 }
@@ -324,32 +326,31 @@ static int start(struct driver_client *c, struct err *err)
 
 /* --- For the agent --------------------------------------------------------------------------- */
 
-static char *copy(const char *text)
-{
-	return text ? strdup(text) : NULL;
-}
+/* The strings of a configuration. */
+#define TEXTS(c)                                                                                   \
+	{                                                                                          \
+		&(c)->name, &(c)->program, &(c)->driver.state_dir, &(c)->driver.run_dir,           \
+			&(c)->driver.log_dir, &(c)->driver.additions_dir, &(c)->driver.endpoint    \
+	}
 
 static void free_config(struct driver_client_config *c)
 {
-	free((char *)c->name);
-	free((char *)c->program);
-	free((char *)c->driver.state_dir);
-	free((char *)c->driver.run_dir);
-	free((char *)c->driver.log_dir);
-	free((char *)c->driver.endpoint);
+	const char **texts[] = TEXTS(c);
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		free((char *)*texts[i]);
 }
 
 static bool copy_config(struct driver_client_config *to, const struct driver_client_config *from)
 {
+	const char **texts[] = TEXTS(to);
+	bool whole = true;
+
 	*to = *from;
-	to->name = copy(from->name);
-	to->program = copy(from->program);
-	to->driver.state_dir = copy(from->driver.state_dir);
-	to->driver.run_dir = copy(from->driver.run_dir);
-	to->driver.log_dir = copy(from->driver.log_dir);
-	to->driver.endpoint = copy(from->driver.endpoint);
-	return to->name && to->program && to->driver.state_dir && to->driver.run_dir &&
-	       to->driver.log_dir && !to->driver.endpoint == !from->driver.endpoint;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (*texts[i] && !(*texts[i] = strdup(*texts[i])))
+			whole = false;
+	return whole;
 }
 
 int driver_client_create(sd_event *loop, const struct driver_client_config *config,

@@ -11,11 +11,12 @@
 
 DEFINE_CLEANUP(struct pending *, pending_free)
 
-static int copy_fds(struct pending *p, const struct driver_exec *exec)
+static int copy_fds(struct pending *p, const struct driver_request *request)
 {
-	const int fds[] = {exec->stdin_fd, exec->stdout_fd, exec->stderr_fd};
+	int fds[DRIVER_CALL_FDS_MAX];
+	size_t count = driver_request_fds(request, fds);
 
-	for (; p->fds_count < ARRAY_SIZE(fds); p->fds_count++) {
+	for (; p->fds_count < count; p->fds_count++) {
 		int fd = fcntl(fds[p->fds_count], F_DUPFD_CLOEXEC, 3);
 
 		if (fd < 0)
@@ -29,6 +30,7 @@ int pending_create(uint64_t serial, const struct driver_request *request, struct
 	struct err *err)
 {
 	CLEANUP(pending_freep) struct pending *p = calloc(1, sizeof(*p));
+	int r;
 
 	if (!p)
 		return err_errno(err, ENOMEM, "no memory for a call");
@@ -39,12 +41,9 @@ int pending_create(uint64_t serial, const struct driver_request *request, struct
 		return err_set(err, ERR_INVALID, NULL,
 			"the arguments of %s are too long, or not valid UTF-8",
 			driver_call_to_string(request->call));
-	if (request->call == DRIVER_CALL_EXEC) {
-		int r = copy_fds(p, request->exec);
-
-		if (r < 0)
-			return err_errno(err, r, "cannot pass descriptors to the driver");
-	}
+	r = copy_fds(p, request);
+	if (r < 0)
+		return err_errno(err, r, "cannot pass descriptors to the driver");
 	*ret = TAKE_PTR(p);
 	return 0;
 }
@@ -57,21 +56,31 @@ void pending_sent(struct pending *p)
 		fd_close(p->fds[--p->fds_count]);
 }
 
-int pending_add_statuses(struct pending *p, const struct driver_status *statuses, size_t count)
+static int append(void **list, size_t *count, const void *items, size_t n, size_t size)
 {
-	struct driver_status *grown;
+	void *grown;
 
-	if (count == 0)
+	if (n == 0)
 		return 0;
-	if (p->statuses_count + count > PENDING_STATUSES_MAX)
+	if (*count + n > PENDING_ITEMS_MAX)
 		return -EMSGSIZE;
-	grown = realloc(p->statuses, (p->statuses_count + count) * sizeof(*grown));
+	grown = realloc(*list, (*count + n) * size);
 	if (!grown)
 		return -ENOMEM;
-	memcpy(grown + p->statuses_count, statuses, count * sizeof(*grown));
-	p->statuses = grown;
-	p->statuses_count += count;
+	memcpy((char *)grown + *count * size, items, n * size);
+	*list = grown;
+	*count += n;
 	return 0;
+}
+
+int pending_add(struct pending *p, const struct message_answer *a)
+{
+	int r = append((void **)&p->statuses, &p->statuses_count, a->statuses, a->statuses_count,
+		sizeof(*p->statuses));
+
+	return r < 0 ? r
+		     : append((void **)&p->stats, &p->stats_count, a->stats, a->stats_count,
+			       sizeof(*p->stats));
 }
 
 struct pending *pending_free(struct pending *p)
@@ -81,6 +90,7 @@ struct pending *pending_free(struct pending *p)
 	pending_sent(p);
 	sd_event_source_disable_unref(p->deadline);
 	free(p->statuses);
+	free(p->stats);
 	free(p);
 	return NULL;
 }

@@ -6,10 +6,11 @@
 #include <systemd/sd-event.h>
 
 #include "drivers/client/client.h"
+#include "drivers/protocol/message.h"
 #include "drivers/protocol/wire.h"
 
-/* Statuses that a list may bring in all, so that no driver can fill our memory. */
-#define PENDING_STATUSES_MAX 100000
+/* Items that a list may bring in all, so that no driver can fill our memory. */
+#define PENDING_ITEMS_MAX 100000
 
 struct pending {
 	struct pending *prev, *next; /* in the order of their making */
@@ -22,8 +23,11 @@ struct pending {
 	sd_event_source *deadline; /* NULL: none */
 	driver_reply_fn reply;
 	void *data;
-	struct driver_status *statuses; /* of the parts of a list that have come */
+	/* Of the parts of a list that have come. */
+	struct driver_status *statuses;
 	size_t statuses_count;
+	struct driver_stats *stats;
+	size_t stats_count;
 };
 
 /* Encodes the request and duplicates its descriptors. */
@@ -35,5 +39,4 @@ struct pending *pending_free(struct pending *pending);
 void pending_sent(struct pending *pending);
 
 /* Adds a part of a list; -EMSGSIZE beyond all bounds. */
-int pending_add_statuses(
-	struct pending *pending, const struct driver_status *statuses, size_t count);
+int pending_add(struct pending *pending, const struct message_answer *answer);

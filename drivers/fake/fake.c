@@ -2,17 +2,16 @@
 #include "drivers/fake/fake.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "drivers/fake/exec.h"
 #include "drivers/fake/fault.h"
 #include "drivers/fake/process.h"
 #include "drivers/protocol/value.h"
@@ -30,6 +29,11 @@ struct fake {
 static struct fake *fake_of(struct driver *driver)
 {
 	return (struct fake *)driver;
+}
+
+static int lock_path(const struct fake *f, const char *id, char path[static PATH_MAX])
+{
+	return file_path(path, PATH_MAX, "%s/%s.exec", f->run_dir, id);
 }
 
 static int paths(const struct fake *f, const char *id, char definition[static PATH_MAX],
@@ -69,6 +73,12 @@ static int load(const char *path, const char *id, json_t **ret_json, struct driv
 	return r;
 }
 
+static void unload(json_t *json, struct driver_guest *guest)
+{
+	value_guest_finish(guest);
+	json_decref(json);
+}
+
 static int save(const char *path, const struct driver_guest *guest, struct err *err)
 {
 	AUTOFREE char *text = value_print(value_from_guest(guest));
@@ -105,7 +115,7 @@ static int look(struct fake *f, const char *id, struct driver_status *ret, struc
 		return r;
 	if (access(definition, F_OK) < 0)
 		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
-	*ret = (struct driver_status){.pid = fake_process_pid(pid_file)};
+	*ret = (struct driver_status){.pid = fake_process_pid(pid_file), .exit_status = -1};
 	memcpy(ret->id, id, GUEST_ID_LEN);
 	ret->state = ret->pid == 0			? GUEST_STOPPED
 		     : fake_process_is_frozen(ret->pid) ? GUEST_FROZEN
@@ -129,8 +139,20 @@ static int do_start(struct fake *f, const char *id, struct driver_status *ret, s
 	else
 		r = fake_process_start(
 			pid_file, has_file(guest.rootfs, "etc/ignore-shutdown"), err);
-	json_decref(json);
+	unload(json, &guest);
 	return r < 0 ? r : look(f, id, ret, err);
+}
+
+/* Ends the process, and with it what runs by exec. */
+static int end_all(struct fake *f, const char *id, const char *pid_file, int signal,
+	uint64_t timeout_ms, struct err *err)
+{
+	char lock[PATH_MAX];
+	int r = fake_process_end(pid_file, signal, timeout_ms, err);
+
+	if (r == 0 && lock_path(f, id, lock) == 0)
+		fake_exec_wait_all(lock);
+	return r;
 }
 
 static int do_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, struct err *err)
@@ -142,7 +164,7 @@ static int do_end(struct fake *f, const char *id, int signal, uint64_t timeout_m
 		return r;
 	if (access(definition, F_OK) < 0)
 		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
-	return fake_process_end(pid_file, signal, timeout_ms, err);
+	return end_all(f, id, pid_file, signal, timeout_ms, err);
 }
 
 static int do_destroy(struct fake *f, const char *id, struct err *err)
@@ -151,7 +173,7 @@ static int do_destroy(struct fake *f, const char *id, struct err *err)
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
-		r = fake_process_end(pid_file, SIGKILL, 0, err);
+		r = end_all(f, id, pid_file, SIGKILL, 0, err);
 	if (r < 0)
 		return r;
 	fault_point("driver.fake.destroy.killed");
@@ -191,26 +213,21 @@ static int do_list(struct fake *f, struct driver_status **ret, size_t *ret_count
 	return 0;
 }
 
-static int do_set_limits(
-	struct fake *f, const char *id, const struct guest_limits *limits, struct err *err)
+static int do_update(struct fake *f, const struct driver_guest *guest, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	struct driver_guest guest = {0};
-	json_t *json = NULL;
-	int r = paths(f, id, definition, pid_file, err);
+	uint64_t memory = guest->limits.memory;
+	int r = paths(f, guest->id, definition, pid_file, err);
 
-	if (r == 0)
-		r = load(definition, id, &json, &guest, err);
 	if (r < 0)
 		return r;
-	if (limits->memory && limits->memory < FAKE_MEMORY_USED && fake_process_pid(pid_file) > 0)
-		r = err_set(err, ERR_INVALID, "limits.memory", "the guest uses %d bytes now",
+	if (access(definition, F_OK) < 0)
+		return err_set(
+			err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", guest->id);
+	if (memory && memory < FAKE_MEMORY_USED && fake_process_pid(pid_file) > 0)
+		return err_set(err, ERR_INVALID, "limits.memory", "the guest uses %d bytes now",
 			FAKE_MEMORY_USED);
-	guest.limits = *limits;
-	if (r == 0)
-		r = save(definition, &guest, err);
-	json_decref(json);
-	return r;
+	return save(definition, guest, err);
 }
 
 static int running_pid(struct fake *f, const char *id, pid_t *ret, struct err *err)
@@ -239,36 +256,21 @@ static int do_signal(struct fake *f, const char *id, bool freeze, struct err *er
 	return 0;
 }
 
-static void exec_child(const struct driver_exec *e)
-{
-	static const char *const plain[] = {
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux", NULL};
-
-	if (dup2(e->stdin_fd, 0) < 0 || dup2(e->stdout_fd, 1) < 0 || dup2(e->stderr_fd, 2) < 0 ||
-		chdir(e->cwd ? e->cwd : "/") < 0)
-		_exit(126);
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(e->gid) < 0 || setuid(e->uid) < 0))
-		_exit(126);
-	execvpe(e->argv[0], (char *const *)e->argv, (char *const *)(e->env ? e->env : plain));
-	_exit(errno == ENOENT ? 127 : 126);
-}
-
-static int do_exec(struct fake *f, const char *id, const struct driver_exec *exec, int *ret_status,
+static int do_exec(struct fake *f, const char *id, const struct driver_exec *exec, pid_t *ret_pid,
 	struct err *err)
 {
+	char lock[PATH_MAX];
 	pid_t pid = 0;
 	int r = running_pid(f, id, &pid, err);
 
 	if (r < 0)
 		return r;
-	pid = fork();
-	if (pid < 0)
-		return err_errno(err, errno, "cannot fork");
-	if (pid == 0)
-		exec_child(exec);
-	while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
-		;
-	return 0;
+	if (fake_process_is_frozen(pid))
+		return err_set(
+			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
+	if (lock_path(f, id, lock) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	return fake_exec_start(exec, pid, lock, ret_pid, err);
 }
 
 /* --- The contract, with faults around what it does ---------------------------------------------
@@ -352,38 +354,29 @@ static int fake_list(
 	return r < 0 ? r : fault_after(&fault, do_list(fake_of(d), ret, ret_count, err));
 }
 
-static int fake_set_limits(
-	struct driver *d, const char *id, const struct guest_limits *limits, struct err *err)
+static int fake_update(struct driver *d, const struct driver_guest *guest, struct err *err)
 {
 	struct fault fault;
-	int r = before(d, DRIVER_CALL_SET_LIMITS, &fault, err);
+	int r = before(d, DRIVER_CALL_UPDATE, &fault, err);
 
-	return r < 0 ? r : fault_after(&fault, do_set_limits(fake_of(d), id, limits, err));
+	return r < 0 ? r : fault_after(&fault, do_update(fake_of(d), guest, err));
 }
 
-static int fake_freeze(struct driver *d, const char *id, struct err *err)
+static int fake_freeze(struct driver *d, const char *id, bool frozen, struct err *err)
 {
 	struct fault fault;
 	int r = before(d, DRIVER_CALL_FREEZE, &fault, err);
 
-	return r < 0 ? r : fault_after(&fault, do_signal(fake_of(d), id, true, err));
-}
-
-static int fake_thaw(struct driver *d, const char *id, struct err *err)
-{
-	struct fault fault;
-	int r = before(d, DRIVER_CALL_THAW, &fault, err);
-
-	return r < 0 ? r : fault_after(&fault, do_signal(fake_of(d), id, false, err));
+	return r < 0 ? r : fault_after(&fault, do_signal(fake_of(d), id, frozen, err));
 }
 
 static int fake_exec(struct driver *d, const char *id, const struct driver_exec *exec,
-	int *ret_status, struct err *err)
+	pid_t *ret_pid, struct err *err)
 {
 	struct fault fault;
 	int r = before(d, DRIVER_CALL_EXEC, &fault, err);
 
-	return r < 0 ? r : fault_after(&fault, do_exec(fake_of(d), id, exec, ret_status, err));
+	return r < 0 ? r : fault_after(&fault, do_exec(fake_of(d), id, exec, ret_pid, err));
 }
 
 /* --- Events ---------------------------------------------------------------------------------- */
@@ -470,8 +463,7 @@ const struct driver_ops fake_driver_ops = {
 	.list = fake_list,
 	.watch_fd = fake_watch_fd,
 	.watch_dispatch = fake_watch_dispatch,
-	.set_limits = fake_set_limits,
+	.update = fake_update,
 	.freeze = fake_freeze,
-	.thaw = fake_thaw,
 	.exec = fake_exec,
 };

@@ -19,18 +19,16 @@
 int host_send_reply(
 	int socket, uint64_t serial, enum driver_call call, const struct driver_reply *reply)
 {
-	size_t first = 0;
+	size_t next = 0;
+	bool more;
 
 	do {
-		size_t left = reply->statuses_count - first;
-		size_t count = left < MESSAGE_STATUSES_MAX ? left : MESSAGE_STATUSES_MAX;
-		AUTOFREE char *text = message_encode_reply(serial, call, reply, first, count);
+		AUTOFREE char *text = message_encode_reply(serial, call, reply, &next, &more);
 		int r = text ? wire_send(socket, text, NULL, 0, 0) : -ENOMEM;
 
 		if (r < 0)
 			return r;
-		first += count;
-	} while (first < reply->statuses_count);
+	} while (more);
 	return 0;
 }
 
@@ -105,7 +103,7 @@ bool host_child_reap(struct host_child *c)
 
 	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	/* Whatever it left in its group (a command run by exec) ends with the call. */
+	/* Whatever it left in its group ends with the call. */
 	kill(-c->pid, SIGKILL);
 	c->pidfd = fd_close(c->pidfd);
 	c->channel = fd_close(c->channel);

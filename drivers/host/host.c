@@ -59,11 +59,6 @@ static void look(struct host *h, const char *id)
 
 /* --- Calls ----------------------------------------------------------------------------------- */
 
-static const char *guest_of(const struct driver_request *q)
-{
-	return q->call == DRIVER_CALL_CREATE ? q->guest->id : q->id;
-}
-
 static void run_inline(struct host *h, const struct message_call *call)
 {
 	struct driver_info info = {0};
@@ -72,9 +67,9 @@ static void run_inline(struct host *h, const struct message_call *call)
 	driver_call_run(h->driver, &call->request, &info, &reply);
 	if (host_send_reply(h->socket, call->serial, call->request.call, &reply) < 0)
 		h->ended = true;
-	free((void *)reply.statuses);
+	driver_reply_finish(&reply);
 	if (driver_call_changes(call->request.call))
-		look(h, guest_of(&call->request));
+		look(h, driver_request_guest(&call->request));
 }
 
 static struct host_child *free_place(struct host *h)
@@ -104,7 +99,7 @@ static int start_child(
 static void run_forked(struct host *h, const struct message_call *call)
 {
 	struct host_child *child = free_place(h);
-	const char *id = guest_of(&call->request);
+	const char *id = driver_request_guest(&call->request);
 	struct err error = {0};
 	int r;
 
@@ -124,13 +119,6 @@ static void run_forked(struct host *h, const struct message_call *call)
 	}
 }
 
-static void take_fds(struct wire_message *m, struct driver_exec *exec)
-{
-	exec->stdin_fd = m->fds[0];
-	exec->stdout_fd = m->fds[1];
-	exec->stderr_fd = m->fds[2];
-}
-
 static void serve(struct host *h)
 {
 	struct message_call call;
@@ -144,17 +132,14 @@ static void serve(struct host *h)
 		return;
 	}
 	r = message_decode_call(h->message.text, &call, &error);
-	if (r == 0 && call.request.call == DRIVER_CALL_EXEC && h->message.fds_count != 3)
-		r = err_set(&error, ERR_MALFORMED, NULL, "exec comes with three descriptors");
-	if (r < 0) {
+	if (r == 0)
+		r = message_call_take_fds(&call, h->message.fds, h->message.fds_count, &error);
+	if (r < 0)
 		send_failure(h, call.serial, &error);
-	} else {
-		take_fds(&h->message, &call.exec);
-		if (h->driver->ops->call_mode == DRIVER_CALL_FORK)
-			run_forked(h, &call);
-		else
-			run_inline(h, &call);
-	}
+	else if (h->driver->ops->call_mode == DRIVER_CALL_FORK)
+		run_forked(h, &call);
+	else
+		run_inline(h, &call);
 	message_call_finish(&call);
 	wire_message_close_fds(&h->message);
 }

@@ -61,6 +61,7 @@ int definition_load(
 
 void definition_finish(struct lxc_definition *d)
 {
+	value_guest_finish(&d->guest);
 	json_decref(d->json);
 	d->json = NULL;
 }

@@ -4,4 +4,4 @@
 #include "drivers/lxc/instance.h"
 
 int lxc_guest_exec(const struct lxc *lxc, const char *id, const struct driver_exec *exec,
-	int *ret_status, struct err *err);
+	pid_t *ret_pid, struct err *err);

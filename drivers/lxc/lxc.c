@@ -231,22 +231,18 @@ static void lxc_watch_dispatch(struct driver *d, const char *id, driver_event_fn
 
 /* --- Optional -------------------------------------------------------------------------------- */
 
-static int lxc_set_limits(
-	struct driver *d, const char *id, const struct guest_limits *limits, struct err *err)
+static int lxc_update(struct driver *d, const struct driver_guest *guest, struct err *err)
 {
 	CLEANUP(subject_finish) struct subject s;
 	struct driver_status status = {0};
-	int r = subject_load(d, id, &s, err);
+	int r = subject_load(d, guest->id, &s, err);
 
 	if (r < 0)
 		return r;
-	look(d, id, &status);
+	look(d, guest->id, &status);
 	if (status.pid > 0)
-		r = limits_apply(&s.lxc->cgroups, id, limits, NULL, err);
-	if (r < 0)
-		return r;
-	s.definition.guest.limits = *limits;
-	return definition_save(&s.paths, &s.definition.guest, err);
+		r = limits_apply(&s.lxc->cgroups, guest->id, &guest->limits, guest->disk, err);
+	return r < 0 ? r : definition_save(&s.paths, guest, err);
 }
 
 static int check_running(struct driver *d, const char *id, struct err *err)
@@ -259,32 +255,22 @@ static int check_running(struct driver *d, const char *id, struct err *err)
 	return r;
 }
 
-static int set_frozen(struct driver *d, const char *id, bool freeze, struct err *err)
+static int lxc_freeze(struct driver *d, const char *id, bool frozen, struct err *err)
 {
 	int r = check_running(d, id, err);
 
 	if (r < 0)
 		return r;
-	r = cgroup_freeze(&lxc_of(d)->cgroups, id, freeze);
-	return r < 0 ? err_errno(err, r, "cannot %s the guest", freeze ? "freeze" : "thaw") : 0;
-}
-
-static int lxc_freeze(struct driver *d, const char *id, struct err *err)
-{
-	return set_frozen(d, id, true, err);
-}
-
-static int lxc_thaw(struct driver *d, const char *id, struct err *err)
-{
-	return set_frozen(d, id, false, err);
+	r = cgroup_freeze(&lxc_of(d)->cgroups, id, frozen);
+	return r < 0 ? err_errno(err, r, "cannot %s the guest", frozen ? "freeze" : "thaw") : 0;
 }
 
 static int lxc_exec(struct driver *d, const char *id, const struct driver_exec *exec,
-	int *ret_status, struct err *err)
+	pid_t *ret_pid, struct err *err)
 {
 	int r = check_running(d, id, err);
 
-	return r < 0 ? r : lxc_guest_exec(lxc_of(d), id, exec, ret_status, err);
+	return r < 0 ? r : lxc_guest_exec(lxc_of(d), id, exec, ret_pid, err);
 }
 
 /* --- Instances ------------------------------------------------------------------------------- */
@@ -388,8 +374,7 @@ const struct driver_ops lxc_driver_ops = {
 	.list = lxc_list,
 	.watch_fd = lxc_watch_fd,
 	.watch_dispatch = lxc_watch_dispatch,
-	.set_limits = lxc_set_limits,
+	.update = lxc_update,
 	.freeze = lxc_freeze,
-	.thaw = lxc_thaw,
 	.exec = lxc_exec,
 };

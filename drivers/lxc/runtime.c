@@ -108,7 +108,7 @@ bool runtime_look(const struct lxc *lxc, const char *id, struct watch_look *ret)
 
 	if (lxc_paths(lxc, id, &paths, NULL) < 0 || !definition_exists(&paths))
 		return false;
-	*ret = (struct watch_look){.status.state = GUEST_STOPPED};
+	*ret = (struct watch_look){.status = {.state = GUEST_STOPPED, .exit_status = -1}};
 	memcpy(ret->status.id, id, GUEST_ID_LEN);
 	runtime_load(&paths, &now);
 	if (lxc_process_alive(&now.init)) {

@@ -7,34 +7,58 @@
 #include "drivers/protocol/message.h"
 #include "drivers/protocol/value.h"
 
-static json_t *from_statuses(const struct driver_reply *reply, size_t first, size_t count)
+/* Puts the next items of a list into the reply; true when there are more. */
+static bool add_statuses(json_t *json, const struct driver_reply *reply, size_t *next)
 {
 	json_t *array = json_array();
+	size_t end = *next + MESSAGE_STATUSES_MAX;
 
-	for (size_t i = first; i < first + count; i++)
-		json_array_append_new(array, value_from_status(&reply->statuses[i]));
-	return array;
+	for (; *next < end && *next < reply->statuses_count; (*next)++)
+		json_array_append_new(array, value_from_status(&reply->statuses[*next]));
+	json_object_set_new(json, "statuses", array);
+	return *next < reply->statuses_count;
+}
+
+static bool add_stats(json_t *json, const struct driver_reply *reply, size_t *next)
+{
+	json_t *array = json_array();
+	size_t end = *next + MESSAGE_STATS_MAX;
+
+	for (; *next < end && *next < reply->stats_count; (*next)++)
+		json_array_append_new(array, value_from_stats(&reply->stats[*next]));
+	json_object_set_new(json, "stats", array);
+	return *next < reply->stats_count;
+}
+
+static void add_single(json_t *json, enum driver_call call, const struct driver_reply *reply)
+{
+	if (call == DRIVER_CALL_PROBE)
+		json_object_set_new(json, "info", value_from_info(reply->info));
+	if (call == DRIVER_CALL_EXEC)
+		json_object_set_new(json, "pid", json_integer(reply->pid));
+	if (call == DRIVER_CALL_FILE && reply->file.type[0])
+		json_object_set_new(json, "file", value_from_file_info(&reply->file));
 }
 
 char *message_encode_reply(uint64_t serial, enum driver_call call, const struct driver_reply *reply,
-	size_t first, size_t count)
+	size_t *next, bool *ret_more)
 {
 	json_t *json = json_pack("{s:I}", "serial", (json_int_t)serial);
 
+	*ret_more = false;
 	if (!json)
 		return NULL;
 	if (reply->result < 0) {
 		json_object_set_new(json, "error", value_from_error(&reply->error));
 		return value_print(json);
 	}
-	if (first + count < reply->statuses_count)
-		json_object_set_new(json, "more", json_true());
-	if (call == DRIVER_CALL_PROBE)
-		json_object_set_new(json, "info", value_from_info(reply->info));
-	if (call == DRIVER_CALL_EXEC)
-		json_object_set_new(json, "exec_status", json_integer(reply->exec_status));
+	add_single(json, call, reply);
 	if (reply->statuses)
-		json_object_set_new(json, "statuses", from_statuses(reply, first, count));
+		*ret_more = add_statuses(json, reply, next);
+	if (reply->stats)
+		*ret_more = add_stats(json, reply, next);
+	if (*ret_more)
+		json_object_set_new(json, "more", json_true());
 	return value_print(json);
 }
 
@@ -43,26 +67,41 @@ char *message_encode_event(const struct driver_status *status)
 	return value_print(json_pack("{s:o}", "event", value_from_status(status)));
 }
 
-static int decode_statuses(const json_t *array, struct message_answer *a, struct err *err)
+/* Allocates room for the items of a list that a reply may have. */
+static int make_room(const json_t *json, const char *key, size_t size, void **ret_items,
+	size_t *ret_count, struct err *err)
 {
-	const json_t *item;
-	size_t i;
+	const json_t *array = json_object_get(json, key);
 
-	if (!array)
-		return 0;
-	if (!json_is_array(array))
-		return err_set(err, ERR_MALFORMED, "statuses", "statuses must be an array");
-	a->statuses = calloc(json_array_size(array) + 1, sizeof(*a->statuses));
-	if (!a->statuses)
+	if (array && !json_is_array(array))
+		return err_set(err, ERR_MALFORMED, key, "%s must be an array", key);
+	*ret_items = calloc(json_array_size(array) + 1, size);
+	if (!*ret_items)
 		return err_errno(err, ENOMEM, "no memory for a list of guests");
-	json_array_foreach (array, i, item) {
-		int r = value_to_status(item, &a->statuses[i], err);
-
-		if (r < 0)
-			return r;
-	}
-	a->statuses_count = json_array_size(array);
+	*ret_count = json_array_size(array);
 	return 0;
+}
+
+static int decode_statuses(const json_t *json, struct message_answer *a, struct err *err)
+{
+	const json_t *array = json_object_get(json, "statuses");
+	int r = make_room(json, "statuses", sizeof(*a->statuses), (void **)&a->statuses,
+		&a->statuses_count, err);
+
+	for (size_t i = 0; r == 0 && i < a->statuses_count; i++)
+		r = value_to_status(json_array_get(array, i), &a->statuses[i], err);
+	return r;
+}
+
+static int decode_stats(const json_t *json, struct message_answer *a, struct err *err)
+{
+	const json_t *array = json_object_get(json, "stats");
+	int r = make_room(
+		json, "stats", sizeof(*a->stats), (void **)&a->stats, &a->stats_count, err);
+
+	for (size_t i = 0; r == 0 && i < a->stats_count; i++)
+		r = value_to_stats(json_array_get(array, i), &a->stats[i], err);
+	return r;
 }
 
 static int decode_event(const json_t *event, struct message_answer *a, struct err *err)
@@ -77,18 +116,23 @@ static int decode_event(const json_t *event, struct message_answer *a, struct er
 
 static int decode_result(const json_t *json, struct message_answer *a, struct err *err)
 {
-	json_t *info = NULL;
-	uint64_t status = 0;
+	json_t *info = NULL, *file = NULL;
+	int64_t pid = 0;
 	int r;
 
 	if ((r = value_bool(json, "more", &a->more, err)) < 0 ||
-		(r = value_u64(json, "exec_status", 0xffff, &status, err)) < 0 ||
+		(r = value_i64(json, "pid", 0, INT32_MAX, &pid, err)) < 0 ||
 		(r = value_object(json, "info", &info, err)) < 0 ||
-		(r = decode_statuses(json_object_get(json, "statuses"), a, err)) < 0)
+		(r = value_object(json, "file", &file, err)) < 0 ||
+		(r = decode_statuses(json, a, err)) < 0 || (r = decode_stats(json, a, err)) < 0)
 		return r;
-	a->reply.exec_status = (int)status;
+	a->reply.pid = (pid_t)pid;
 	a->reply.statuses = a->statuses;
 	a->reply.statuses_count = a->statuses_count;
+	a->reply.stats = a->stats;
+	a->reply.stats_count = a->stats_count;
+	if (file && (r = value_to_file_info(file, &a->reply.file, err)) < 0)
+		return r;
 	if (!info)
 		return 0;
 	a->reply.info = &a->info;
@@ -133,6 +177,9 @@ int message_decode_answer(const char *text, struct message_answer *ret, struct e
 void message_answer_finish(struct message_answer *answer)
 {
 	free(answer->statuses);
+	free(answer->stats);
 	answer->statuses = NULL;
 	answer->statuses_count = 0;
+	answer->stats = NULL;
+	answer->stats_count = 0;
 }

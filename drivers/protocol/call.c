@@ -97,41 +97,63 @@ static int run_list(struct driver *d, const struct driver_request *q, struct dri
 
 static int unsupported(const struct driver *d, enum driver_call call, struct driver_reply *ret)
 {
-	return err_set(&ret->error, ERR_UNSUPPORTED, NULL, "driver %s cannot %s a guest",
+	return err_set(&ret->error, ERR_UNSUPPORTED, NULL, "driver %s does not have %s",
 		d->ops->name, driver_call_to_string(call));
 }
 
-static int run_set_limits(struct driver *d, const struct driver_request *q,
-	struct driver_info *info, struct driver_reply *ret)
+static int run_update(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
 {
 	(void)info;
-	if (!d->ops->set_limits)
-		return unsupported(d, q->call, ret);
-	return d->ops->set_limits(d, q->id, q->limits, &ret->error);
+	return d->ops->update ? d->ops->update(d, q->guest, &ret->error)
+			      : unsupported(d, q->call, ret);
 }
 
 static int run_freeze(struct driver *d, const struct driver_request *q, struct driver_info *info,
 	struct driver_reply *ret)
 {
 	(void)info;
-	return d->ops->freeze ? d->ops->freeze(d, q->id, &ret->error)
+	return d->ops->freeze ? d->ops->freeze(d, q->id, q->frozen, &ret->error)
 			      : unsupported(d, q->call, ret);
-}
-
-static int run_thaw(struct driver *d, const struct driver_request *q, struct driver_info *info,
-	struct driver_reply *ret)
-{
-	(void)info;
-	return d->ops->thaw ? d->ops->thaw(d, q->id, &ret->error) : unsupported(d, q->call, ret);
 }
 
 static int run_exec(struct driver *d, const struct driver_request *q, struct driver_info *info,
 	struct driver_reply *ret)
 {
 	(void)info;
-	if (!d->ops->exec)
+	return d->ops->exec ? d->ops->exec(d, q->id, q->exec, &ret->pid, &ret->error)
+			    : unsupported(d, q->call, ret);
+}
+
+static int run_console(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->console ? d->ops->console(d, q->id, q->console, &ret->error)
+			       : unsupported(d, q->call, ret);
+}
+
+static int run_file(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->file ? d->ops->file(d, q->id, q->file, &ret->file, &ret->error)
+			    : unsupported(d, q->call, ret);
+}
+
+static int run_stats(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	struct driver_stats *stats = NULL;
+	int r;
+
+	(void)info;
+	if (!d->ops->stats)
 		return unsupported(d, q->call, ret);
-	return d->ops->exec(d, q->id, q->exec, &ret->exec_status, &ret->error);
+	r = d->ops->stats(d, q->id, &stats, &ret->stats_count, &ret->error);
+	if (r == 0)
+		ret->stats = stats;
+	return r;
 }
 
 static const struct {
@@ -149,10 +171,12 @@ static const struct {
 	[DRIVER_CALL_DESTROY] = {"destroy", run_destroy, 15 * S, true, true},
 	[DRIVER_CALL_STATUS] = {"status", run_status, 1 * S, true, false},
 	[DRIVER_CALL_LIST] = {"list", run_list, 5 * S, false, false},
-	[DRIVER_CALL_SET_LIMITS] = {"set_limits", run_set_limits, 5 * S, true, false},
+	[DRIVER_CALL_UPDATE] = {"update", run_update, 5 * S, false, false},
 	[DRIVER_CALL_FREEZE] = {"freeze", run_freeze, 10 * S, true, true},
-	[DRIVER_CALL_THAW] = {"thaw", run_thaw, 10 * S, true, true},
-	[DRIVER_CALL_EXEC] = {"exec", run_exec, 0, true, false},
+	[DRIVER_CALL_EXEC] = {"exec", run_exec, 10 * S, true, false},
+	[DRIVER_CALL_CONSOLE] = {"console", run_console, 10 * S, true, false},
+	[DRIVER_CALL_FILE] = {"file", run_file, 0, true, false},
+	[DRIVER_CALL_STATS] = {"stats", run_stats, 5 * S, false, false},
 };
 
 const char *driver_call_to_string(enum driver_call call)
@@ -175,6 +199,30 @@ bool driver_call_takes_id(enum driver_call call)
 	return CALLS[call].takes_id;
 }
 
+const char *driver_request_guest(const struct driver_request *q)
+{
+	bool by_facts = q->call == DRIVER_CALL_CREATE || q->call == DRIVER_CALL_UPDATE;
+
+	return by_facts ? q->guest->id : q->id;
+}
+
+size_t driver_request_fds(const struct driver_request *q, int ret[static DRIVER_CALL_FDS_MAX])
+{
+	size_t n = 0;
+
+	if (q->call == DRIVER_CALL_EXEC) {
+		ret[n++] = q->exec->stdin_fd;
+		ret[n++] = q->exec->stdout_fd;
+		ret[n++] = q->exec->stderr_fd;
+		ret[n++] = q->exec->status_fd;
+	}
+	if (q->call == DRIVER_CALL_CONSOLE)
+		ret[n++] = q->console->fd;
+	if (q->call == DRIVER_CALL_FILE && q->file->fd >= 0)
+		ret[n++] = q->file->fd;
+	return n;
+}
+
 bool driver_call_changes(enum driver_call call)
 {
 	return CALLS[call].changes;
@@ -194,4 +242,12 @@ void driver_call_run(struct driver *driver, const struct driver_request *request
 {
 	*ret = (struct driver_reply){0};
 	ret->result = CALLS[request->call].run(driver, request, info, ret);
+}
+
+void driver_reply_finish(struct driver_reply *reply)
+{
+	free((void *)reply->statuses);
+	free((void *)reply->stats);
+	reply->statuses = NULL;
+	reply->stats = NULL;
 }

@@ -19,22 +19,28 @@ enum driver_call {
 	DRIVER_CALL_DESTROY,
 	DRIVER_CALL_STATUS,
 	DRIVER_CALL_LIST,
-	DRIVER_CALL_SET_LIMITS,
+	DRIVER_CALL_UPDATE,
 	DRIVER_CALL_FREEZE,
-	DRIVER_CALL_THAW,
 	DRIVER_CALL_EXEC,
+	DRIVER_CALL_CONSOLE,
+	DRIVER_CALL_FILE,
+	DRIVER_CALL_STATS,
 	DRIVER_CALL_MAX_,
 };
 
-/* Arguments of a call; only those that the call knows are read. */
+#define DRIVER_CALL_FDS_MAX 4
+
+/* Arguments of a call; only those that the call knows are read. Descriptors are duplicated. */
 struct driver_request {
 	enum driver_call call;
-	const char *id;			   /* all but probe, create, list */
-	const struct driver_guest *guest;  /* create */
-	const struct guest_limits *limits; /* set_limits */
-	const struct driver_exec *exec;	   /* exec; its descriptors are duplicated */
-	uint64_t timeout_ms;		   /* stop: how long to ask before killing */
-	uint64_t deadline_ms;		   /* 0: the contract's own; exec then has none */
+	const char *id; /* all but probe, create, update, list; stats: NULL for all that run */
+	const struct driver_guest *guest;     /* create, update */
+	const struct driver_exec *exec;	      /* exec */
+	const struct driver_console *console; /* console */
+	const struct driver_file *file;	      /* file */
+	bool frozen;			      /* freeze */
+	uint64_t timeout_ms;		      /* stop: how long to ask before killing */
+	uint64_t deadline_ms;		      /* 0: the contract's own; file then has none */
 };
 
 /* Result of a call. */
@@ -44,7 +50,10 @@ struct driver_reply {
 	const struct driver_info *info;	      /* probe */
 	const struct driver_status *statuses; /* start, status: one; list: all */
 	size_t statuses_count;
-	int exec_status; /* exec: wait status */
+	const struct driver_stats *stats; /* stats */
+	size_t stats_count;
+	pid_t pid;		      /* exec */
+	struct driver_file_info file; /* file: stat and read; else its type is empty */
 };
 
 const char *driver_call_to_string(enum driver_call call);	      /* "create", … */
@@ -53,14 +62,23 @@ int driver_call_from_string(const char *text, enum driver_call *ret); /* -EINVAL
 /* Whether it is about one guest, named by its id. */
 bool driver_call_takes_id(enum driver_call call);
 
+/* The guest that the request is about; NULL when it is about none, or all. */
+const char *driver_request_guest(const struct driver_request *request);
+
+/* The descriptors that go with the request, in their order; returns how many. */
+size_t driver_request_fds(
+	const struct driver_request *request, int ret[static DRIVER_CALL_FDS_MAX]);
+
 /* Whether it may begin, end or change the state of a guest. */
 bool driver_call_changes(enum driver_call call);
 
 /* How long this call may take: what the request says, else the contract; 0: for ever. */
 uint64_t driver_call_deadline_ms(const struct driver_request *request);
 
-/* Runs the call on a driver in this process. `statuses` of the reply is allocated and owned by the
- * caller of this (free()); `info` must be given for probe. A function that the driver lacks is
- * ERR_UNSUPPORTED. */
+/* Runs the call on a driver in this process. `info` must be given for probe. A function that the
+ * driver lacks is ERR_UNSUPPORTED. */
 void driver_call_run(struct driver *driver, const struct driver_request *request,
 	struct driver_info *info, struct driver_reply *ret);
+
+/* Frees what driver_call_run has allocated. */
+void driver_reply_finish(struct driver_reply *reply);

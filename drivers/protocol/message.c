@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "drivers/protocol/value.h"
@@ -11,10 +12,11 @@
 
 char *message_encode_hello(const struct driver_config *c)
 {
-	return value_print(json_pack("{s:{s:i s:{s:s s:s s:s s:s* s:I s:I}}}", "hello", "protocol",
-		DRIVER_PROTOCOL_VERSION, "config", "state_dir", c->state_dir, "run_dir", c->run_dir,
-		"log_dir", c->log_dir, "endpoint", c->endpoint, "idmap_base",
-		(json_int_t)c->idmap_base, "idmap_count", (json_int_t)c->idmap_count));
+	return value_print(json_pack("{s:{s:i s:{s:s s:s s:s s:s* s:s* s:I s:I}}}", "hello",
+		"protocol", DRIVER_PROTOCOL_VERSION, "config", "state_dir", c->state_dir, "run_dir",
+		c->run_dir, "log_dir", c->log_dir, "additions_dir", c->additions_dir, "endpoint",
+		c->endpoint, "idmap_base", (json_int_t)c->idmap_base, "idmap_count",
+		(json_int_t)c->idmap_count));
 }
 
 static int check_version(const json_t *hello, struct err *err)
@@ -39,6 +41,7 @@ static int decode_config(const json_t *json, struct driver_config *c, struct err
 	if ((r = value_string(json, "state_dir", &c->state_dir, err)) < 0 ||
 		(r = value_string(json, "run_dir", &c->run_dir, err)) < 0 ||
 		(r = value_string(json, "log_dir", &c->log_dir, err)) < 0 ||
+		(r = value_string(json, "additions_dir", &c->additions_dir, err)) < 0 ||
 		(r = value_string(json, "endpoint", &c->endpoint, err)) < 0 ||
 		(r = value_u64(json, "idmap_base", UINT32_MAX, &base, err)) < 0 ||
 		(r = value_u64(json, "idmap_count", UINT32_MAX, &count, err)) < 0)
@@ -118,23 +121,79 @@ int message_decode_welcome(
 
 /* --- Calls ----------------------------------------------------------------------------------- */
 
-static json_t *from_strings(const char *const *strings)
-{
-	json_t *array = json_array();
-
-	for (; strings && *strings; strings++)
-		json_array_append_new(array, json_string(*strings));
-	return array;
-}
-
 static json_t *from_exec(const struct driver_exec *e)
 {
-	json_t *json = json_pack("{s:o s:I s:I s:s*}", "argv", from_strings(e->argv), "uid",
-		(json_int_t)e->uid, "gid", (json_int_t)e->gid, "cwd", e->cwd);
+	return json_pack("{s:o s:o s:s* s:s* s:b}", "argv", value_from_strings(e->argv), "env",
+		value_from_strings(e->env), "user", e->user, "cwd", e->cwd, "terminal",
+		e->terminal);
+}
 
-	if (json && e->env)
-		json_object_set_new(json, "env", from_strings(e->env));
+static json_t *from_console(const struct driver_console *c)
+{
+	return json_pack("{s:I s:b s:b}", "tail",
+		(json_int_t)(c->tail > INT64_MAX ? INT64_MAX : c->tail), "follow", c->follow,
+		"input", c->input);
+}
+
+static const char *const FILE_OPS[] = {
+	[DRIVER_FILE_STAT] = "stat",
+	[DRIVER_FILE_LIST] = "list",
+	[DRIVER_FILE_READ] = "read",
+	[DRIVER_FILE_WRITE] = "write",
+	[DRIVER_FILE_MKDIR] = "mkdir",
+	[DRIVER_FILE_REMOVE] = "remove",
+};
+
+static void set_unless_default(json_t *json, const char *key, int64_t n)
+{
+	if (n >= 0)
+		json_object_set_new(json, key, json_integer(n));
+}
+
+static json_t *from_file(const struct driver_file *f)
+{
+	json_t *json = json_pack("{s:s s:s}", "op", FILE_OPS[f->op], "path", f->path);
+
+	set_unless_default(json, "mode", f->mode);
+	set_unless_default(json, "uid", f->uid);
+	set_unless_default(json, "gid", f->gid);
 	return json;
+}
+
+/* The part that only some calls have. */
+static void add_arguments(json_t *json, const struct driver_request *q)
+{
+	if (q->id && (driver_call_takes_id(q->call) || q->call == DRIVER_CALL_STATS))
+		json_object_set_new(json, "id", json_string(q->id));
+	if (q->call == DRIVER_CALL_CREATE || q->call == DRIVER_CALL_UPDATE)
+		json_object_set_new(json, "guest", value_from_guest(q->guest));
+	if (q->call == DRIVER_CALL_STOP)
+		json_object_set_new(json, "timeout_ms", json_integer((json_int_t)q->timeout_ms));
+	if (q->call == DRIVER_CALL_FREEZE)
+		json_object_set_new(json, "frozen", json_boolean(q->frozen));
+	if (q->call == DRIVER_CALL_EXEC)
+		json_object_set_new(json, "exec", from_exec(q->exec));
+	if (q->call == DRIVER_CALL_CONSOLE)
+		json_object_set_new(json, "console", from_console(q->console));
+	if (q->call == DRIVER_CALL_FILE)
+		json_object_set_new(json, "file", from_file(q->file));
+}
+
+/* An argument that is not valid UTF-8 leaves its key without a value, which must not look like an
+ * argument that was not given. */
+static bool arguments_are_whole(const json_t *json, const struct driver_request *q)
+{
+	static const char *const keys[DRIVER_CALL_MAX_] = {
+		[DRIVER_CALL_CREATE] = "guest",
+		[DRIVER_CALL_UPDATE] = "guest",
+		[DRIVER_CALL_EXEC] = "exec",
+		[DRIVER_CALL_CONSOLE] = "console",
+		[DRIVER_CALL_FILE] = "file",
+	};
+	const char *key = keys[q->call];
+
+	return (!q->id || !driver_call_takes_id(q->call) || json_object_get(json, "id")) &&
+	       (!key || json_object_get(json, key));
 }
 
 char *message_encode_call(uint64_t serial, const struct driver_request *q)
@@ -145,102 +204,111 @@ char *message_encode_call(uint64_t serial, const struct driver_request *q)
 
 	if (!json)
 		return NULL;
-	if (driver_call_takes_id(q->call))
-		json_object_set_new(json, "id", json_string(q->id));
-	if (q->call == DRIVER_CALL_CREATE)
-		json_object_set_new(json, "guest", value_from_guest(q->guest));
-	if (q->call == DRIVER_CALL_SET_LIMITS)
-		json_object_set_new(json, "limits", value_from_limits(q->limits));
-	if (q->call == DRIVER_CALL_EXEC)
-		json_object_set_new(json, "exec", from_exec(q->exec));
-	if (q->call == DRIVER_CALL_STOP)
-		json_object_set_new(json, "timeout_ms", json_integer((json_int_t)q->timeout_ms));
-	return value_print(json);
-}
-
-/* Fills `to` from an array of strings and ends it with NULL. */
-static int to_strings(const json_t *array, const char *key, const char **to, struct err *err)
-{
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach (array, i, item) {
-		if (!json_is_string(item))
-			return err_set(err, ERR_MALFORMED, key, "%s must hold strings", key);
-		to[i] = json_string_value(item);
+	add_arguments(json, q);
+	if (!arguments_are_whole(json, q)) {
+		json_decref(json);
+		return NULL;
 	}
-	to[json_array_size(array)] = NULL;
-	return 0;
+	return value_print(json);
 }
 
 static int decode_exec(const json_t *json, struct message_call *c, struct err *err)
 {
-	const json_t *argv = json_object_get(json, "argv"), *env = json_object_get(json, "env");
-	size_t argc = json_array_size(argv), envc = json_array_size(env);
-	uint64_t uid = 0, gid = 0;
 	int r;
 
-	if (argc == 0 || argc + envc > MESSAGE_ARGS_MAX || (env && !json_is_array(env)))
-		return err_set(
-			err, ERR_MALFORMED, "exec.argv", "exec needs argv, and not too long");
-	if ((r = value_u64(json, "uid", UINT32_MAX, &uid, err)) < 0 ||
-		(r = value_u64(json, "gid", UINT32_MAX, &gid, err)) < 0 ||
-		(r = value_string(json, "cwd", &c->exec.cwd, err)) < 0)
+	c->exec.stdin_fd = c->exec.stdout_fd = c->exec.stderr_fd = c->exec.status_fd = -1;
+	if ((r = value_strings(json, "argv", MESSAGE_ARGS_MAX, &c->exec.argv, err)) < 0 ||
+		(r = value_strings(json, "env", MESSAGE_ARGS_MAX, &c->exec.env, err)) < 0 ||
+		(r = value_string(json, "user", &c->exec.user, err)) < 0 ||
+		(r = value_string(json, "cwd", &c->exec.cwd, err)) < 0 ||
+		(r = value_bool(json, "terminal", &c->exec.terminal, err)) < 0)
 		return r;
-	c->strings = calloc(argc + envc + 2, sizeof(*c->strings));
-	if (!c->strings)
-		return err_errno(err, ENOMEM, "no memory for a call");
-	c->exec.argv = c->strings;
-	c->exec.env = env ? c->strings + argc + 1 : NULL;
-	c->exec.uid = (uid_t)uid;
-	c->exec.gid = (gid_t)gid;
-	c->exec.stdin_fd = c->exec.stdout_fd = c->exec.stderr_fd = -1;
-	r = to_strings(argv, "exec.argv", c->strings, err);
-	return r < 0 ? r : to_strings(env, "exec.env", c->strings + argc + 1, err);
+	if (!c->exec.argv || !c->exec.argv[0])
+		return err_set(err, ERR_MALFORMED, "argv", "exec needs argv");
+	return 0;
 }
 
-/* The part that only some calls have. */
-static int decode_arguments(struct message_call *c, struct err *err)
+static int decode_console(const json_t *json, struct driver_console *c, struct err *err)
+{
+	int r;
+
+	c->fd = -1;
+	if ((r = value_u64(json, "tail", INT64_MAX, &c->tail, err)) < 0 ||
+		(r = value_bool(json, "follow", &c->follow, err)) < 0 ||
+		(r = value_bool(json, "input", &c->input, err)) < 0)
+		return r;
+	return 0;
+}
+
+static int file_op(const char *name, enum driver_file_op *ret, struct err *err)
+{
+	for (size_t i = 0; name && i < ARRAY_SIZE(FILE_OPS); i++)
+		if (strcmp(name, FILE_OPS[i]) == 0) {
+			*ret = (enum driver_file_op)i;
+			return 0;
+		}
+	return err_set(err, ERR_MALFORMED, "op", "nothing of that name is done to files");
+}
+
+static int decode_file(const json_t *json, struct driver_file *f, struct err *err)
+{
+	const char *op = NULL;
+	int r;
+
+	*f = (struct driver_file){.fd = -1, .mode = -1, .uid = -1, .gid = -1};
+	if ((r = value_string(json, "op", &op, err)) < 0 || (r = file_op(op, &f->op, err)) < 0 ||
+		(r = value_string(json, "path", &f->path, err)) < 0 ||
+		(r = value_i64(json, "mode", 0, 07777, &f->mode, err)) < 0 ||
+		(r = value_i64(json, "uid", 0, UINT32_MAX - 1, &f->uid, err)) < 0 ||
+		(r = value_i64(json, "gid", 0, UINT32_MAX - 1, &f->gid, err)) < 0)
+		return r;
+	if (!f->path)
+		return err_set(err, ERR_MALFORMED, "path", "a file needs a path");
+	return 0;
+}
+
+/* The object that the call needs, where it needs one. */
+static int decode_object(struct message_call *c, struct err *err)
 {
 	struct driver_request *q = &c->request;
-	json_t *guest = NULL, *limits = NULL, *exec = NULL;
+	json_t *guest = NULL, *exec = NULL, *console = NULL, *file = NULL;
 	int r;
 
 	if ((r = value_object(c->json, "guest", &guest, err)) < 0 ||
-		(r = value_object(c->json, "limits", &limits, err)) < 0 ||
-		(r = value_object(c->json, "exec", &exec, err)) < 0)
+		(r = value_object(c->json, "exec", &exec, err)) < 0 ||
+		(r = value_object(c->json, "console", &console, err)) < 0 ||
+		(r = value_object(c->json, "file", &file, err)) < 0)
 		return r;
-	if ((driver_call_takes_id(q->call) && !q->id) ||
-		(q->call == DRIVER_CALL_CREATE && !guest) ||
-		(q->call == DRIVER_CALL_SET_LIMITS && !limits) ||
-		(q->call == DRIVER_CALL_EXEC && !exec))
-		return err_set(err, ERR_MALFORMED, NULL, "%s lacks an argument",
-			driver_call_to_string(q->call));
-	q->guest = &c->guest;
-	q->limits = &c->limits;
-	q->exec = &c->exec;
-	if (guest && (r = value_to_guest(guest, &c->guest, err)) < 0)
-		return r;
-	if (limits && (r = value_to_limits(limits, &c->limits, err)) < 0)
-		return r;
-	return exec ? decode_exec(exec, c, err) : 0;
+	switch (q->call) {
+	case DRIVER_CALL_CREATE:
+	case DRIVER_CALL_UPDATE: q->guest = &c->guest; return value_to_guest(guest, &c->guest, err);
+	case DRIVER_CALL_EXEC: q->exec = &c->exec; return decode_exec(exec, c, err);
+	case DRIVER_CALL_CONSOLE:
+		q->console = &c->console;
+		return decode_console(console, &c->console, err);
+	case DRIVER_CALL_FILE: q->file = &c->file; return decode_file(file, &c->file, err);
+	default: return 0;
+	}
 }
 
 static int decode_call(struct message_call *c, struct err *err)
 {
+	struct driver_request *q = &c->request;
 	const char *call = "";
 	int r;
 
 	if ((r = value_u64(c->json, "serial", INT64_MAX, &c->serial, err)) < 0 ||
 		(r = value_string(c->json, "call", &call, err)) < 0 ||
-		(r = value_string(c->json, "id", &c->request.id, err)) < 0 ||
-		(r = value_u64(c->json, "deadline_ms", INT64_MAX, &c->request.deadline_ms, err)) <
-			0 ||
-		(r = value_u64(c->json, "timeout_ms", INT64_MAX, &c->request.timeout_ms, err)) < 0)
+		(r = value_string(c->json, "id", &q->id, err)) < 0 ||
+		(r = value_u64(c->json, "deadline_ms", INT64_MAX, &q->deadline_ms, err)) < 0 ||
+		(r = value_u64(c->json, "timeout_ms", INT64_MAX, &q->timeout_ms, err)) < 0 ||
+		(r = value_bool(c->json, "frozen", &q->frozen, err)) < 0)
 		return r;
-	if (driver_call_from_string(call, &c->request.call) < 0)
+	if (driver_call_from_string(call, &q->call) < 0)
 		return err_set(err, ERR_UNSUPPORTED, "call", "no call is named \"%.32s\"", call);
-	return decode_arguments(c, err);
+	if (driver_call_takes_id(q->call) && !q->id)
+		return err_set(err, ERR_MALFORMED, "id", "%s needs the id of a guest", call);
+	return decode_object(c, err);
 }
 
 int message_decode_call(const char *text, struct message_call *ret, struct err *err)
@@ -256,10 +324,48 @@ int message_decode_call(const char *text, struct message_call *ret, struct err *
 	return r;
 }
 
+/* Whether that file operation carries bytes: `read` may also ask only what the file is. */
+static size_t file_fds_least(const struct driver_file *f)
+{
+	return f->op == DRIVER_FILE_LIST || f->op == DRIVER_FILE_WRITE;
+}
+
+static size_t file_fds_most(const struct driver_file *f)
+{
+	return file_fds_least(f) || f->op == DRIVER_FILE_READ;
+}
+
+int message_call_take_fds(struct message_call *c, const int *fds, size_t count, struct err *err)
+{
+	enum driver_call call = c->request.call;
+	size_t least = call == DRIVER_CALL_EXEC	     ? 4
+		       : call == DRIVER_CALL_CONSOLE ? 1
+		       : call == DRIVER_CALL_FILE    ? file_fds_least(&c->file)
+						     : 0;
+	size_t most = call == DRIVER_CALL_FILE ? file_fds_most(&c->file) : least;
+
+	if (count < least || (count > most && most > 0))
+		return err_set(err, ERR_MALFORMED, NULL, "%s came with %zu descriptors",
+			driver_call_to_string(call), count);
+	if (call == DRIVER_CALL_EXEC) {
+		c->exec.stdin_fd = fds[0];
+		c->exec.stdout_fd = fds[1];
+		c->exec.stderr_fd = fds[2];
+		c->exec.status_fd = fds[3];
+	}
+	if (call == DRIVER_CALL_CONSOLE)
+		c->console.fd = fds[0];
+	if (call == DRIVER_CALL_FILE && count > 0)
+		c->file.fd = fds[0];
+	return 0;
+}
+
 void message_call_finish(struct message_call *call)
 {
 	json_decref(call->json);
 	call->json = NULL;
-	free(call->strings);
-	call->strings = NULL;
+	value_guest_finish(&call->guest);
+	free((void *)call->exec.argv);
+	free((void *)call->exec.env);
+	call->exec.argv = call->exec.env = NULL;
 }

@@ -12,8 +12,10 @@
 
 struct err;
 
-/* Statuses that fit into one message with room to spare; longer lists come in several. */
+/* Statuses and statistics that fit into one message with room to spare; longer lists come in
+ * several. */
 #define MESSAGE_STATUSES_MAX 400
+#define MESSAGE_STATS_MAX    80
 #define MESSAGE_ARGS_MAX     4096
 
 /* --- Greeting -------------------------------------------------------------------------------- */
@@ -42,15 +44,19 @@ struct message_call {
 	uint64_t serial;
 	struct driver_request request; /* points into this struct */
 	struct driver_guest guest;
-	struct guest_limits limits;
-	struct driver_exec exec; /* its descriptors are the receiver's to fill in */
-	const char **strings;	 /* argv and env */
+	struct driver_exec exec;
+	struct driver_console console;
+	struct driver_file file;
 };
 
 char *message_encode_call(uint64_t serial, const struct driver_request *q);
 /* Also fails for a call whose arguments are not complete; `ret->serial` is then set where the text
  * had one, so that the failure can be answered. */
 int message_decode_call(const char *text, struct message_call *ret, struct err *err);
+/* Hands it the descriptors that came with it; ERR_MALFORMED for another number than it needs. They
+ * stay the receiver's. */
+int message_call_take_fds(
+	struct message_call *call, const int *fds, size_t fds_count, struct err *err);
 void message_call_finish(struct message_call *call);
 
 /* --- Replies and events ---------------------------------------------------------------------- */
@@ -65,11 +71,14 @@ struct message_answer {
 	struct driver_info info;
 	struct driver_status *statuses; /* owned; of an event: one */
 	size_t statuses_count;
+	struct driver_stats *stats; /* owned */
+	size_t stats_count;
 };
 
-/* A reply, or one part of one: `first` and `count` say which of its statuses. */
+/* A reply, or one part of one: from item *next of its list on, which is moved on by as many as fit.
+ * *ret_more says whether further parts follow. */
 char *message_encode_reply(uint64_t serial, enum driver_call call, const struct driver_reply *reply,
-	size_t first, size_t count);
+	size_t *next, bool *ret_more);
 char *message_encode_event(const struct driver_status *status);
 int message_decode_answer(const char *text, struct message_answer *ret, struct err *err);
 void message_answer_finish(struct message_answer *answer);

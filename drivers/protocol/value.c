@@ -4,13 +4,12 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/parse.h"
-
-#define PID_MAX_LIMIT (4 * 1024 * 1024) /* proc(5), pid_max on 64-bit systems */
 
 int value_parse(const char *text, json_t **ret, struct err *err)
 {
@@ -65,6 +64,19 @@ int value_u64(const json_t *object, const char *key, uint64_t max, uint64_t *ret
 	return 0;
 }
 
+int value_i64(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
+	struct err *err)
+{
+	const json_t *v = json_object_get(object, key);
+
+	if (!v)
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max)
+		return wrong(err, key, "a whole number within its range");
+	*ret = json_integer_value(v);
+	return 0;
+}
+
 int value_bool(const json_t *object, const char *key, bool *ret, struct err *err)
 {
 	const json_t *v = json_object_get(object, key);
@@ -99,9 +111,10 @@ static json_int_t clamp(uint64_t n)
 
 json_t *value_from_limits(const struct guest_limits *l)
 {
-	return json_pack("{sI sI sI sI sI sI sI}", "cpu_milli", (json_int_t)l->cpu_milli, "memory",
-		clamp(l->memory), "swap", clamp(l->swap), "pids", (json_int_t)l->pids, "io_weight",
-		(json_int_t)l->io_weight, "net_ingress", clamp(l->net_ingress), "net_egress",
+	return json_pack("{sI sI sI sI sI sI sI sI sI}", "cpu_milli", (json_int_t)l->cpu_milli,
+		"memory", clamp(l->memory), "swap", clamp(l->swap), "pids", (json_int_t)l->pids,
+		"io_weight", (json_int_t)l->io_weight, "io_read", clamp(l->io_read), "io_write",
+		clamp(l->io_write), "net_ingress", clamp(l->net_ingress), "net_egress",
 		clamp(l->net_egress));
 }
 
@@ -116,6 +129,8 @@ int value_to_limits(const json_t *json, struct guest_limits *ret, struct err *er
 		(r = value_u64(json, "swap", INT64_MAX, &l.swap, err)) < 0 ||
 		(r = value_u64(json, "pids", UINT32_MAX, &pids, err)) < 0 ||
 		(r = value_u64(json, "io_weight", 10000, &io, err)) < 0 ||
+		(r = value_u64(json, "io_read", INT64_MAX, &l.io_read, err)) < 0 ||
+		(r = value_u64(json, "io_write", INT64_MAX, &l.io_write, err)) < 0 ||
 		(r = value_u64(json, "net_ingress", INT64_MAX, &l.net_ingress, err)) < 0 ||
 		(r = value_u64(json, "net_egress", INT64_MAX, &l.net_egress, err)) < 0)
 		return r;
@@ -123,6 +138,43 @@ int value_to_limits(const json_t *json, struct guest_limits *ret, struct err *er
 	l.pids = (uint32_t)pids;
 	l.io_weight = (uint32_t)io;
 	*ret = l;
+	return 0;
+}
+
+/* --- Lists of strings ------------------------------------------------------------------------ */
+
+json_t *value_from_strings(const char *const *strings)
+{
+	json_t *array = json_array();
+
+	for (; strings && *strings; strings++)
+		if (json_array_append_new(array, json_string(*strings)) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	return array;
+}
+
+int value_strings(
+	const json_t *object, const char *key, size_t max, const char *const **ret, struct err *err)
+{
+	const json_t *array = json_object_get(object, key), *item;
+	AUTOFREE const char **list = NULL;
+	size_t i;
+
+	if (!array)
+		return 0;
+	if (!json_is_array(array) || json_array_size(array) > max)
+		return wrong(err, key, "a list of strings, and not too long");
+	list = calloc(json_array_size(array) + 1, sizeof(*list));
+	if (!list)
+		return err_errno(err, ENOMEM, "no memory for a message");
+	json_array_foreach (array, i, item) {
+		if (!json_is_string(item))
+			return wrong(err, key, "a list of strings");
+		list[i] = json_string_value(item);
+	}
+	*ret = TAKE_PTR(list);
 	return 0;
 }
 
@@ -144,9 +196,10 @@ static json_t *from_net(const struct driver_guest *g)
 
 json_t *value_from_guest(const struct driver_guest *g)
 {
-	return json_pack("{s:s s:s s:s s:b s:o s:o}", "id", g->id, "name", g->name, "rootfs",
-		g->rootfs, "privileged", g->privileged, "limits", value_from_limits(&g->limits),
-		"net", from_net(g));
+	return json_pack("{s:s s:s s:s s:b s:s* s:o s:o s:o}", "id", g->id, "name", g->name,
+		"rootfs", g->rootfs, "privileged", g->privileged, "disk", g->disk, "raw",
+		value_from_strings(g->raw), "limits", value_from_limits(&g->limits), "net",
+		from_net(g));
 }
 
 static int to_address(const json_t *json, const char *key, uint32_t *ret, struct err *err)
@@ -190,6 +243,7 @@ int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err
 		(r = value_string(json, "name", &g.name, err)) < 0 ||
 		(r = value_string(json, "rootfs", &g.rootfs, err)) < 0 ||
 		(r = value_bool(json, "privileged", &g.privileged, err)) < 0 ||
+		(r = value_string(json, "disk", &g.disk, err)) < 0 ||
 		(r = value_object(json, "limits", &limits, err)) < 0 ||
 		(r = value_object(json, "net", &net, err)) < 0)
 		return r;
@@ -199,102 +253,14 @@ int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err
 		return r;
 	if (net && (r = to_net(net, &g, err)) < 0)
 		return r;
+	if ((r = value_strings(json, "raw", GUEST_RAW_MAX, &g.raw, err)) < 0)
+		return r;
 	*ret = g;
 	return 0;
 }
 
-/* --- Status ---------------------------------------------------------------------------------- */
-
-json_t *value_from_status(const struct driver_status *s)
+void value_guest_finish(struct driver_guest *guest)
 {
-	return json_pack("{ss ss sI}", "id", s->id, "state", guest_state_to_string(s->state), "pid",
-		(json_int_t)s->pid);
-}
-
-int value_to_status(const json_t *json, struct driver_status *ret, struct err *err)
-{
-	struct driver_status s = {0};
-	const char *id = NULL, *state = NULL;
-	uint64_t pid = 0;
-	int r;
-
-	if ((r = value_string(json, "id", &id, err)) < 0 ||
-		(r = value_string(json, "state", &state, err)) < 0 ||
-		(r = value_u64(json, "pid", PID_MAX_LIMIT, &pid, err)) < 0)
-		return r;
-	if (!id || strlen(id) > GUEST_ID_LEN || !state ||
-		guest_state_from_string(state, &s.state) < 0)
-		return err_set(err, ERR_MALFORMED, "status", "a status needs an id and a state");
-	memcpy(s.id, id, strlen(id));
-	s.pid = (pid_t)pid;
-	*ret = s;
-	return 0;
-}
-
-/* --- What a driver is ------------------------------------------------------------------------ */
-
-json_t *value_from_info(const struct driver_info *info)
-{
-	json_t *list = json_array();
-
-	for (unsigned bit = 0; bit < 32; bit++)
-		if (info->capabilities & (1U << bit))
-			json_array_append_new(list, json_string(driver_capability_to_string(
-							    (enum driver_capability)(1U << bit))));
-	return json_pack("{ss ss so sb ss}", "name", info->name, "version", info->version,
-		"capabilities", list, "usable", info->usable, "problem", info->problem);
-}
-
-static uint32_t to_capability(const char *name)
-{
-	for (unsigned bit = 0; name && bit < 32; bit++)
-		if (strcmp(driver_capability_to_string((enum driver_capability)(1U << bit)),
-			    name) == 0)
-			return 1U << bit;
-	return 0;
-}
-
-int value_to_info(const json_t *json, struct driver_info *ret, struct err *err)
-{
-	const char *name = "", *version = "", *problem = "";
-	struct driver_info info = {0};
-	const json_t *list = json_object_get(json, "capabilities"), *item;
-	size_t i;
-	int r;
-
-	if ((r = value_string(json, "name", &name, err)) < 0 ||
-		(r = value_string(json, "version", &version, err)) < 0 ||
-		(r = value_string(json, "problem", &problem, err)) < 0 ||
-		(r = value_bool(json, "usable", &info.usable, err)) < 0)
-		return r;
-	json_array_foreach (list, i, item)
-		info.capabilities |= to_capability(json_string_value(item));
-	snprintf(info.name, sizeof(info.name), "%s", name);
-	snprintf(info.version, sizeof(info.version), "%s", version);
-	snprintf(info.problem, sizeof(info.problem), "%s", problem);
-	*ret = info;
-	return 0;
-}
-
-/* --- Errors ---------------------------------------------------------------------------------- */
-
-json_t *value_from_error(const struct err *error)
-{
-	return json_pack("{s:s s:s* s:s}", "code", err_code_to_string(error->code), "field",
-		error->field[0] ? error->field : NULL, "message", error->message);
-}
-
-int value_to_error(const json_t *json, struct err *ret, struct err *err)
-{
-	const char *code = "internal", *field = NULL, *message = "";
-	enum err_code known;
-	int r;
-
-	if ((r = value_string(json, "code", &code, err)) < 0 ||
-		(r = value_string(json, "field", &field, err)) < 0 ||
-		(r = value_string(json, "message", &message, err)) < 0)
-		return r;
-	known = err_code_from_string(code);
-	err_set(ret, known == ERR_OK ? ERR_INTERNAL : known, field, "%s", message);
-	return 0;
+	free((void *)guest->raw);
+	guest->raw = NULL;
 }

@@ -17,16 +17,30 @@ char *value_print(json_t *json);
  * range is ERR_MALFORMED. */
 int value_string(const json_t *object, const char *key, const char **ret, struct err *err);
 int value_u64(const json_t *object, const char *key, uint64_t max, uint64_t *ret, struct err *err);
+int value_i64(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
+	struct err *err);
 int value_bool(const json_t *object, const char *key, bool *ret, struct err *err);
 int value_object(const json_t *object, const char *key, json_t **ret, struct err *err);
+/* A list of at most `max` strings, which belong to the object; *ret is allocated and ends with
+ * NULL.
+ */
+int value_strings(const json_t *object, const char *key, size_t max, const char *const **ret,
+	struct err *err);
+/* NULL stands for none; returns NULL where one of them is not valid UTF-8. */
+json_t *value_from_strings(const char *const *strings);
 
 json_t *value_from_limits(const struct guest_limits *limits);
 int value_to_limits(const json_t *json, struct guest_limits *ret, struct err *err);
 json_t *value_from_guest(const struct driver_guest *guest);
-/* Its strings belong to `json`. */
+/* Its strings belong to `json`; to be released by value_guest_finish. */
 int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err);
+void value_guest_finish(struct driver_guest *guest);
 json_t *value_from_status(const struct driver_status *status);
 int value_to_status(const json_t *json, struct driver_status *ret, struct err *err);
+json_t *value_from_stats(const struct driver_stats *stats);
+int value_to_stats(const json_t *json, struct driver_stats *ret, struct err *err);
+json_t *value_from_file_info(const struct driver_file_info *info);
+int value_to_file_info(const json_t *json, struct driver_file_info *ret, struct err *err);
 json_t *value_from_info(const struct driver_info *info);
 int value_to_info(const json_t *json, struct driver_info *ret, struct err *err);
 json_t *value_from_error(const struct err *error);

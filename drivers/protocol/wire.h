@@ -1,12 +1,12 @@
 /* The wire between agent and driver: one JSON text in each packet of a SOCK_SEQPACKET socket pair,
- * and up to three descriptors with it. docs/driver-protocol.md is the page about it. */
+ * and up to four descriptors with it. docs/driver-protocol.md is the page about it. */
 #pragma once
 
 #include <stddef.h>
 
 #define WIRE_FD		 3     /* where a driver process finds its end */
 #define WIRE_MESSAGE_MAX 65536 /* bytes of one message */
-#define WIRE_FDS_MAX	 3
+#define WIRE_FDS_MAX	 4
 
 struct wire_message {
 	char *text; /* NUL-terminated; WIRE_MESSAGE_MAX + 1 bytes, kept for the next message */

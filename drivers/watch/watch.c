@@ -155,7 +155,7 @@ static void tell(
 
 static void forget(struct watch *w, const char *id, driver_event_fn event, void *data)
 {
-	struct driver_status gone = {.state = GUEST_STOPPED};
+	struct driver_status gone = {.state = GUEST_STOPPED, .exit_status = -1};
 	struct entry *e;
 
 	HASH_FIND_STR(w->entries, id, e);

@@ -68,7 +68,7 @@ NODE = {
     "name": "node1", "version": "0.2.0", "environment": "prod", "mode": "active",
     "addresses": ["192.0.2.1"], "kernel": "6.1.0",
     "drivers": [{"name": "lxc", "version": "liblxc 5.0.2", "usable": True,
-                 "capabilities": ["set_limits", "freeze"], "pid": 77},
+                 "capabilities": ["update", "freeze"], "pid": 77},
                 {"name": "kvm", "usable": False, "capabilities": [],
                  "problem": "libvirtd is not there: install libvirt-daemon-system"}],
     "resources": {"cpus": 2, "memory": {"total": 8589934592, "available": 4294967296},

@@ -459,7 +459,8 @@ static size_t count_fds(void)
 static void deaths_and_commands_leak_no_descriptors(void **state)
 {
 	const char *argv[] = {"true", NULL};
-	struct driver_exec exec = {.argv = argv, .stdin_fd = 0, .stdout_fd = 1, .stderr_fd = 2};
+	struct driver_exec exec = {
+		.argv = argv, .stdin_fd = 0, .stdout_fd = 1, .stderr_fd = 2, .status_fd = 2};
 	size_t before;
 
 	(void)state;

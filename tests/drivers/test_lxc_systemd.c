@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,10 +92,17 @@ static void run_inside(const char *command, char *buf, size_t size)
 	const char *argv[] = {"/bin/sh", "-c", command, NULL};
 	AUTOCLOSE int out = memfd_create("out", MFD_CLOEXEC);
 	struct driver_exec exec = {.argv = argv, .stdin_fd = 0, .stdout_fd = out, .stderr_fd = 2};
+	struct pollfd end = {.events = POLLIN};
+	int status[2];
 	ssize_t n;
 
-	call((struct driver_request){
-		.call = DRIVER_CALL_EXEC, .id = ID, .exec = &exec, .deadline_ms = 50000});
+	assert_int_equal(pipe2(status, O_CLOEXEC), 0);
+	end.fd = status[0];
+	exec.status_fd = status[1];
+	call((struct driver_request){.call = DRIVER_CALL_EXEC, .id = ID, .exec = &exec});
+	close(status[1]);
+	assert_int_equal(poll(&end, 1, 50000), 1);
+	close(status[0]);
 	n = pread(out, buf, size - 1, 0);
 	buf[n > 0 ? n : 0] = '\0';
 }

@@ -31,7 +31,7 @@ static void assert_shown(const char *name, json_t *taken)
 
 static void a_busy_node_shows_everything(void **state)
 {
-	static const char *const capabilities[] = {"set_limits", "exec", NULL};
+	static const char *const capabilities[] = {"update", "exec", NULL};
 	static const struct node_driver drivers[] = {
 		{.name = "kvm", .problem = "libvirtd is away: start it"},
 		{.name = "lxc",

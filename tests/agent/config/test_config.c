@@ -69,6 +69,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME_TEXT(state_dir);
 	SAME_TEXT(run_dir);
 	SAME_TEXT(log_dir);
+	SAME_TEXT(additions_dir);
 	SAME_TEXT(socket);
 	SAME(socket_mode);
 	SAME(log_level);

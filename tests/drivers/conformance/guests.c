@@ -2,6 +2,7 @@
 #include "guests.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -194,18 +195,37 @@ static void assert_holds(int fd, const char *text)
 	assert_string_equal(buf, text);
 }
 
+int wait_status_of(int status_fd)
+{
+	struct pollfd p = {.fd = status_fd, .events = POLLIN};
+	int status;
+
+	if (poll(&p, 1, 20000) != 1)
+		fail_msg("the command does not end");
+	return read(status_fd, &status, sizeof(status)) == sizeof(status) ? status : -1;
+}
+
 void assert_exec(const char *const *argv, const char *input, const char *output, const char *errors,
 	int status)
 {
 	AUTOCLOSE int in = memory_file(input);
 	AUTOCLOSE int out = memory_file("");
 	AUTOCLOSE int errs = memory_file("");
+	int ends[2];
 	struct driver_exec exec = {
 		.argv = argv, .stdin_fd = in, .stdout_fd = out, .stderr_fd = errs};
-	struct outcome o = call_ok((struct driver_request){
-		.call = DRIVER_CALL_EXEC, .id = GUEST_A, .exec = &exec, .deadline_ms = 20000});
+	struct outcome o;
 
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+
+	AUTOCLOSE int status_fd = ends[0];
+
+	exec.status_fd = ends[1];
+	o = call_ok(
+		(struct driver_request){.call = DRIVER_CALL_EXEC, .id = GUEST_A, .exec = &exec});
+	close(ends[1]);
+	assert_true(o.pid > 1);
+	assert_int_equal(wait_status_of(status_fd), status);
 	assert_holds(out, output);
 	assert_holds(errs, errors);
-	assert_int_equal(o.exec_status, status);
 }

@@ -32,6 +32,8 @@ void destroy_guest(const char *id);
 
 void assert_process_gone(pid_t pid);
 void assert_nothing_left(const char *id, bool defined);
-/* Runs a command in GUEST_A. */
+/* Waits for the wait status of a command; -1 when its end was not seen. */
+int wait_status_of(int status_fd);
+/* Runs a command in GUEST_A to its end. */
 void assert_exec(const char *const *argv, const char *input, const char *output, const char *errors,
 	int status);

@@ -112,7 +112,12 @@ static void keep(void *data, const struct driver_reply *reply)
 	if (reply->statuses_count)
 		memcpy(o->statuses, reply->statuses,
 			reply->statuses_count * sizeof(o->statuses[0]));
-	o->exec_status = reply->exec_status;
+	assert_true(reply->stats_count <= OUTCOME_STATUSES_MAX);
+	o->stats_count = reply->stats_count;
+	if (reply->stats_count)
+		memcpy(o->stats, reply->stats, reply->stats_count * sizeof(o->stats[0]));
+	o->pid = reply->pid;
+	o->file = reply->file;
 }
 
 static void call_inline(struct subject *s, const struct driver_request *q, struct outcome *o)
@@ -122,10 +127,9 @@ static void call_inline(struct subject *s, const struct driver_request *q, struc
 
 	driver_call_run(s->driver, q, &info, &reply);
 	keep(o, &reply);
-	free((void *)reply.statuses);
+	driver_reply_finish(&reply);
 	if (s->watch >= 0 && driver_call_changes(q->call))
-		s->ops->watch_dispatch(s->driver,
-			q->call == DRIVER_CALL_CREATE ? q->guest->id : q->id, on_event, s);
+		s->ops->watch_dispatch(s->driver, driver_request_guest(q), on_event, s);
 }
 
 static void run_loop_until_done(struct subject *s, const struct outcome *o)

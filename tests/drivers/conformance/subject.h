@@ -17,7 +17,10 @@ struct outcome {
 	struct driver_info info;
 	struct driver_status statuses[OUTCOME_STATUSES_MAX];
 	size_t statuses_count;
-	int exec_status;
+	struct driver_stats stats[OUTCOME_STATUSES_MAX];
+	size_t stats_count;
+	pid_t pid;
+	struct driver_file_info file;
 };
 
 struct subject;
