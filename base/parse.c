@@ -205,6 +205,44 @@ int parse_mac(const char *text, uint8_t ret[static 6])
 	return 0;
 }
 
+static int base64_digit(char c)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *found = c ? strchr(digits, c) : NULL;
+
+	return found ? (int)(found - digits) : -EINVAL;
+}
+
+int parse_base64(const char *text, size_t length, uint8_t *ret, size_t *ret_size)
+{
+	size_t padding = 0, used = 0;
+
+	if (length == 0 || length % 4 != 0)
+		return -EINVAL;
+	while (padding < 2 && text[length - 1 - padding] == '=')
+		padding++;
+	for (size_t i = 0; i < length; i += 4) {
+		size_t digits = i + 4 == length ? 4 - padding : 4;
+		uint32_t group = 0;
+
+		for (size_t k = 0; k < 4; k++) {
+			int digit = k < digits ? base64_digit(text[i + k]) : 0;
+
+			if (digit < 0)
+				return -EINVAL;
+			group = group << 6 | (uint32_t)digit;
+		}
+		/* Bits that belong to no byte are zero, so that equal bytes have one text. */
+		if (group & ((1U << 8 * (4 - digits)) - 1))
+			return -EINVAL;
+		for (size_t k = 0; k + 1 < digits; k++)
+			ret[used++] = (uint8_t)(group >> (16 - 8 * k));
+	}
+	*ret_size = used;
+	return 0;
+}
+
 const char *format_size(char buf[static FORMAT_SIZE_MAX], uint64_t bytes)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

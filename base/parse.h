@@ -24,6 +24,10 @@ int parse_cidr4(const char *text, uint32_t *ret_address, unsigned *ret_prefix);
 /* Six bytes in hexadecimal with colons. */
 int parse_mac(const char *text, uint8_t ret[static 6]);
 
+/* Base64 with padding (RFC 4648, 4), the first `length` characters of text. `ret` has room for
+ * length / 4 * 3 bytes; -EINVAL for anything else. */
+int parse_base64(const char *text, size_t length, uint8_t *ret, size_t *ret_size);
+
 #define FORMAT_SIZE_MAX 32
 #define FORMAT_IPV4_MAX 16
 #define FORMAT_MAC_MAX	18

@@ -189,6 +189,30 @@ static void macs(void **state)
 	assert_string_equal(FMT_MAC(mac), "00:16:3e:7f:ff:0a");
 }
 
+static void base64_is_taken_whole_or_not_at_all(void **state)
+{
+	static const struct {
+		const char *text, *bytes;
+	} good[] = {{"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg==", "foob"},
+		{"Zm9vYmE=", "fooba"}, {"Zm9vYmFy", "foobar"}};
+	static const char *const bad[] = {"", "Z", "Zg",
+		"Zg=", "====", "Z===", "Zg==Zg==", "Zm9v\n", "Zm-_", "Zm 8",
+		"Zh==", "Zm9=", "Zg=x"};
+	uint8_t bytes[12];
+	size_t size = 99;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(parse_base64(good[i].text, strlen(good[i].text), bytes, &size), 0);
+		assert_int_equal(size, strlen(good[i].bytes));
+		assert_memory_equal(bytes, good[i].bytes, size);
+	}
+	size = 99;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_base64(bad[i], strlen(bad[i]), bytes, &size), -EINVAL);
+	assert_int_equal(size, 99);
+}
+
 static void sizes_for_people(void **state)
 {
 	(void)state;
@@ -217,6 +241,7 @@ int main(void)
 		cmocka_unit_test(ipv4_addresses),
 		cmocka_unit_test(networks),
 		cmocka_unit_test(macs),
+		cmocka_unit_test(base64_is_taken_whole_or_not_at_all),
 		cmocka_unit_test(sizes_for_people),
 		cmocka_unit_test(times_are_rfc_3339),
 	};
