@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/strv.h"
+#include "model/guest_fields.h"
 
 static const char *const STATES[] = {
 	[GUEST_ABSENT] = "absent",
@@ -49,6 +51,7 @@ struct guest *guest_create(void)
 	guest->slots = 1;
 	guest->storage_size = GUEST_STORAGE_DEFAULT;
 	guest->autostart.on = true;
+	guest->restart.max = GUEST_RESTARTS_DEFAULT;
 	guest->want_running = true;
 	return guest;
 }
@@ -73,6 +76,11 @@ struct guest *guest_free(struct guest *guest)
 	free(guest->image);
 	free(guest->ports);
 	free(guest->problem);
+	guest_health_finish(&guest->health);
+	strv_free(guest->ssh_keys);
+	strv_free(guest->raw);
+	free(guest->user_data);
+	free(guest->snapshots);
 	free(guest);
 	return NULL;
 }
@@ -101,6 +109,19 @@ static bool copy_ports(struct guest *copy, const struct guest *guest)
 	return true;
 }
 
+static bool copy_snapshots(struct guest *copy, const struct guest *guest)
+{
+	if (guest->snapshots_count == 0)
+		return true;
+	copy->snapshots = calloc(guest->snapshots_count, sizeof(*copy->snapshots));
+	if (!copy->snapshots)
+		return false;
+	memcpy(copy->snapshots, guest->snapshots,
+		guest->snapshots_count * sizeof(*copy->snapshots));
+	copy->snapshots_count = guest->snapshots_count;
+	return true;
+}
+
 static bool copy_labels(struct guest *copy, const struct guest *guest)
 {
 	if (guest->labels_count == 0)
@@ -119,8 +140,23 @@ static bool copy_labels(struct guest *copy, const struct guest *guest)
 bool guest_limits_equal(const struct guest_limits *a, const struct guest_limits *b)
 {
 	return a->cpu_milli == b->cpu_milli && a->memory == b->memory && a->swap == b->swap &&
-	       a->pids == b->pids && a->io_weight == b->io_weight &&
-	       a->net_ingress == b->net_ingress && a->net_egress == b->net_egress;
+	       a->pids == b->pids && a->io_weight == b->io_weight && a->io_read == b->io_read &&
+	       a->io_write == b->io_write && a->net_ingress == b->net_ingress &&
+	       a->net_egress == b->net_egress;
+}
+
+static bool copy_texts(struct guest *copy, const struct guest *guest)
+{
+	return copy_text(&copy->name, guest->name) && copy_text(&copy->image, guest->image) &&
+	       copy_text(&copy->problem, guest->problem) &&
+	       copy_text(&copy->user_data, guest->user_data);
+}
+
+static bool copy_lists(struct guest *copy, const struct guest *guest)
+{
+	return copy_ports(copy, guest) && copy_labels(copy, guest) && copy_snapshots(copy, guest) &&
+	       strv_copy(&copy->ssh_keys, guest->ssh_keys) && strv_copy(&copy->raw, guest->raw) &&
+	       guest_health_copy(&copy->health, &guest->health);
 }
 
 struct guest *guest_copy(const struct guest *guest)
@@ -131,15 +167,14 @@ struct guest *guest_copy(const struct guest *guest)
 		return NULL;
 	*copy = *guest;
 	/* What is owned is not shared, also when a copy fails half-way. */
-	copy->name = copy->image = copy->problem = NULL;
+	copy->name = copy->image = copy->problem = copy->user_data = NULL;
+	copy->ssh_keys = copy->raw = NULL;
+	copy->health = (struct guest_health){0};
 	copy->ports = NULL;
 	copy->labels = NULL;
-	copy->ports_count = copy->labels_count = 0;
-	if (!copy_text(&copy->name, guest->name) || !copy_text(&copy->image, guest->image) ||
-		!copy_text(&copy->problem, guest->problem) || !copy_ports(copy, guest) ||
-		!copy_labels(copy, guest))
-		return NULL;
-	return TAKE_PTR(copy);
+	copy->snapshots = NULL;
+	copy->ports_count = copy->labels_count = copy->snapshots_count = 0;
+	return copy_texts(copy, guest) && copy_lists(copy, guest) ? TAKE_PTR(copy) : NULL;
 }
 
 const struct port *guest_port_by_purpose(const struct guest *guest, const char *purpose)

@@ -53,6 +53,8 @@ bool guest_limits_equal(const struct guest_limits *a, const struct guest_limits 
 #define GUEST_MEMORY_MIN      (UINT64_C(4) << 20)
 #define GUEST_SSH_PORT	      22 /* inside the guest; the port with purpose "ssh" */
 
+#define GUEST_IO_MIN (UINT64_C(64) << 10) /* a second: below it a guest hangs, not slows */
+
 #define GUEST_SLOTS_MAX	 4096
 #define GUEST_PORTS_MAX	 64
 #define GUEST_LABELS_MAX 64
@@ -74,10 +76,18 @@ enum guest_restart {
 
 const char *guest_restart_to_string(enum guest_restart policy); /* "never", "on-failure", … */
 
+#define GUEST_ORDER_MAX 1000000
+
 #define GUEST_RESTARTS_DEFAULT 10
 
 /* How to find out whether what is in a running guest works. */
 enum guest_check { GUEST_CHECK_NONE, GUEST_CHECK_HTTP, GUEST_CHECK_TCP, GUEST_CHECK_EXEC };
+
+const char *guest_check_to_string(enum guest_check check); /* "none", "http", … */
+
+#define GUEST_HEALTH_PATH_MAX	 1024
+#define GUEST_HEALTH_COMMAND_MAX 64   /* words */
+#define GUEST_HEALTH_WORD_MAX	 4096 /* bytes of one */
 
 struct guest_health {
 	enum guest_check check;
@@ -100,11 +110,12 @@ enum guest_health_state {
 const char *guest_health_to_string(enum guest_health_state state);
 
 #define GUEST_SNAPSHOTS_MAX	256
-#define GUEST_SNAPSHOT_NAME_MAX 63
+#define GUEST_SNAPSHOT_NAME_MAX SNAPSHOT_NAME_MAX
 #define GUEST_SSH_KEYS_MAX	64
 #define GUEST_SSH_KEY_MAX	16384
 #define GUEST_USER_DATA_MAX	65536
 #define GUEST_RAW_MAX		64 /* lines */
+#define GUEST_RAW_LINE_MAX	1024
 #define GUEST_PASSWORD_LEN	24
 
 struct guest_snapshot {
@@ -179,18 +190,21 @@ struct guest *guest_copy(const struct guest *guest);
 /* A guest from a creation request (API: POST and PUT /v1/guests). Unknown fields are refused by
  * their full path; read-only ones (id, state, ...) are refused with a hint. Fields that are absent
  * get the defaults of the API: driver "lxc", slots 1, storage 5 GB, environment "dev", autostart
- * on, state wanted running. `start: false` creates it stopped. ports[].host 0, null or absent means
+ * on, restart never (10 times in a row where a policy is given without max), no health check, state
+ * wanted running. `start: false` creates it stopped. ports[].host 0, null or absent means
  * "any free one"; the port with purpose "ssh" is added when it is not given. network.address and
  * network.mac may ask for an address. A field that is null counts as absent. */
 int guest_from_request(const json_t *json, struct guest **ret, struct err *err);
 
 /* Applies a JSON merge patch (RFC 7396) of the changeable fields (limits, slots, environment,
- * autostart, labels) to a guest; null resets a field to its default. On failure the guest is as it
- * was. Fields that cannot be changed after creation are ERR_INVALID, with
- * the way to do it instead (storage: enlarge and trim; ports: the ports resource). */
+ * autostart, restart, health, labels, ssh_keys, raw, user_data) to a guest; null resets a field to
+ * its default. On failure the guest is as it was. Fields that cannot be changed after creation are
+ * ERR_INVALID, with the way to do it instead (storage: enlarge and trim; ports: the ports
+ * resource); user data after the first boot are ERR_CONFLICT. */
 int guest_patch(struct guest *guest, const json_t *patch, struct err *err);
 
-/* The guest as the API shows it; `node_address` fills ssh.host; a new reference. */
+/* The guest as the API shows it; `node_address` fills ssh.host; a new reference. Neither password
+ * nor user data (only their size) are in it. */
 json_t *guest_to_json(const struct guest *guest, const char *node_address);
 
 /* The specification, the node's decisions and the last known state as state.db keeps them, and
@@ -202,7 +216,8 @@ int guest_from_record(const json_t *json, struct guest **ret, struct err *err);
  * changed in place `ret_patch` gets the merge patch from `have` to `want` (a new reference, an
  * empty object when they are the same); one that cannot be changed is ERR_CONFLICT with its field.
  * What `want` leaves to the node (address, MAC, host ports) is never a difference, nor is whether
- * it should be running. */
+ * it should be running, nor user data that it does not give: what the API shows can be sent back.
+ */
 int guest_diff(
 	const struct guest *have, const struct guest *want, json_t **ret_patch, struct err *err);
 

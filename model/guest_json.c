@@ -43,6 +43,18 @@ const struct reader_field GUEST_LIMITS[GUEST_LIMITS_FIELDS] = {
 		.min = 1,
 		.max = 10000,
 		.zero = true},
+	{.name = "io_read",
+		.read = reader_size,
+		.offset = offsetof(struct guest_limits, io_read),
+		.min = GUEST_IO_MIN,
+		.max = GUEST_SIZE_MAX,
+		.zero = true},
+	{.name = "io_write",
+		.read = reader_size,
+		.offset = offsetof(struct guest_limits, io_write),
+		.min = GUEST_IO_MIN,
+		.max = GUEST_SIZE_MAX,
+		.zero = true},
 	{.name = "net_ingress",
 		.read = reader_size,
 		.offset = offsetof(struct guest_limits, net_ingress),
@@ -55,10 +67,6 @@ const struct reader_field GUEST_LIMITS[GUEST_LIMITS_FIELDS] = {
 		.min = 1000,
 		.max = GUEST_SIZE_MAX,
 		.zero = true},
-};
-
-const struct reader_field GUEST_AUTOSTART[GUEST_AUTOSTART_FIELDS] = {
-	{.name = "on", .read = reader_bool, .offset = offsetof(struct guest, autostart.on)},
 };
 
 static const struct reader_field STORAGE[] = {
@@ -134,6 +142,23 @@ static const struct reader_field REQUEST[] = {
 		.read = reader_nested,
 		.fields = GUEST_AUTOSTART,
 		.fields_count = ARRAY_SIZE(GUEST_AUTOSTART)},
+	{.name = "restart",
+		.read = reader_nested,
+		.fields = GUEST_RESTART_POLICY,
+		.fields_count = ARRAY_SIZE(GUEST_RESTART_POLICY)},
+	{.name = "health", .read = guest_read_health, .offset = offsetof(struct guest, health)},
+	{.name = "ssh_keys",
+		.read = guest_read_ssh_keys,
+		.offset = offsetof(struct guest, ssh_keys)},
+	{.name = "user_data",
+		.read = reader_text,
+		.offset = offsetof(struct guest, user_data),
+		.check = guest_check_user_data},
+	{.name = "raw",
+		.read = reader_texts,
+		.offset = offsetof(struct guest, raw),
+		.check = guest_check_raw,
+		.count = GUEST_RAW_MAX},
 	{.name = "labels", .read = guest_read_labels},
 	{.name = "privileged", .read = reader_bool, .offset = offsetof(struct guest, privileged)},
 	{.name = "start", .read = reader_bool, .offset = offsetof(struct guest, want_running)},
@@ -145,6 +170,10 @@ static const struct reader_field REQUEST[] = {
 	{.name = "addresses", READ_ONLY},
 	{.name = "ssh", READ_ONLY},
 	{.name = "used", READ_ONLY},
+	{.name = "health_state", READ_ONLY},
+	{.name = "restarts", READ_ONLY},
+	{.name = "snapshots", READ_ONLY},
+	{.name = "user_data_size", READ_ONLY},
 	{.name = "created", READ_ONLY},
 	{.name = "etag", READ_ONLY},
 };
@@ -233,6 +262,8 @@ int guest_from_request(const json_t *json, struct guest **ret, struct err *err)
 		return err_errno(err, ENOMEM, "cannot read the request");
 	r = reader_object(json, "", REQUEST, ARRAY_SIZE(REQUEST), guest, err);
 	if (r == 0)
+		r = guest_check_health(json, guest, err);
+	if (r == 0)
 		r = add_ssh_port(guest, err);
 	if (r == 0)
 		*ret = TAKE_PTR(guest);
@@ -277,10 +308,11 @@ static json_t *cpus_or_null(uint32_t milli)
 
 json_t *guest_limits_to_json(const struct guest_limits *limits)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpus",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpus",
 		cpus_or_null(limits->cpu_milli), "memory", number_or_null(limits->memory), "swap",
 		number_or_null(limits->swap), "pids", number_or_null(limits->pids), "io_weight",
-		number_or_null(limits->io_weight), "net_ingress",
+		number_or_null(limits->io_weight), "io_read", number_or_null(limits->io_read),
+		"io_write", number_or_null(limits->io_write), "net_ingress",
 		number_or_null(limits->net_ingress), "net_egress",
 		number_or_null(limits->net_egress));
 }
@@ -296,9 +328,13 @@ json_t *guest_ports_to_json(const struct guest *guest)
 
 json_t *guest_changeable_to_json(const struct guest *guest)
 {
-	return json_pack("{s:I, s:o, s:s, s:{s:b}, s:o}", "slots", (json_int_t)guest->slots,
-		"limits", guest_limits_to_json(&guest->limits), "environment", guest->environment,
-		"autostart", "on", guest->autostart.on, "labels", guest_labels_to_json(guest));
+	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "slots",
+		(json_int_t)guest->slots, "limits", guest_limits_to_json(&guest->limits),
+		"environment", guest->environment, "autostart", guest_autostart_to_json(guest),
+		"restart", guest_restart_to_json(guest), "health",
+		guest_health_to_json(&guest->health), "labels", guest_labels_to_json(guest),
+		"ssh_keys", guest_texts_to_json(guest->ssh_keys), "raw",
+		guest_texts_to_json(guest->raw), "user_data", text_or_null(guest->user_data));
 }
 
 static json_t *ssh_to_json(const struct guest *guest, const char *node_address)
@@ -325,11 +361,14 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 {
 	char etag[GUEST_ETAG_MAX];
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "id", guest->id, "state",
-		guest_state_to_string(guest->state), "since", time_or_null(guest->since_ms),
-		"problem", text_or_null(guest->problem), "pid",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:s}", "id",
+		guest->id, "state", guest_state_to_string(guest->state), "since",
+		time_or_null(guest->since_ms), "problem", text_or_null(guest->problem), "pid",
 		number_or_null((uint64_t)guest->pid), "addresses", addresses_to_json(guest), "ssh",
 		ssh_to_json(guest, node_address), "created", time_or_null(guest->created_ms),
+		"health_state", guest_health_to_string(guest->health_state), "restarts",
+		(json_int_t)guest->restarts, "snapshots", guest_snapshots_to_json(guest),
+		"user_data_size", (json_int_t)(guest->user_data ? strlen(guest->user_data) : 0),
 		"etag", guest_etag(etag, guest));
 }
 
@@ -349,6 +388,7 @@ json_t *guest_to_json(const struct guest *guest, const char *node_address)
 	json_auto_t *changeable = guest_changeable_to_json(guest);
 	json_auto_t *observed = observed_to_json(guest, node_address);
 
+	json_object_del(changeable, "user_data");
 	json_object_update(json, changeable);
 	json_object_update(json, observed);
 	return json;

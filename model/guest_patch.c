@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/strv.h"
 #include "model/guest_fields.h"
 
 #define READ_ONLY      .refusal = "is decided by the node and cannot be set"
@@ -31,8 +32,25 @@ static const struct reader_field PATCH[] = {
 		.read = reader_nested,
 		.fields = GUEST_AUTOSTART,
 		.fields_count = ARRAY_SIZE(GUEST_AUTOSTART)},
+	{.name = "restart",
+		.read = reader_nested,
+		.fields = GUEST_RESTART_POLICY,
+		.fields_count = ARRAY_SIZE(GUEST_RESTART_POLICY)},
+	{.name = "health", .read = guest_read_health, .offset = offsetof(struct guest, health)},
+	{.name = "ssh_keys",
+		.read = guest_read_ssh_keys,
+		.offset = offsetof(struct guest, ssh_keys)},
+	{.name = "user_data",
+		.read = reader_text,
+		.offset = offsetof(struct guest, user_data),
+		.check = guest_check_user_data},
+	{.name = "raw",
+		.read = reader_texts,
+		.offset = offsetof(struct guest, raw),
+		.check = guest_check_raw,
+		.count = GUEST_RAW_MAX},
 	{.name = "labels", .read = guest_read_labels},
-	{.name = "name", FOR_LIFE},
+	{.name = "name", ELSEWHERE("actions/rename")},
 	{.name = "driver", FOR_LIFE},
 	{.name = "image", FOR_LIFE},
 	{.name = "network", FOR_LIFE},
@@ -48,6 +66,10 @@ static const struct reader_field PATCH[] = {
 	{.name = "addresses", READ_ONLY},
 	{.name = "ssh", READ_ONLY},
 	{.name = "used", READ_ONLY},
+	{.name = "health_state", READ_ONLY},
+	{.name = "restarts", READ_ONLY},
+	{.name = "snapshots", READ_ONLY},
+	{.name = "user_data_size", READ_ONLY},
 	{.name = "created", READ_ONLY},
 	{.name = "etag", READ_ONLY},
 };
@@ -94,10 +116,33 @@ static void take_changeable(struct guest *guest, struct guest *from)
 	guest->labels = TAKE_PTR(from->labels);
 	guest->labels_count = from->labels_count;
 	from->labels_count = 0;
+	guest_health_finish(&guest->health);
+	guest->health = from->health;
+	from->health = (struct guest_health){0};
+	strv_free(guest->ssh_keys);
+	guest->ssh_keys = TAKE_PTR(from->ssh_keys);
+	strv_free(guest->raw);
+	guest->raw = TAKE_PTR(from->raw);
+	free(guest->user_data);
+	guest->user_data = TAKE_PTR(from->user_data);
 	guest->slots = from->slots;
 	guest->limits = from->limits;
 	guest->autostart = from->autostart;
+	guest->restart = from->restart;
 	memcpy(guest->environment, from->environment, sizeof(guest->environment));
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static int check_user_data(const struct guest *guest, const struct guest *patched, struct err *err)
+{
+	if (!guest->first_boot_done || same_text(guest->user_data, patched->user_data))
+		return 0;
+	return err_set(err, ERR_CONFLICT, "user_data",
+		"user_data cannot be changed after the first boot: make another guest");
 }
 
 int guest_patch(struct guest *guest, const json_t *patch, struct err *err)
@@ -113,6 +158,10 @@ int guest_patch(struct guest *guest, const json_t *patch, struct err *err)
 	merged = guest_changeable_to_json(guest);
 	merge(merged, patch);
 	r = read_changeable(merged, &patched, err);
+	if (r == 0)
+		r = guest_check_health(merged, patched, err);
+	if (r == 0)
+		r = check_user_data(guest, patched, err);
 	if (r == 0)
 		take_changeable(guest, patched);
 	return r;
@@ -237,6 +286,10 @@ int guest_diff(
 		return r;
 	now = guest_changeable_to_json(have);
 	then = guest_changeable_to_json(want);
+	if (!want->user_data) {
+		json_object_del(now, "user_data");
+		json_object_del(then, "user_data");
+	}
 	*ret_patch = difference(now, then);
 	return 0;
 }

@@ -100,6 +100,16 @@ int name_check_word(const char *name, const char *field, struct err *err)
 	return 0;
 }
 
+int name_check_snapshot(const char *name, const char *field, struct err *err)
+{
+	if (strlen(name) > SNAPSHOT_NAME_MAX || !is_image_part(name, strlen(name)))
+		return err_set(err, ERR_INVALID, field,
+			"%s must be a snapshot's name: 1 to %d of a-z 0-9 . _ - beginning with a "
+			"letter or digit",
+			field, SNAPSHOT_NAME_MAX);
+	return 0;
+}
+
 int name_check_id(const char *id, int digits, const char *field, struct err *err)
 {
 	size_t length = strlen(id);

@@ -3,13 +3,14 @@
 
 struct err;
 
-#define GUEST_NAME_MAX	 253 /* RFC 1035, 2.3.4 */
-#define IMAGE_NAME_MAX	 128
-#define WORD_MAX	 31
-#define DRIVER_NAME_MAX	 WORD_MAX
-#define PURPOSE_MAX	 WORD_MAX
-#define GUEST_ID_LEN	 12 /* hexadecimal digits */
-#define OPERATION_ID_LEN 16
+#define GUEST_NAME_MAX	  253 /* RFC 1035, 2.3.4 */
+#define IMAGE_NAME_MAX	  128
+#define WORD_MAX	  31
+#define DRIVER_NAME_MAX	  WORD_MAX
+#define SNAPSHOT_NAME_MAX 63
+#define PURPOSE_MAX	  WORD_MAX
+#define GUEST_ID_LEN	  12 /* hexadecimal digits */
+#define OPERATION_ID_LEN  16
 
 /* A host name by RFC 1123: labels of 1-63 lower-case letters, digits and inner hyphens, joined by
  * dots, 253 at most. A name of numbers only is refused (it reads as an address). */
@@ -21,6 +22,9 @@ int name_check_image(const char *name, const char *field, struct err *err);
 
 /* Drivers, purposes, label keys: 1-31 of a-z 0-9 - beginning with a letter. */
 int name_check_word(const char *name, const char *field, struct err *err);
+
+/* Snapshots: 1-63 of a-z 0-9 . _ - beginning with a letter or digit. */
+int name_check_snapshot(const char *name, const char *field, struct err *err);
 
 /* Exactly `digits` lower-case hexadecimal digits: ids that we made. */
 int name_check_id(const char *id, int digits, const char *field, struct err *err);

@@ -10,9 +10,11 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
+#include "base/strv.h"
 
 #define EXPECTED_SIZE "a size: bytes, or a string like \"5GiB\""
 #define EXPECTED_CPUS "a number of CPUs, like 1.5"
+#define EXPECTED_TIME "a duration in whole seconds: a number, or a string like \"10s\""
 
 void reader_path(char ret[static ERR_FIELD_MAX], const char *path, const char *name)
 {
@@ -178,6 +180,25 @@ int reader_size(const struct reader_field *field, const json_t *value, const cha
 	return 0;
 }
 
+int reader_seconds(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	const char *text = plain_string(value);
+	uint64_t seconds, ms;
+
+	if (json_is_integer(value) && json_integer_value(value) >= 0)
+		seconds = (uint64_t)json_integer_value(value);
+	else if (!text || parse_duration_ms(text, &ms) < 0 || ms % 1000 != 0)
+		return reader_expected(path, EXPECTED_TIME, err);
+	else
+		seconds = ms / 1000;
+	if (!in_range(field, seconds))
+		return err_set(err, ERR_INVALID, path, "%s must be a duration from %llus to %llus",
+			path, (unsigned long long)field->min, (unsigned long long)field->max);
+	*(uint32_t *)member = (uint32_t)seconds;
+	return 0;
+}
+
 /* "1.5" to thousandths; at most three decimals. */
 static int parse_milli(const char *text, uint64_t *ret)
 {
@@ -286,6 +307,35 @@ int reader_text(const struct reader_field *field, const json_t *value, const cha
 		return err_errno(err, ENOMEM, "cannot read %s", path);
 	free(*owned);
 	*owned = copy;
+	return 0;
+}
+
+int reader_texts(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	size_t count = json_array_size(value);
+	CLEANUP(strv_freep) char **list = NULL;
+	char ***owned = member;
+
+	if (!json_is_array(value))
+		return reader_expected(path, "an array of strings", err);
+	if (count > field->count)
+		return err_set(
+			err, ERR_INVALID, path, "%s must be at most %zu", path, field->count);
+	list = count ? calloc(count + 1, sizeof(*list)) : NULL;
+	if (count && !list)
+		return err_errno(err, ENOMEM, "cannot read %s", path);
+	for (size_t i = 0; i < count; i++) {
+		char full[ERR_FIELD_MAX];
+		int r;
+
+		reader_path_index(full, path, i);
+		r = reader_text(field, json_array_get(value, i), full, &list[i], err);
+		if (r < 0)
+			return r;
+	}
+	strv_free(*owned);
+	*owned = TAKE_PTR(list);
 	return 0;
 }
 

@@ -34,6 +34,7 @@ struct reader_field {
 	const char *const *choices; /* strings: what is accepted, ends with NULL; NULL: anything */
 	int (*check)(
 		const char *text, const char *field, struct err *err); /* strings; may be NULL */
+	size_t count; /* reader_texts: how many at most */
 
 	const struct reader_field *fields; /* reader_nested: the table of the object */
 	size_t fields_count;
@@ -64,12 +65,16 @@ int reader_u64(const struct reader_field *field, const json_t *value, const char
 	void *member, struct err *err); /* [uint64_t or int64_t] */
 int reader_size(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [uint64_t] bytes: a number, or text with a unit */
+int reader_seconds(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err); /* [uint32_t] a duration: seconds, or text like "1m30s" */
 int reader_cpus(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [uint32_t] thousandths: 1.5 or "1.5" */
 int reader_chars(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [char[size]] */
 int reader_text(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [char *] owned; what was there is freed */
+int reader_texts(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err); /* [char **] owned, NULL: none; what was there is freed */
 int reader_ipv4(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err); /* [uint32_t] host byte order */
 int reader_mac(const struct reader_field *field, const json_t *value, const char *path,

@@ -10,7 +10,9 @@
 static const char EXAMPLE[] =
 	"{\"name\": \"g\", \"image\": \"i\", \"slots\": 3, \"environment\": \"prod\","
 	"\"limits\": {\"cpus\": 1.5, \"memory\": \"1GiB\", \"pids\": 50},"
-	"\"labels\": {\"a\": \"1\", \"b\": \"2\"}, \"autostart\": {\"on\": false}}";
+	"\"labels\": {\"a\": \"1\", \"b\": \"2\"}, \"autostart\": {\"on\": false},"
+	"\"health\": {\"check\": \"http\", \"port\": 80}, \"raw\": [\"a\"],"
+	"\"user_data\": \"x\", \"restart\": {\"policy\": \"always\"}}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "golden.h"
+#include "keys.h"
 #include "model/guest.h"
 
 static struct guest *make(const char *text)
@@ -56,7 +57,12 @@ static void a_running_guest_shows_everything(void **state)
 		     "\"pids\": 500, \"io_weight\": 100, \"net_ingress\": \"10MB\","
 		     "\"net_egress\": \"1MB\"}, \"labels\": {\"owner\": \"zo\xc3\xab\"},"
 		     "\"network\": {\"address\": \"10.5.0.9\", \"mac\": \"00:16:3e:01:02:03\"},"
-		     "\"ports\": [{\"proto\": \"udp\", \"host\": 5353, \"guest\": 53}]}");
+		     "\"ports\": [{\"proto\": \"udp\", \"host\": 5353, \"guest\": 53}],"
+		     "\"autostart\": {\"order\": 2, \"delay\": \"1m\"},"
+		     "\"restart\": {\"policy\": \"on-failure\", \"max\": 5},"
+		     "\"health\": {\"check\": \"http\", \"port\": 80, \"path\": \"/up\","
+		     "\"restart\": true}, \"ssh_keys\": [\"" KEY_ED25519 "\"],"
+		     "\"raw\": [\"lxc.cap.drop = sys_time\"], \"user_data\": \"#!/bin/sh\\n\"}");
 
 	(void)state;
 	strcpy(guest->id, "0123456789ab");
@@ -66,6 +72,15 @@ static void a_running_guest_shows_everything(void **state)
 	guest->since_ms = INT64_C(1700000001000);
 	guest->generation = 7;
 	guest->ports[1].host = 40001;
+	guest->health_state = GUEST_HEALTH_HEALTHY;
+	guest->restarts = 3;
+	strcpy(guest->password, "neverShownToAnybodyHere1");
+	guest->snapshots = calloc(2, sizeof(*guest->snapshots));
+	guest->snapshots_count = 2;
+	strcpy(guest->snapshots[0].name, "before-upgrade");
+	guest->snapshots[0].created_ms = INT64_C(1700000000500);
+	strcpy(guest->snapshots[1].name, "20231114t221320z");
+	guest->snapshots[1].created_ms = INT64_C(1700000000600);
 	assert_shown("guest-running.json", guest, "192.0.2.1");
 }
 
@@ -82,12 +97,16 @@ static void a_guest_in_error_shows_its_problem(void **state)
 
 static void what_is_shown_can_be_asked_for_again(void **state)
 {
-	static const char *const read_only[] = {
-		"id", "state", "since", "problem", "pid", "addresses", "ssh", "created", "etag"};
+	static const char *const read_only[] = {"id", "state", "since", "problem", "pid",
+		"addresses", "ssh", "created", "etag", "health_state", "restarts", "snapshots",
+		"user_data_size"};
 	CLEANUP(guest_freep)
 	struct guest *guest =
 		make("{\"name\": \"g\", \"image\": \"i\", \"limits\": {\"cpus\": 0.333},"
-		     "\"labels\": {\"a\": \"b\"}, \"ports\": [{\"guest\": 80}]}");
+		     "\"labels\": {\"a\": \"b\"}, \"ports\": [{\"guest\": 80}],"
+		     "\"health\": {\"check\": \"exec\", \"command\": [\"true\"]},"
+		     "\"ssh_keys\": [\"" KEY_RSA "\"], \"raw\": [\"a\"], \"user_data\": \"x\","
+		     "\"autostart\": {\"delay\": 90}, \"restart\": {\"policy\": \"always\"}}");
 	CLEANUP(guest_freep) struct guest *again = NULL;
 	json_auto_t *json = guest_to_json(guest, NULL);
 	json_auto_t *difference = NULL;

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/random.h"
+#include "base/strv.h"
 #include "model/guest.h"
 
 #define GUESTS 1000
@@ -81,6 +82,62 @@ static void fill_labels(struct guest *guest)
 	}
 }
 
+static char **any_texts(void)
+{
+	size_t count = below(5);
+	char **list = count ? calloc(count + 1, sizeof(*list)) : NULL;
+
+	for (size_t i = 0; i < count; i++)
+		list[i] = any_text(200);
+	return list;
+}
+
+static void fill_health(struct guest_health *health)
+{
+	health->check = (enum guest_check)below(GUEST_CHECK_EXEC + 1);
+	if (health->check == GUEST_CHECK_NONE)
+		return;
+	health->port = (uint16_t)any();
+	health->path = below(2) ? any_text(100) : NULL;
+	health->command = any_texts();
+	health->interval_s = (uint32_t)any();
+	health->timeout_s = (uint32_t)any();
+	health->retries = (uint32_t)any();
+	health->grace_s = (uint32_t)any();
+	health->restart = below(2);
+}
+
+static void fill_snapshots(struct guest *guest)
+{
+	guest->snapshots_count = below(10);
+	guest->snapshots = calloc(guest->snapshots_count + 1, sizeof(*guest->snapshots));
+	assert_non_null(guest->snapshots);
+	for (size_t i = 0; i < guest->snapshots_count; i++) {
+		snprintf(guest->snapshots[i].name, sizeof(guest->snapshots[i].name), "s%zu", i);
+		guest->snapshots[i].created_ms = (int64_t)any_size();
+	}
+}
+
+/* How it lives by itself, its first boot, and what is kept with it. */
+static void fill_life(struct guest *guest)
+{
+	guest->autostart.order = (uint32_t)any();
+	guest->autostart.delay_s = (uint32_t)any();
+	guest->restart.policy = (enum guest_restart)below(GUEST_RESTART_MAX_);
+	guest->restart.max = (uint32_t)any();
+	fill_health(&guest->health);
+	guest->ssh_keys = any_texts();
+	guest->user_data = below(2) ? any_text(1000) : NULL;
+	guest->raw = any_texts();
+	if (below(2))
+		snprintf(guest->password, sizeof(guest->password), "%" PRIx64, any());
+	guest->first_boot_done = below(2);
+	fill_snapshots(guest);
+	guest->health_state = (enum guest_health_state)below(GUEST_HEALTH_UNHEALTHY + 1);
+	guest->restarts = (uint32_t)any();
+	guest->resting = below(2);
+}
+
 static struct guest *any_guest(void)
 {
 	struct guest *guest = calloc(1, sizeof(*guest));
@@ -96,10 +153,11 @@ static struct guest *any_guest(void)
 	guest->image = below(8) ? any_text(100) : NULL;
 	guest->slots = (uint32_t)any();
 	guest->limits = (struct guest_limits){(uint32_t)any(), any_size(), any_size(),
-		(uint32_t)any(), (uint32_t)any(), 0, 0, any_size(), any_size()};
+		(uint32_t)any(), (uint32_t)any(), any_size(), any_size(), any_size(), any_size()};
 	guest->storage_size = any_size();
 	snprintf(guest->environment, sizeof(guest->environment), "e%u", (unsigned)below(100));
 	guest->autostart.on = below(2);
+	fill_life(guest);
 	guest->privileged = below(2);
 	fill_ports(guest);
 	fill_labels(guest);
@@ -119,8 +177,45 @@ static void assert_same_text(const char *a, const char *b)
 		assert_string_equal(a, b);
 }
 
+static void assert_same_life(const struct guest *a, const struct guest *b)
+{
+	assert_int_equal(a->autostart.on, b->autostart.on);
+	assert_int_equal(a->autostart.order, b->autostart.order);
+	assert_int_equal(a->autostart.delay_s, b->autostart.delay_s);
+	assert_int_equal(a->restart.policy, b->restart.policy);
+	assert_int_equal(a->restart.max, b->restart.max);
+	assert_int_equal(a->health.check, b->health.check);
+	assert_int_equal(a->health.port, b->health.port);
+	assert_same_text(a->health.path, b->health.path);
+	assert_true(strv_equal(a->health.command, b->health.command));
+	assert_int_equal(a->health.interval_s, b->health.interval_s);
+	assert_int_equal(a->health.timeout_s, b->health.timeout_s);
+	assert_int_equal(a->health.retries, b->health.retries);
+	assert_int_equal(a->health.grace_s, b->health.grace_s);
+	assert_int_equal(a->health.restart, b->health.restart);
+	assert_int_equal(a->health_state, b->health_state);
+	assert_int_equal(a->restarts, b->restarts);
+	assert_int_equal(a->resting, b->resting);
+}
+
+static void assert_same_first_boot(const struct guest *a, const struct guest *b)
+{
+	assert_true(strv_equal(a->ssh_keys, b->ssh_keys));
+	assert_true(strv_equal(a->raw, b->raw));
+	assert_same_text(a->user_data, b->user_data);
+	assert_string_equal(a->password, b->password);
+	assert_int_equal(a->first_boot_done, b->first_boot_done);
+	assert_int_equal(a->snapshots_count, b->snapshots_count);
+	for (size_t i = 0; i < a->snapshots_count; i++) {
+		assert_string_equal(a->snapshots[i].name, b->snapshots[i].name);
+		assert_int_equal(a->snapshots[i].created_ms, b->snapshots[i].created_ms);
+	}
+}
+
 static void assert_same(const struct guest *a, const struct guest *b)
 {
+	assert_same_life(a, b);
+	assert_same_first_boot(a, b);
 	assert_string_equal(a->id, b->id);
 	assert_int_equal(a->address, b->address);
 	assert_memory_equal(a->mac, b->mac, sizeof(a->mac));
@@ -132,7 +227,6 @@ static void assert_same(const struct guest *a, const struct guest *b)
 	assert_memory_equal(&a->limits, &b->limits, sizeof(a->limits));
 	assert_int_equal(a->storage_size, b->storage_size);
 	assert_string_equal(a->environment, b->environment);
-	assert_int_equal(a->autostart.on, b->autostart.on);
 	assert_int_equal(a->privileged, b->privileged);
 	assert_int_equal(a->want_running, b->want_running);
 	assert_int_equal(a->state, b->state);
@@ -245,6 +339,38 @@ static void damaged_records_are_refused(void **state)
 	}
 }
 
+/* A row of state.db as the version before wrote it, which knew none of the fields behind it. */
+static void a_record_of_the_version_before_gets_the_defaults(void **state)
+{
+	static const char text[] =
+		"{\"id\": \"0123456789ab\", \"name\": \"g\", \"driver\": \"lxc\","
+		"\"image\": \"i\", \"address\": \"10.5.0.2\", \"mac\": \"00:16:3e:00:00:01\","
+		"\"created_ms\": 1700000000123, \"slots\": 2, \"storage_size\": 5368709120,"
+		"\"environment\": \"prod\", \"autostart\": false, \"privileged\": true,"
+		"\"ports\": [{\"proto\": \"tcp\", \"host\": 40000, \"guest\": 22,"
+		"\"purpose\": \"ssh\"}], \"labels\": {\"a\": \"2\"}, \"want_running\": true,"
+		"\"state\": \"running\", \"since_ms\": 5, \"problem\": null, \"generation\": 7,"
+		"\"cpu_milli\": 1500, \"memory\": 1073741824, \"swap\": 0, \"pids\": 0,"
+		"\"io_weight\": 0, \"net_ingress\": 0, \"net_egress\": 0}";
+	CLEANUP(guest_freep) struct guest *guest = NULL;
+	CLEANUP(guest_freep) struct guest *expected = guest_create();
+	json_auto_t *record = json_loads(text, 0, NULL);
+	struct err err = {0};
+
+	(void)state;
+	if (guest_from_record(record, &guest, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_string_equal(guest->name, "g");
+	assert_int_equal(guest->slots, 2);
+	assert_int_equal(guest->limits.cpu_milli, 1500);
+	assert_int_equal(guest->limits.io_read, 0);
+	assert_true(guest->privileged);
+	assert_int_equal(guest->generation, 7);
+	expected->autostart.on = false;
+	assert_same_life(guest, expected);
+	assert_same_first_boot(guest, expected);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +379,7 @@ int main(void)
 		cmocka_unit_test(copies_are_deep),
 		cmocka_unit_test(release_accepts_nothing),
 		cmocka_unit_test(damaged_records_are_refused),
+		cmocka_unit_test(a_record_of_the_version_before_gets_the_defaults),
 	};
 	const char *seed = getenv("CORPUS_TEST_SEED");
 

@@ -201,7 +201,8 @@ static void slots(void **state)
 static void limits_in_all_their_forms(void **state)
 {
 	ACCEPTED("\"limits\": {\"cpus\": \"1.5\", \"memory\": \"1GiB\", \"swap\": 0, \"pids\": 500,"
-		 "\"io_weight\": 10000, \"net_ingress\": \"10MB\", \"net_egress\": 1000}");
+		 "\"io_weight\": 10000, \"io_read\": \"64KiB\", \"io_write\": 70000,"
+		 "\"net_ingress\": \"10MB\", \"net_egress\": 1000}");
 
 	(void)state;
 	assert_int_equal(guest->limits.cpu_milli, 1500);
@@ -209,6 +210,8 @@ static void limits_in_all_their_forms(void **state)
 	assert_int_equal(guest->limits.swap, 0);
 	assert_int_equal(guest->limits.pids, 500);
 	assert_int_equal(guest->limits.io_weight, 10000);
+	assert_int_equal(guest->limits.io_read, 65536);
+	assert_int_equal(guest->limits.io_write, 70000);
 	assert_int_equal(guest->limits.net_ingress, 10000000);
 	assert_int_equal(guest->limits.net_egress, 1000);
 }
@@ -284,6 +287,8 @@ static void wrong_limits(void **state)
 		{"\"limits\": {\"pids\": \"5\"}", "limits.pids", "must be a whole number"},
 		{"\"limits\": {\"io_weight\": 10001}", "limits.io_weight", "from 1 to 10000"},
 		{"\"limits\": {\"io_weight\": 1.5}", "limits.io_weight", "must be a whole number"},
+		{"\"limits\": {\"io_read\": 65535}", "limits.io_read", "from 64 KiB to 1 PiB"},
+		{"\"limits\": {\"io_write\": 1}", "limits.io_write", "from 64 KiB to 1 PiB"},
 		{"\"limits\": {\"net_ingress\": 5}", "limits.net_ingress", "must be a size from"},
 		{"\"limits\": {\"net_egress\": {}}", "limits.net_egress", SIZE_EXPECTED});
 }
@@ -495,15 +500,14 @@ static void switches(void **state)
 		{"\"privileged\": \"true\"", "privileged", "must be true or false"},
 		{"\"start\": 0", "start", "must be true or false"},
 		{"\"autostart\": true", "autostart", "must be a JSON object"},
-		{"\"autostart\": {\"on\": \"yes\"}", "autostart.on", "must be true or false"},
-		{"\"autostart\": {\"order\": 1}", "autostart.order", "is not a known field"},
-		{"\"autostart\": {\"delay\": \"1s\"}", "autostart.delay", "is not a known field"});
+		{"\"autostart\": {\"on\": \"yes\"}", "autostart.on", "must be true or false"});
 }
 
 static void what_the_node_decides_cannot_be_set(void **state)
 {
 	static const char *const fields[] = {"id", "state", "since", "problem", "pid", "addresses",
-		"ssh", "used", "created", "etag"};
+		"ssh", "used", "created", "etag", "health_state", "restarts", "snapshots",
+		"user_data_size"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
@@ -520,8 +524,8 @@ static void what_the_node_decides_cannot_be_set(void **state)
 
 static void what_is_not_known_is_refused(void **state)
 {
-	static const char *const fields[] = {"foo", "Name", "domains", "restart", "health",
-		"ssh_keys", "user_data", "security", "want_running", "__proto__", "name "};
+	static const char *const fields[] = {"foo", "Name", "domains", "restarting", "sshkeys",
+		"security", "want_running", "password", "__proto__", "name "};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {

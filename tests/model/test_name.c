@@ -135,9 +135,27 @@ static void ids(void **state)
 	}
 }
 
+static void snapshots(void **state)
+{
+	static const char *const good[] = {"a", "0", "20231114t221320z", "before-upgrade_2.1"};
+	static const char *const bad[] = {"", ".", "..", "-a", ".a", "A", "a/b", "a b", "a:b",
+		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(name_check_snapshot(good[i], "name", NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = {0};
+
+		assert_int_equal(name_check_snapshot(bad[i], "name", &err), -EINVAL);
+		assert_string_equal(err.field, "name");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(snapshots),
 		cmocka_unit_test(guests_are_named_like_hosts),
 		cmocka_unit_test(what_is_no_host_name_is_refused),
 		cmocka_unit_test(images),

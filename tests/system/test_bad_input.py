@@ -9,6 +9,8 @@ import pytest
 from harness.contract import contract
 
 GUEST = "steady.example.org"
+SSH_KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH8VdK/E6C "
+           "someone@example.org")
 
 # A valid body of each request; bad values are put into it one at a time.
 VALID = {
@@ -16,16 +18,24 @@ VALID = {
     "guest_create": ("/v1/guests", {
         "name": "bad.example.org", "image": "busybox", "driver": "fake", "slots": 1,
         "limits": {"cpus": 1, "memory": "64MiB", "swap": 0, "pids": 100, "io_weight": 100,
-                   "net_ingress": 0, "net_egress": 0},
+                   "io_read": 0, "io_write": 0, "net_ingress": 0, "net_egress": 0},
         "storage": {"size": "1GiB"}, "network": {"address": "10.5.9.9"},
         "ports": [{"proto": "tcp", "host": 45000, "guest": 80, "purpose": "web"}],
-        "environment": "dev", "autostart": {"on": True}, "labels": {"tier": "web"},
+        "environment": "dev", "autostart": {"on": True, "order": 1, "delay": "1s"},
+        "restart": {"policy": "always", "max": 3}, "labels": {"tier": "web"},
+        "health": {"check": "http", "port": 80, "path": "/", "interval": "10s", "timeout": "1s",
+                   "retries": 2, "grace": "5s", "restart": True},
+        "ssh_keys": [SSH_KEY], "user_data": "#!/bin/sh", "raw": ["lxc.signal.halt = SIGTERM"],
         "privileged": False, "start": True}),
     "guest_put": ("/v1/guests/bad.example.org", {"image": "busybox", "driver": "fake"}),
     "guest_patch": (f"/v1/guests/{GUEST}", {
         "slots": 1, "limits": {"cpus": 1, "memory": "64MiB", "swap": 0, "pids": 100,
-                               "io_weight": 100, "net_ingress": 0, "net_egress": 0},
-        "environment": "dev", "autostart": {"on": True}, "labels": {"tier": "web"}}),
+                               "io_weight": 100, "io_read": 0, "io_write": 0,
+                               "net_ingress": 0, "net_egress": 0},
+        "environment": "dev", "autostart": {"on": True, "order": 1, "delay": "1s"},
+        "restart": {"policy": "always", "max": 3}, "labels": {"tier": "web"},
+        "health": {"check": "exec", "command": ["true"], "interval": "10s"},
+        "ssh_keys": [SSH_KEY], "user_data": "#!/bin/sh", "raw": ["lxc.signal.halt = SIGTERM"]}),
     "guest_stop": (f"/v1/guests/{GUEST}/actions/stop", {"timeout": "1s"}),
     "guest_restart": (f"/v1/guests/{GUEST}/actions/restart", {"timeout": "1s"}),
     "storage_enlarge": (f"/v1/guests/{GUEST}/storage/enlarge", {"size": "1GiB"}),
