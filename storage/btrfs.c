@@ -57,9 +57,10 @@ int btrfs_subvolume_create(int parent, const char *name)
 		       : -errno;
 }
 
-int btrfs_subvolume_snapshot(int source, int parent, const char *name)
+int btrfs_subvolume_snapshot(int source, int parent, const char *name, bool read_only)
 {
-	struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
+	struct btrfs_ioctl_vol_args_v2 args = {
+		.fd = source, .flags = read_only ? BTRFS_SUBVOL_RDONLY : 0};
 	size_t length = strlen(name);
 
 	if (length > BTRFS_SUBVOL_NAME_MAX)

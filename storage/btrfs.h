@@ -19,9 +19,9 @@ void btrfs_fsid_format(
 /* Number of the subvolume that fd lies in. */
 int btrfs_subvolume_id(int fd, uint64_t *ret);
 
-/* Makes an empty subvolume, or a writable snapshot of the subvolume `source`. -EEXIST. */
+/* Makes an empty subvolume, or a snapshot of the subvolume `source`. -EEXIST. */
 int btrfs_subvolume_create(int parent, const char *name);
-int btrfs_subvolume_snapshot(int source, int parent, const char *name);
+int btrfs_subvolume_snapshot(int source, int parent, const char *name, bool read_only);
 
 int btrfs_subvolume_set_read_only(int fd);
 

@@ -36,6 +36,13 @@ int image_meta_write(int dir, const struct image *image, uint64_t base, struct e
 	return r < 0 ? err_errno(err, r, "cannot write the image's " META_NAME) : 0;
 }
 
+int image_meta_rewrite(int dir, const struct image *image, uint64_t base, struct err *err)
+{
+	if (unlinkat(dir, META_NAME, 0) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "cannot replace the image's " META_NAME);
+	return image_meta_write(dir, image, base, err);
+}
+
 int image_meta_read(int dir, struct image *ret, uint64_t *ret_base, struct err *err)
 {
 	CLEANUP(json_decrefp) json_t *json = NULL;

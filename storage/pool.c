@@ -15,6 +15,7 @@
 #include "storage/btrfs.h"
 #include "storage/loop.h"
 #include "storage/pool.h"
+#include "storage/restore.h"
 
 #define MIB (1ULL << 20)
 #define GIB (1ULL << 30)
@@ -32,6 +33,7 @@
 #define GROWTH_LEAST (64 * MIB)
 
 DEFINE_CLEANUP(struct storage *, storage_close)
+DEFINE_CLEANUP(char **, names_free)
 
 struct storage *storage_close(struct storage *storage)
 {
@@ -40,6 +42,7 @@ struct storage *storage_close(struct storage *storage)
 	fd_close(storage->root);
 	fd_close(storage->images);
 	fd_close(storage->volumes);
+	fd_close(storage->snapshots);
 	free(storage->path);
 	free(storage->loop_file);
 	free(storage->unpack_helper);
@@ -53,7 +56,7 @@ static struct storage *allocate(const struct storage_config *config)
 
 	if (!s)
 		return NULL;
-	s->root = s->images = s->volumes = -1;
+	s->root = s->images = s->volumes = s->snapshots = -1;
 	s->path = strdup(config->path);
 	s->loop_file = config->loop_file ? strdup(config->loop_file) : NULL;
 	s->unpack_helper = strdup(config->unpack_helper);
@@ -164,9 +167,14 @@ static int open_directories(struct storage *s, struct err *err)
 		return err_errno(err, errno, "cannot protect %s", s->path);
 	s->images = make_directory(s->root, "images");
 	s->volumes = make_directory(s->root, "volumes");
-	if (s->images < 0 || s->volumes < 0)
-		return err_errno(err, s->images < 0 ? s->images : s->volumes,
-			"cannot make the directories of the pool in %s", s->path);
+	s->snapshots = make_directory(s->root, "snapshots");
+	for (size_t i = 0; i < 3; i++) {
+		int fd = (const int[]){s->images, s->volumes, s->snapshots}[i];
+
+		if (fd < 0)
+			return err_errno(
+				err, fd, "cannot make the directories of the pool in %s", s->path);
+	}
 	return 0;
 }
 
@@ -189,25 +197,38 @@ int pool_delete(struct storage *storage, int parent, const char *name)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* What an import left when it was killed. */
-static int remove_incoming(struct storage *s, struct err *err)
+static bool is_incoming(const char *name)
 {
-	CLEANUP(closedirp) DIR *dir = fdopendir(open_directory(s->root, "images"));
-	struct dirent *entry;
+	return strncmp(name, POOL_INCOMING, strlen(POOL_INCOMING)) == 0;
+}
 
-	if (!dir)
-		return err_errno(err, errno, "cannot read the images of %s", s->path);
-	while ((entry = readdir(dir))) {
-		int r;
+static bool is_cloning(const char *name)
+{
+	return strncmp(name, POOL_CLONING, strlen(POOL_CLONING)) == 0;
+}
 
-		if (strncmp(entry->d_name, POOL_INCOMING, strlen(POOL_INCOMING)) != 0)
-			continue;
-		r = pool_delete(s, s->images, entry->d_name);
-		if (r < 0)
-			return err_errno(err, r, "cannot remove images/%s", entry->d_name);
-		log_info("storage.incoming.removed", "name=%s", entry->d_name);
+/* What was being made when we were killed. */
+static int remove_unfinished(struct storage *s, int parent, bool (*unfinished)(const char *name))
+{
+	CLEANUP(names_freep) char **names = NULL;
+	int r = names_read(parent, unfinished, &names);
+
+	for (char **name = names; r == 0 && *name; name++) {
+		r = pool_delete(s, parent, *name);
+		log_info("storage.unfinished.removed", "name=%s", *name);
 	}
-	return 0;
+	return r;
+}
+
+static int settle(struct storage *s, struct err *err)
+{
+	int r = remove_unfinished(s, s->images, is_incoming);
+
+	if (r == 0)
+		r = remove_unfinished(s, s->volumes, is_cloning);
+	if (r == 0)
+		r = restore_settle(s);
+	return r < 0 ? err_errno(err, r, "cannot remove what a crash left in %s", s->path) : 0;
 }
 
 static int open_quota(struct storage *s, bool want_simple, struct err *err)
@@ -236,7 +257,7 @@ int storage_open(const struct storage_config *config, struct storage **ret, stru
 	if (r == 0)
 		r = open_quota(s, s->own && config->quota == STORAGE_QUOTA_AUTO, err);
 	if (r == 0)
-		r = remove_incoming(s, err);
+		r = settle(s, err);
 	if (r == 0)
 		r = storage_tend(s, err);
 	if (r < 0)
@@ -254,6 +275,7 @@ int storage_release(struct storage *storage, struct err *err)
 	s->root = fd_close(s->root);
 	s->images = fd_close(s->images);
 	s->volumes = fd_close(s->volumes);
+	s->snapshots = fd_close(s->snapshots);
 	/* The loop device detaches itself when the last mount of it is gone. */
 	if (umount2(s->path, UMOUNT_NOFOLLOW) == 0)
 		return 0;

@@ -8,7 +8,11 @@
 #include "storage/quota.h"
 #include "storage/storage.h"
 
-#define POOL_INCOMING ".incoming-" /* before the name of what is not complete, in images/ */
+/* Before the name of what is not complete: in images/, in volumes/. */
+#define POOL_INCOMING ".incoming-"
+#define POOL_CLONING  ".cloning-"
+/* What a restore put aside, in volumes/. */
+#define POOL_REPLACED ".replaced-"
 
 struct storage {
 	char *path;
@@ -16,7 +20,7 @@ struct storage {
 	uint64_t loop_max;
 	char *unpack_helper;
 	uint64_t image_max_size, image_max_entries;
-	int root, images, volumes; /* directories */
+	int root, images, volumes, snapshots; /* directories */
 	struct quota quota;
 	bool own; /* the file system is wholly ours */
 };
@@ -32,9 +36,16 @@ int pool_most(struct storage *storage, uint64_t *ret, struct err *err);
 
 /* meta.json beside a root file system: which image it is. */
 int image_meta_write(int dir, const struct image *image, uint64_t base, struct err *err);
+/* The same where there is one already. No crash between may matter. */
+int image_meta_rewrite(int dir, const struct image *image, uint64_t base, struct err *err);
 /* Reads it; `name` is not in it. `ret_base` (may be NULL) are the bytes that classic quotas charge
  * every clone for sharing the image. */
 int image_meta_read(int dir, struct image *ret, uint64_t *ret_base, struct err *err);
+
+/* Names in a directory that are `wanted`, sorted: a NULL-terminated array, each and the array to be
+ * freed with free(). */
+int names_read(int dir, bool (*wanted)(const char *name), char ***ret);
+void names_free(char **names);
 
 /* Runs the confined helper on what `source` yields, unpacking into the directory `target`. */
 struct unpack_result {

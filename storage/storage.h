@@ -113,8 +113,8 @@ int image_delete(struct storage *storage, const char *name, struct err *err);
 int volume_create(
 	struct storage *storage, const char *id, const char *image, uint64_t size, struct err *err);
 
-/* Also removes its quota and whatever the guest made in it (nested subvolumes). Absent is success.
- */
+/* Also removes its quota, its snapshots, what a restore put aside, and whatever the guest made in
+ * it (nested subvolumes). Absent is success. */
 int volume_destroy(struct storage *storage, const char *id, struct err *err);
 
 /* Sets the limit, live. Growing beyond what the pool can ever hold is ERR_NO_ROOM; a size below
@@ -135,9 +135,9 @@ uint64_t volume_least(const struct volume_usage *usage);
 int volume_rootfs(const struct storage *storage, const char *id, char *buf, size_t size);
 
 /* A writable copy of guest `from`'s volume as it is now, running or not, or of its `snapshot` when
- * that is not NULL; with a limit of `size` bytes, ERR_INVALID (storage.size) when what it holds
- * needs more. What was copied is shared and does not count against the copy. Done already is
- * success. */
+ * that is not NULL; limited to `size` bytes, refused as volume_create refuses one. What was copied
+ * is shared, and counts as an image's files do: not at all. What the guest nested is not copied.
+ * ERR_NOT_FOUND for either. Done already is success, and applies `size`. */
 int volume_clone(struct storage *storage, const char *id, const char *from, const char *snapshot,
 	uint64_t size, struct err *err);
 
@@ -149,19 +149,21 @@ int storage_disk(struct storage *storage, char *buf, size_t size, struct err *er
  * Names are the caller's (model/name.h: name_check_snapshot). They belong to a guest's volume and
  * go with it: volume_destroy removes them. */
 
-/* The volume at this moment, as a power cut now would leave it; a running guest goes on. Done
- * already is success. */
+/* The volume at this moment, as a power cut now would leave it; a running guest goes on. What the
+ * guest nested is not in it. ERR_NOT_FOUND without a volume. Done already is success. */
 int snapshot_create(struct storage *storage, const char *id, const char *name, struct err *err);
 
 /* Absent is success. */
 int snapshot_delete(struct storage *storage, const char *id, const char *name, struct err *err);
 
-/* Names of a guest's snapshots, as volume_list gives ids; none when there is no such guest. */
+/* Names of a guest's snapshots, sorted, as volume_list gives ids; none when there is no such guest.
+ */
 int snapshot_list(struct storage *storage, const char *id, char ***ret, struct err *err);
 
 /* Makes the volume of a guest that does not run a copy of its snapshot, in one step. What it was is
- * put aside until the caller has taken a decision; all other snapshots stay. ERR_NOT_FOUND.
- * Repeated before that decision it succeeds and changes nothing. */
+ * put aside until the caller has taken a decision; all snapshots stay. `size` is the guest's:
+ * ERR_INVALID (storage.size) when the snapshot holds more, with the least possible in the message.
+ * ERR_NOT_FOUND. Repeated before that decision it succeeds and changes nothing. */
 int snapshot_restore(
 	struct storage *storage, const char *id, const char *name, uint64_t size, struct err *err);
 

@@ -1,0 +1,166 @@
+/* Sizes of volumes: limits, what is used of them, and how they are moved. */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/parse.h"
+#include "storage/btrfs.h"
+#include "storage/volume.h"
+
+#define MIB (1ULL << 20)
+
+/* btrfs reserves room for its trees ahead of every change: in less than this nothing works. */
+#define VOLUME_LEAST (16 * MIB)
+
+/* --- Limits ---------------------------------------------------------------------------------- */
+
+void volume_finish(struct volume *volume)
+{
+	volume->fd = fd_close(volume->fd);
+}
+
+/* Under classic quotas a clone is charged with all of its image from the start. That is given on
+ * top of its size, so that a size means the same under both: room for what the guest writes. */
+static int read_base(const struct storage *s, struct volume *volume, struct err *err)
+{
+	struct image image;
+
+	if (s->quota.mode == QUOTA_SIMPLE)
+		return 0;
+	return image_meta_read(volume->fd, &image, &volume->base, err);
+}
+
+int volume_open(const struct storage *s, int parent, const char *name, const char *what,
+	struct volume *ret, struct err *err)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	int r;
+
+	volume.fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (volume.fd < 0 && errno == ENOENT)
+		return err_set(err, ERR_NOT_FOUND, NULL, "there is no %s", what);
+	if (volume.fd < 0)
+		return err_errno(err, errno, "cannot open %s", what);
+	r = btrfs_subvolume_id(volume.fd, &volume.subvolume);
+	if (r < 0)
+		return err_errno(err, r, "cannot identify %s", what);
+	r = read_base(s, &volume, err);
+	if (r < 0)
+		return r;
+	*ret = volume;
+	volume.fd = -1;
+	return 0;
+}
+
+int volume_open_of(const struct storage *s, const char *id, struct volume *ret, struct err *err)
+{
+	char what[GUEST_ID_LEN + 8];
+
+	snprintf(what, sizeof(what), "volume %s", id);
+	return volume_open(s, s->volumes, id, what, ret, err);
+}
+
+int volume_set_limit(
+	const struct storage *s, const struct volume *volume, uint64_t size, struct err *err)
+{
+	int r = quota_set_limit(&s->quota, volume->subvolume, size + volume->base);
+
+	return r < 0 ? err_errno(err, r, "cannot set the limit") : 0;
+}
+
+int volume_read_usage(const struct storage *s, const struct volume *volume, bool exact,
+	struct volume_usage *ret, struct err *err)
+{
+	struct quota_figures figures = {0};
+	uint64_t used;
+	int r = exact ? btrfs_commit(s->root) : 0;
+
+	if (r == 0)
+		r = quota_read(&s->quota, volume->subvolume, &figures);
+	if (r < 0)
+		return err_errno(err, r, "cannot read the usage");
+	used = figures.used + figures.pending;
+	ret->used = used > volume->base ? used - volume->base : 0;
+	ret->size = figures.limit == UINT64_MAX ? 0 : figures.limit - volume->base;
+	return 0;
+}
+
+uint64_t volume_least(const struct volume_usage *usage)
+{
+	uint64_t least = (usage->used + MIB - 1) & ~(MIB - 1);
+
+	return least > VOLUME_LEAST ? least : VOLUME_LEAST;
+}
+
+int volume_check_size(struct storage *s, uint64_t size, struct err *err)
+{
+	uint64_t most;
+	int r = pool_most(s, &most, err);
+
+	if (r < 0)
+		return r;
+	if (size > most)
+		return err_set(err, ERR_NO_ROOM, "storage.size",
+			"%s is more than the pool can ever hold (%s)", FMT_SIZE(size),
+			FMT_SIZE(most));
+	if (size < VOLUME_LEAST)
+		return err_set(err, ERR_INVALID, "storage.size",
+			"the least possible size is %llu bytes (%s)",
+			(unsigned long long)VOLUME_LEAST, FMT_SIZE(VOLUME_LEAST));
+	return 0;
+}
+
+/* The figures at hand are an upper bound, so where the size fits them, it fits. Only else it is
+ * worth a commit to learn what was freed lately. */
+static int check_fits(const struct storage *s, const struct volume *volume, uint64_t size,
+	uint64_t *ret_least, struct err *err)
+{
+	struct volume_usage usage = {0};
+	int r = volume_read_usage(s, volume, false, &usage, err);
+
+	if (r == 0 && size < usage.size && size < volume_least(&usage))
+		r = volume_read_usage(s, volume, true, &usage, err);
+	if (r < 0)
+		return r;
+	if (ret_least)
+		*ret_least = volume_least(&usage);
+	if (size >= usage.size || size >= volume_least(&usage))
+		return 0;
+	return err_set(err, ERR_INVALID, "storage.size",
+		"%s are in use: the least possible size is %llu bytes (%s)", FMT_SIZE(usage.used),
+		(unsigned long long)volume_least(&usage), FMT_SIZE(volume_least(&usage)));
+}
+
+int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
+	struct err *err)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r == 0)
+		r = volume_open_of(storage, id, &volume, err);
+	if (r == 0)
+		r = volume_check_size(storage, size, err);
+	if (r == 0)
+		r = check_fits(storage, &volume, size, ret_least, err);
+	if (r == 0)
+		r = volume_set_limit(storage, &volume, size, err);
+	return r;
+}
+
+int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
+	struct err *err)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	struct volume_usage usage = {0};
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r == 0)
+		r = volume_open_of(storage, id, &volume, err);
+	if (r == 0)
+		r = volume_read_usage(storage, &volume, exact, &usage, err);
+	if (r == 0)
+		*ret = usage;
+	return r;
+}
