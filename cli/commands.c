@@ -150,6 +150,8 @@ const struct command COMMANDS[] = {
 		1, ANY, GUESTS, .change = true},
 	{"thaw", NULL, "NAME...", "let frozen guests go on", cmd_thaw, NULL, 1, ANY, GUESTS,
 		.change = true},
+	{"rename", NULL, "NAME NEW", "give a guest another name", cmd_rename, NULL, 2, 2, GUEST,
+		.change = true},
 	{"destroy", "guest_delete", "NAME...", "destroy guests and all they hold", cmd_destroy,
 		DESTROY_OPTIONS, 1, ANY, GUESTS, .change = true},
 	{"storage", NULL, "NAME", "show a guest's storage", cmd_storage, NULL, 1, 1, GUEST},

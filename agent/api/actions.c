@@ -1,12 +1,14 @@
-/* Handlers of what moves a guest from state to state. */
+/* Handlers of actions on a guest: from state to state, and to another name. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/api/internal.h"
 #include "agent/node/registry.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "model/reader.h"
 
 static bool takes_timeout(enum guest_verb verb)
 {
@@ -105,4 +107,37 @@ void api_guest_destroy(struct http_request *request, void *data)
 	err_set(&err, ERR_INVALID, "destroy",
 		"this destroys the guest with all its data: say so with ?destroy=true");
 	http_respond_error(request, &err, NULL);
+}
+
+/* --- rename ---------------------------------------------------------------------------------- */
+
+static const struct reader_field RENAME[] = {
+	{.name = "name", .read = reader_text, .required = true, .check = name_check_guest},
+};
+
+static void rename_guest(const struct change *change, struct guest_entry *entry, const char *name)
+{
+	struct op_plan plan = {0};
+	struct err err;
+	int r = plan_guest_rename(change->agent, &plan, entry, name, &err);
+
+	change_submit(change, r, &err, &plan, NULL);
+}
+
+void api_guest_rename(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	struct guest_entry *entry;
+	AUTOFREE char *name = NULL;
+	struct change change;
+	struct err err;
+
+	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
+		return;
+	if (reader_object(http_body(request), "", RENAME, ARRAY_SIZE(RENAME), &name, &err) < 0)
+		http_respond_error(request, &err, NULL);
+	else if (entry->pending == 0 && strcmp(name, entry->guest->name) == 0)
+		change_nothing(&change, "guest.rename", name, shown_guest(agent, entry));
+	else
+		rename_guest(&change, entry, name);
 }

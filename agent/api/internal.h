@@ -31,6 +31,7 @@ void api_guest_restart(struct http_request *request, void *data);
 void api_guest_kill(struct http_request *request, void *data);
 void api_guest_freeze(struct http_request *request, void *data);
 void api_guest_thaw(struct http_request *request, void *data);
+void api_guest_rename(struct http_request *request, void *data);
 void api_guest_destroy(struct http_request *request, void *data);
 
 void api_storage_get(struct http_request *request, void *data);

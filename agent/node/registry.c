@@ -8,8 +8,16 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 
+/* A name that a guest is to get. */
+struct kept_name {
+	char *name;
+	char id[GUEST_ID_LEN + 1];
+	UT_hash_handle hh;
+};
+
 struct registry {
 	char *node_address;
+	struct kept_name *kept;
 	struct guest_entry *ids, *names; /* heads of the two hashes */
 	struct guest_entry **sorted;
 	size_t count, room;
@@ -37,6 +45,13 @@ static void entry_free(struct guest_entry *entry)
 	free(entry);
 }
 
+static void forget_name(struct registry *registry, struct kept_name *kept)
+{
+	HASH_DEL(registry->kept, kept);
+	free(kept->name);
+	free(kept);
+}
+
 struct registry *registry_destroy(struct registry *registry)
 {
 	if (!registry)
@@ -45,6 +60,8 @@ struct registry *registry_destroy(struct registry *registry)
 	HASH_CLEAR(by_name, registry->names);
 	for (size_t i = 0; i < registry->count; i++)
 		entry_free(registry->sorted[i]);
+	while (registry->kept)
+		forget_name(registry, registry->kept);
 	free(registry->sorted);
 	free(registry->node_address);
 	free(registry);
@@ -81,17 +98,58 @@ static int make_room(struct registry *registry)
 	return 0;
 }
 
+/* Whether the guest of that id may take the name. */
+static int check_name(
+	const struct registry *registry, const char *name, const char *id, struct err *err)
+{
+	struct kept_name *kept;
+	struct guest_entry *entry;
+
+	HASH_FIND(by_name, registry->names, name, strlen(name), entry);
+	if (entry && strcmp(entry->guest->id, id) != 0)
+		return err_set(err, ERR_EXISTS, "name",
+			"a guest named %s exists already (id %s, %s)", name, entry->guest->id,
+			guest_state_to_string(entry->guest->state));
+	HASH_FIND_STR(registry->kept, name, kept);
+	if (kept)
+		return err_set(err, ERR_EXISTS, "name",
+			"guest %s is being renamed to %s: choose another name, or wait", kept->id,
+			name);
+	return 0;
+}
+
+static void list_entry(struct registry *registry, struct guest_entry *entry)
+{
+	const char *name = entry->guest->name;
+	size_t at = registry_after(registry, name);
+
+	memmove(registry->sorted + at + 1, registry->sorted + at,
+		(registry->count - at) * sizeof(struct guest_entry *));
+	registry->sorted[at] = entry;
+	registry->count++;
+	registry->version++;
+	HASH_ADD_KEYPTR(by_name, registry->names, name, strlen(name), entry);
+}
+
+static void unlist_entry(struct registry *registry, struct guest_entry *entry)
+{
+	size_t at = registry_after(registry, entry->guest->name) - 1;
+
+	HASH_DELETE(by_name, registry->names, entry);
+	registry->count--;
+	registry->version++;
+	memmove(registry->sorted + at, registry->sorted + at + 1,
+		(registry->count - at) * sizeof(struct guest_entry *));
+}
+
 int registry_add(
 	struct registry *registry, struct guest *guest, struct guest_entry **ret, struct err *err)
 {
-	struct guest_entry *entry = NULL;
-	size_t at;
+	struct guest_entry *entry;
+	int r = check_name(registry, guest->name, guest->id, err);
 
-	HASH_FIND(by_name, registry->names, guest->name, strlen(guest->name), entry);
-	if (entry)
-		return err_set(err, ERR_EXISTS, "name",
-			"a guest named %s exists already (id %s, %s)", guest->name,
-			entry->guest->id, guest_state_to_string(entry->guest->state));
+	if (r < 0)
+		return r;
 	entry = calloc(1, sizeof(*entry));
 	if (!entry || make_room(registry) < 0) {
 		free(entry);
@@ -99,29 +157,59 @@ int registry_add(
 	}
 	entry->guest = guest;
 	entry->projected = guest->state;
-	at = registry_after(registry, guest->name);
-	memmove(registry->sorted + at + 1, registry->sorted + at,
-		(registry->count - at) * sizeof(struct guest_entry *));
-	registry->sorted[at] = entry;
-	registry->count++;
-	registry->version++;
 	HASH_ADD_KEYPTR(by_id, registry->ids, guest->id, GUEST_ID_LEN, entry);
-	HASH_ADD_KEYPTR(by_name, registry->names, guest->name, strlen(guest->name), entry);
+	list_entry(registry, entry);
 	*ret = entry;
 	return 0;
 }
 
 void registry_remove(struct registry *registry, struct guest_entry *entry)
 {
-	size_t at = registry_after(registry, entry->guest->name) - 1;
-
 	HASH_DELETE(by_id, registry->ids, entry);
-	HASH_DELETE(by_name, registry->names, entry);
-	registry->count--;
-	registry->version++;
-	memmove(registry->sorted + at, registry->sorted + at + 1,
-		(registry->count - at) * sizeof(struct guest_entry *));
+	unlist_entry(registry, entry);
 	entry_free(entry);
+}
+
+int registry_keep_name(struct registry *registry, const char *name, const char *id, struct err *err)
+{
+	struct kept_name *kept;
+	int r = check_name(registry, name, id, err);
+
+	if (r < 0)
+		return r;
+	kept = calloc(1, sizeof(*kept));
+	if (kept)
+		kept->name = strdup(name);
+	if (!kept || !kept->name) {
+		free(kept);
+		return err_errno(err, ENOMEM, "cannot keep the name %s", name);
+	}
+	memcpy(kept->id, id, GUEST_ID_LEN);
+	HASH_ADD_KEYPTR(hh, registry->kept, kept->name, strlen(kept->name), kept);
+	return 0;
+}
+
+void registry_release_name(struct registry *registry, const char *name, const char *id)
+{
+	struct kept_name *kept;
+
+	HASH_FIND_STR(registry->kept, name, kept);
+	if (kept && strcmp(kept->id, id) == 0)
+		forget_name(registry, kept);
+}
+
+int registry_rename(struct registry *registry, struct guest_entry *entry, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	unlist_entry(registry, entry);
+	free(entry->guest->name);
+	entry->guest->name = copy;
+	list_entry(registry, entry);
+	registry_changed(registry, entry);
+	return 0;
 }
 
 struct guest_entry *registry_by_id(const struct registry *registry, const char *id)

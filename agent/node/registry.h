@@ -27,12 +27,23 @@ struct guest_entry {
 int registry_create(const char *node_address, struct registry **ret, struct err *err);
 struct registry *registry_destroy(struct registry *registry);
 
-/* Takes the guest over. ERR_EXISTS when the name is taken. */
+/* Takes the guest over. ERR_EXISTS when the name is taken, or kept for another. */
 int registry_add(
 	struct registry *registry, struct guest *guest, struct guest_entry **ret, struct err *err);
 
 /* Removes and frees it. */
 void registry_remove(struct registry *registry, struct guest_entry *entry);
+
+/* Keeps a name for the guest of that id, which is to get it. ERR_EXISTS (field name) when another
+ * guest has it, or when it is kept already. */
+int registry_keep_name(
+	struct registry *registry, const char *name, const char *id, struct err *err);
+
+/* Ends that; for a name that is not kept for that guest it does nothing. */
+void registry_release_name(struct registry *registry, const char *name, const char *id);
+
+/* Gives the guest another name, which no other guest has. -ENOMEM, and it has its old one. */
+int registry_rename(struct registry *registry, struct guest_entry *entry, const char *name);
 
 struct guest_entry *registry_by_id(const struct registry *registry, const char *id);
 

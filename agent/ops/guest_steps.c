@@ -67,6 +67,19 @@ void step_attach(struct op *op)
 		task_run(task, attach_work);
 }
 
+void step_attach_as(struct op *op, struct guest *guest)
+{
+	struct task *task = task_create(op, TASK_NET);
+
+	if (!task) {
+		guest_free(guest);
+		return;
+	}
+	guest_free(task->guest);
+	task->guest = guest;
+	task_run(task, attach_work);
+}
+
 static int detach_work(struct task *task, struct err *err)
 {
 	struct net_guest facts = net_guest_of(task->guest);

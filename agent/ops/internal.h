@@ -13,14 +13,15 @@ struct err;
 struct guest_entry;
 
 extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
-	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_ENLARGE, GUEST_TRIM,
-	GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, IMAGE_IMPORT, IMAGE_DELETE;
+	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_RENAME, GUEST_ENLARGE,
+	GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, IMAGE_IMPORT, IMAGE_DELETE;
 
 /* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
 
 void step_make_volume(struct op *op);
 void step_remove_volume(struct op *op);
 void step_attach(struct op *op);
+void step_attach_as(struct op *op, struct guest *guest); /* as it will be; taken over */
 void step_detach(struct op *op);
 void step_link(struct op *op); /* after each start */
 void step_publish_all(struct op *op);

@@ -48,10 +48,17 @@ void task_run(struct task *task, int (*work)(struct task *task, struct err *err)
 struct guest_entry *op_guest(const struct op *op);
 
 /* Calls the guest's driver; the reply ends the step. A guest that the driver does not know counts
- * as done for kill, stop and destroy. create and update take their facts from `as`, the guest as it
- * is to be, or with NULL from the table. */
+ * as done for kill, stop, destroy and update. create and update take their facts from `as`, the
+ * guest as it is to be, or with NULL from the table. */
 void driver_step(struct op *op, enum driver_call call, const struct guest *as);
 void driver_step_freeze(struct op *op, bool frozen);
+
+/* Has it take up the guest as it is to be, or with NULL as the table has it. One that cannot change
+ * a guest takes it up at its next start. */
+void driver_step_take_up(struct op *op, const struct guest *as);
+
+/* Defines the guest and starts it, with its link: a whole start as one step. */
+void driver_step_run(struct op *op);
 
 /* Asks the driver what the guest is, outside of any operation, and takes the answer over. */
 void driver_refresh(struct agent *agent, struct guest_entry *entry);

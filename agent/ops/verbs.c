@@ -13,6 +13,7 @@ const struct op_verb *const OPS_VERBS[] = {
 	&GUEST_THAW,
 	&GUEST_DESTROY,
 	&GUEST_UPDATE,
+	&GUEST_RENAME,
 	&GUEST_ENLARGE,
 	&GUEST_TRIM,
 	&GUEST_PUBLISH,

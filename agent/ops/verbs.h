@@ -44,6 +44,10 @@ int plan_guest_simple(struct agent *agent, struct op_plan *plan, enum guest_verb
 int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	const json_t *patch, struct err *err);
 
+/* Gives it another name, which must be valid. ERR_EXISTS (field name) when it is taken. */
+int plan_guest_rename(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const char *name, struct err *err);
+
 /* Enlarge or trim by `amount` bytes, or, when `to` is not 0, to that size. */
 int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
 	struct guest_entry *entry, uint64_t amount, uint64_t to, struct err *err);

@@ -1,0 +1,246 @@
+/* What steps are made of: calls of a guest's driver, one or some in a row. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/engine/engine.h"
+#include "agent/node/registry.h"
+#include "agent/ops/internal.h"
+#include "agent/ops/task.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/net.h"
+#include "storage/storage.h"
+
+/* The facts that a driver gets of a guest. The strings live in `rootfs`, `link` and the guest. */
+static int resolve(struct agent *agent, const struct guest *guest, char *rootfs, size_t size,
+	char link[static NET_LINK_NAME_MAX + 1], struct driver_guest *ret, struct err *err)
+{
+	const struct config *config = agent->config;
+
+	if (!agent->storage)
+		return err_set(err, ERR_UNAVAILABLE, NULL, "the storage pool is not open");
+	if (volume_rootfs(agent->storage, guest->id, rootfs, size) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the path of the pool is too long");
+	link_name(guest->id, link);
+	*ret = (struct driver_guest){
+		.id = guest->id,
+		.name = guest->name,
+		.rootfs = rootfs,
+		.privileged = guest->privileged,
+		.limits = guest->limits,
+		.raw = (const char *const *)guest->raw,
+		.net = {.bridge = config->net.bridge,
+			.link = link,
+			.address = guest->address,
+			.prefix = config->net.prefix,
+			.gateway = config->net.gateway},
+	};
+	memcpy(ret->net.mac, guest->mac, sizeof(ret->net.mac));
+	return 0;
+}
+
+static int call_driver(struct op *op, struct driver_request request, const struct guest *as,
+	driver_reply_fn reply, void *data, struct err *err)
+{
+	struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+	char rootfs[4096], link[NET_LINK_NAME_MAX + 1];
+	struct agent_driver *driver;
+	struct driver_guest facts;
+	int r;
+
+	if (!entry)
+		return err_set(err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
+			op->info.target);
+	driver = agent_driver(agent, entry->guest->driver, err);
+	if (!driver)
+		return -EINVAL;
+	request.id = entry->guest->id;
+	request.timeout_ms = (uint64_t)json_integer_value(json_object_get(op->args, "timeout_ms"));
+	if (request.call == DRIVER_CALL_CREATE || request.call == DRIVER_CALL_UPDATE) {
+		r = resolve(
+			agent, as ? as : entry->guest, rootfs, sizeof(rootfs), link, &facts, err);
+		if (r < 0)
+			return r;
+		request.guest = &facts;
+	}
+	return driver_client_call(driver->client, &request, reply, data, err);
+}
+
+/* --- One call -------------------------------------------------------------------------------- */
+
+/* What has to be gone is gone; and what is not defined takes up what is new when it is, before its
+ * next start. */
+static bool unknown_is_fine(const struct op *op, enum driver_call call)
+{
+	return op->info.state == OPERATION_UNDOING || call == DRIVER_CALL_KILL ||
+	       call == DRIVER_CALL_STOP || call == DRIVER_CALL_DESTROY ||
+	       call == DRIVER_CALL_UPDATE;
+}
+
+static bool is_fine(const struct op *op, enum driver_call call, enum err_code code)
+{
+	if (code == ERR_NOT_FOUND)
+		return unknown_is_fine(op, call);
+	/* What cannot be done was not done either. */
+	return code == ERR_UNSUPPORTED && op->info.state == OPERATION_UNDOING;
+}
+
+/* Takes over what a reply tells about the guest; 0 when the call did what was wanted of it. */
+static int take_reply(
+	struct op *op, enum driver_call call, const struct driver_reply *reply, struct err *err)
+{
+	struct guest_entry *entry = op_guest(op);
+
+	if (reply->result < 0 && is_fine(op, call, reply->error.code))
+		return 0;
+	if (reply->result < 0)
+		*err = reply->error;
+	else if (reply->statuses_count == 1 && entry)
+		entry->guest->pid = reply->statuses[0].pid;
+	return reply->result;
+}
+
+/* --- Calls in a row -------------------------------------------------------------------------- */
+
+#define ROW_MAX 2
+
+/* The calls of a step that are not made yet, the first of them under way. */
+struct row {
+	struct op *op;
+	struct driver_request calls[ROW_MAX];
+	size_t count, at;
+	bool optional;		     /* a driver that cannot is fine */
+	void (*then)(struct op *op); /* goes on with the step after the last; NULL: it ends */
+};
+
+static void call_next(struct row *row, const struct guest *as);
+
+static void end_row(struct row *row, int r, const struct err *err)
+{
+	struct op *op = row->op;
+	void (*then)(struct op * op) = row->then;
+
+	free(row);
+	if (r == 0 && then)
+		then(op);
+	else
+		op_step_done(op, r, err);
+}
+
+static void replied(void *data, const struct driver_reply *reply)
+{
+	struct row *row = data;
+	struct err err;
+	int r = take_reply(row->op, row->calls[row->at].call, reply, &err);
+
+	if (r < 0 && row->optional && err.code == ERR_UNSUPPORTED)
+		r = 0;
+	if (r < 0 || ++row->at == row->count)
+		end_row(row, r, &err);
+	else
+		call_next(row, NULL);
+}
+
+static void call_next(struct row *row, const struct guest *as)
+{
+	struct err err;
+	int r = call_driver(row->op, row->calls[row->at], as, replied, row, &err);
+
+	if (r < 0)
+		end_row(row, r, &err);
+}
+
+/* Takes a copy of the row. */
+static void call_row(const struct row *wanted, const struct guest *as)
+{
+	struct row *row = malloc(sizeof(*row));
+	struct err err;
+
+	if (!row) {
+		op_step_done(
+			wanted->op, err_set(&err, ERR_UNAVAILABLE, NULL, "out of memory"), &err);
+		return;
+	}
+	*row = *wanted;
+	call_next(row, as);
+}
+
+void driver_step(struct op *op, enum driver_call call, const struct guest *as)
+{
+	call_row(&(struct row){.op = op, .calls = {{.call = call}}, .count = 1}, as);
+}
+
+void driver_step_freeze(struct op *op, bool frozen)
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_FREEZE, .frozen = frozen}},
+			 .count = 1},
+		NULL);
+}
+
+void driver_step_take_up(struct op *op, const struct guest *as)
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_UPDATE}},
+			 .count = 1,
+			 .optional = true},
+		as);
+}
+
+void driver_step_run(struct op *op)
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_CREATE}, {.call = DRIVER_CALL_START}},
+			 .count = 2,
+			 .then = step_link},
+		NULL);
+}
+
+/* --- Outside of operations ------------------------------------------------------------------- */
+
+struct refresh {
+	struct agent *agent;
+	char id[GUEST_ID_LEN + 1];
+};
+
+static void refreshed(void *data, const struct driver_reply *reply)
+{
+	AUTOFREE struct refresh *refresh = data;
+	struct guest_entry *entry = registry_by_id(refresh->agent->registry, refresh->id);
+
+	if (!entry || entry->pending > 0)
+		return;
+	if (reply->result == 0 && reply->statuses_count == 1)
+		agent_observe_guest(refresh->agent, entry, reply->statuses[0].state,
+			reply->statuses[0].pid, NULL);
+	else if (reply->error.code == ERR_NOT_FOUND)
+		agent_observe_guest(refresh->agent, entry, GUEST_STOPPED, 0, NULL);
+	else if (reply->error.code != ERR_UNAVAILABLE && reply->error.code != ERR_CANCELLED)
+		/* A driver that is away is waited for, see drivers.c; and the agent may be ending.
+		 */
+		agent_observe_guest(refresh->agent, entry, GUEST_UNKNOWN, 0, reply->error.message);
+}
+
+void driver_refresh(struct agent *agent, struct guest_entry *entry)
+{
+	struct agent_driver *driver = agent_driver(agent, entry->guest->driver, NULL);
+	struct driver_request request = {.call = DRIVER_CALL_STATUS, .id = entry->guest->id};
+	struct refresh *refresh = calloc(1, sizeof(*refresh));
+	struct err err;
+
+	if (!driver || !refresh) {
+		free(refresh);
+		return;
+	}
+	entry->stale = false;
+	refresh->agent = agent;
+	memcpy(refresh->id, entry->guest->id, sizeof(refresh->id));
+	if (driver_client_call(driver->client, &request, refreshed, refresh, &err) < 0) {
+		log_warning("driver.unavailable", "driver=%s error=%s", entry->guest->driver,
+			LOG_Q(err.message));
+		free(refresh);
+	}
+}
