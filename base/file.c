@@ -35,11 +35,15 @@ int file_read(const char *path, size_t max, char **ret_text, size_t *ret_size)
 int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_t *ret_size)
 {
 	AUTOCLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : file_read_fd(fd, max, ret_text, ret_size);
+}
+
+int file_read_fd(int fd, size_t max, char **ret_text, size_t *ret_size)
+{
 	AUTOFREE char *text = NULL;
 	size_t used = 0, room = 0;
 
-	if (fd < 0)
-		return -errno;
 	/* Files of proc and sysfs have no size: grow until the end. */
 	for (;;) {
 		ssize_t n;

@@ -16,6 +16,9 @@ int file_read(const char *path, size_t max, char **ret_text, size_t *ret_size);
 /* The same, relative to a directory descriptor. */
 int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_t *ret_size);
 
+/* The same, from where an open descriptor stands. */
+int file_read_fd(int fd, size_t max, char **ret_text, size_t *ret_size);
+
 /* Writes `text` into an existing file, as the kernel's control files want it: one write. */
 int file_write(const char *path, const char *text);
 
