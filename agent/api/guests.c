@@ -249,14 +249,6 @@ void api_guest_list(struct http_request *request, void *data)
 
 /* --- Creation -------------------------------------------------------------------------------- */
 
-static int check_privileged(
-	const struct http_request *request, const struct guest *guest, struct err *err)
-{
-	if (!guest->privileged || http_peer_role(request) >= ROLE_ADMIN)
-		return 0;
-	return err_set(err, ERR_DENIED, "privileged", "only admins may create privileged guests");
-}
-
 static void create(const struct change *change, const json_t *body)
 {
 	struct guest *guest = NULL;
@@ -264,7 +256,7 @@ static void create(const struct change *change, const json_t *body)
 	struct err err;
 	int r = guest_from_request(body, &guest, &err);
 
-	if (r == 0 && (r = check_privileged(change->request, guest, &err)) < 0)
+	if (r == 0 && (r = check_admin_fields(change->request, NULL, guest, &err)) < 0)
 		guest_free(guest);
 	else if (r == 0)
 		r = plan_guest_create(change->agent, &plan, guest, &err);
@@ -309,12 +301,23 @@ static bool patch_is_so(const struct guest *guest, const json_t *patch)
 	return so;
 }
 
+static int check_patch(const struct change *change, const struct guest *guest, const json_t *patch,
+	struct err *err)
+{
+	CLEANUP(guest_freep) struct guest *want = guest_copy(guest);
+	int r = want ? guest_patch(want, patch, err) : err_errno(err, ENOMEM, "cannot change it");
+
+	return r < 0 ? r : check_admin_fields(change->request, guest, want, err);
+}
+
 static void patch_guest(const struct change *change, struct guest_entry *entry, json_t *patch)
 {
 	struct op_plan plan = {0};
 	struct err err;
-	int r = plan_guest_update(change->agent, &plan, entry, patch, &err);
+	int r = check_patch(change, entry->guest, patch, &err);
 
+	if (r == 0)
+		r = plan_guest_update(change->agent, &plan, entry, patch, &err);
 	change_submit(change, r, &err, &plan, patch);
 }
 

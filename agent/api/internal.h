@@ -75,6 +75,11 @@ int query_number(const struct http_request *request, const char *name, uint64_t 
  * answered.*/
 struct guest_entry *requested_guest(struct http_request *request, struct agent *agent);
 
+/* ERR_DENIED, with the field, when the request's peer is no admin and `want` differs from `have`
+ * (NULL: a new guest) in what only admins may say. */
+int check_admin_fields(const struct http_request *request, const struct guest *have,
+	const struct guest *want, struct err *err);
+
 /* The guest as the API shows it: a new reference, NULL without memory. */
 json_t *shown_guest(struct agent *agent, struct guest_entry *entry);
 
