@@ -141,7 +141,8 @@ enum driver_file_op {
 	/* A regular file, links followed: fd gets its bytes. Without fd: only what it is. */
 	DRIVER_FILE_READ,
 	/* A regular file, made or replaced by a rename, from what fd gives. A link in its place is
-	 * replaced, not followed; a directory in its place is ERR_INVALID. */
+	 * replaced, not followed; a directory in its place is ERR_INVALID. What was cut short (see
+	 * whole_fd) replaces nothing: ERR_CANCELLED. */
 	DRIVER_FILE_WRITE,
 	DRIVER_FILE_MKDIR,  /* one directory, not those above; is there already: success */
 	DRIVER_FILE_REMOVE, /* a file, link or empty directory; absent: success */
@@ -152,6 +153,10 @@ struct driver_file {
 	enum driver_file_op op;
 	const char *path; /* absolute, as the guest sees it */
 	int fd; /* list, read: to write to; write: to read from; owned by the caller. Else -1 */
+	/* write: a pipe that tells, behind the end of fd, whether that was all: by a byte. Closed
+	 * without one: it was cut short. Owned by the caller; 0 or less: the end of fd is
+	 * enough. */
+	int whole_fd;
 	int64_t mode;	  /* write, mkdir: permissions; -1: as it was, else 0644 or 0755 */
 	int64_t uid, gid; /* as the guest sees them; -1: as it was, else root */
 };

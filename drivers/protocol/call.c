@@ -220,6 +220,9 @@ size_t driver_request_fds(const struct driver_request *q, int ret[static DRIVER_
 		ret[n++] = q->console->fd;
 	if (q->call == DRIVER_CALL_FILE && q->file->fd >= 0)
 		ret[n++] = q->file->fd;
+	if (q->call == DRIVER_CALL_FILE && q->file->op == DRIVER_FILE_WRITE &&
+		q->file->whole_fd > 0)
+		ret[n++] = q->file->whole_fd;
 	return n;
 }
 

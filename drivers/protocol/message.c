@@ -255,7 +255,7 @@ static int decode_file(const json_t *json, struct driver_file *f, struct err *er
 	const char *op = NULL;
 	int r;
 
-	*f = (struct driver_file){.fd = -1, .mode = -1, .uid = -1, .gid = -1};
+	*f = (struct driver_file){.fd = -1, .whole_fd = -1, .mode = -1, .uid = -1, .gid = -1};
 	if ((r = value_string(json, "op", &op, err)) < 0 || (r = file_op(op, &f->op, err)) < 0 ||
 		(r = value_string(json, "path", &f->path, err)) < 0 ||
 		(r = value_i64(json, "mode", 0, 07777, &f->mode, err)) < 0 ||
@@ -324,7 +324,8 @@ int message_decode_call(const char *text, struct message_call *ret, struct err *
 	return r;
 }
 
-/* Whether that file operation carries bytes: `read` may also ask only what the file is. */
+/* Descriptors of that file operation: `read` may ask only what the file is, `write` is told by a
+ * second one whether it got all. */
 static size_t file_fds_least(const struct driver_file *f)
 {
 	return f->op == DRIVER_FILE_LIST || f->op == DRIVER_FILE_WRITE;
@@ -332,7 +333,9 @@ static size_t file_fds_least(const struct driver_file *f)
 
 static size_t file_fds_most(const struct driver_file *f)
 {
-	return file_fds_least(f) || f->op == DRIVER_FILE_READ;
+	if (f->op == DRIVER_FILE_WRITE)
+		return 2;
+	return f->op == DRIVER_FILE_LIST || f->op == DRIVER_FILE_READ;
 }
 
 int message_call_take_fds(struct message_call *c, const int *fds, size_t count, struct err *err)
@@ -357,6 +360,8 @@ int message_call_take_fds(struct message_call *c, const int *fds, size_t count, 
 		c->console.fd = fds[0];
 	if (call == DRIVER_CALL_FILE && count > 0)
 		c->file.fd = fds[0];
+	if (call == DRIVER_CALL_FILE && count > 1)
+		c->file.whole_fd = fds[1];
 	return 0;
 }
 
