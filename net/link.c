@@ -211,7 +211,7 @@ int link_remove_guest(struct link_socket *socket, const char *guest_id, struct e
 	return remove_link(socket, name, err);
 }
 
-static bool named_as_guest(const char *name)
+bool link_named_as_guest(const char *name)
 {
 	return name && strlen(name) == strlen(LINK_PREFIX) + LINK_DIGITS &&
 	       strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 &&
@@ -265,7 +265,7 @@ int link_remove_strays(struct link_socket *socket, const char *bridge,
 		struct rtnl_link *link = (struct rtnl_link *)o;
 		const char *name = rtnl_link_get_name(link);
 
-		if (!named_as_guest(name) || !master || rtnl_link_get_master(link) != master)
+		if (!link_named_as_guest(name) || !master || rtnl_link_get_master(link) != master)
 			continue;
 		if (bsearch(name, names, guests_count, sizeof(*names), compare_names))
 			continue;
@@ -340,7 +340,7 @@ int link_hairpin_all(
 		struct rtnl_link *link = (struct rtnl_link *)o;
 
 		if (rtnl_link_get_master(link) == master &&
-			named_as_guest(rtnl_link_get_name(link)) &&
+			link_named_as_guest(rtnl_link_get_name(link)) &&
 			!(rtnl_link_bridge_get_flags(link) & RTNL_BRIDGE_HAIRPIN_MODE))
 			r = set_hairpin(socket, rtnl_link_get_ifindex(link), changes, err);
 	}

@@ -1,6 +1,7 @@
 /* The bridge and the links on it, by rtnetlink; and the sysctls of the network namespace. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,9 @@ int link_hairpin_all(
 
 /* Removes a guest's link. Absent is success. */
 int link_remove_guest(struct link_socket *socket, const char *guest_id, struct err *err);
+
+/* Whether a link bears the name of some guest's. Pure. */
+bool link_named_as_guest(const char *name);
 
 /* The bridge's MAC: locally administered, "cg" and the last three octets of the gateway, so that
  * it neither changes with its ports nor from one boot to the next. Pure. */

@@ -17,6 +17,8 @@
 #include "net/link.h"
 #include "net/listeners.h"
 #include "net/nfnetlink.h"
+#include "net/rate.h"
+#include "net/stats.h"
 #include "net/wanted.h"
 
 struct net {
@@ -24,6 +26,7 @@ struct net {
 	struct firewall_net where;
 	pthread_mutex_t setup;
 	struct link_socket *links;
+	struct rates *rates;
 	struct dhcp *dhcp;
 	pthread_mutex_t filter;
 	const struct firewall_ops *ops;
@@ -76,6 +79,8 @@ static int open_parts(struct net *net, const struct net_config *config, struct e
 	int r = link_open(&net->links, err);
 
 	if (r == 0)
+		r = rates_open(config->gateway, &net->rates, err);
+	if (r == 0)
 		r = net->ops->open(&net->where, &net->firewall, err);
 	if (r == 0)
 		r = nfnl_open(&net->conntrack, err);
@@ -120,6 +125,7 @@ struct net *net_close(struct net *net)
 	dhcp_close(net->dhcp);
 	nfnl_close(&net->conntrack);
 	net->ops->close(net->firewall);
+	rates_close(net->rates);
 	link_close(net->links);
 	pthread_mutex_destroy(&net->filter);
 	pthread_mutex_destroy(&net->setup);
@@ -180,6 +186,9 @@ static int make_so(struct net *net, unsigned *ret_changes, struct err *err)
 		r = link_hairpin_all(net->links, net->config.bridge, &changes, err);
 	fault_point("net.apply.links");
 	if (r == 0)
+		r = rates_apply_all(
+			net->rates, net->wanted.guests, net->wanted.guests_count, &changes, err);
+	if (r == 0)
 		r = apply_dhcp(net, &changes, err);
 	if (r == 0 && ret_changes)
 		*ret_changes = changes;
@@ -213,6 +222,8 @@ int net_teardown(struct net *net, struct err *err)
 	fault_point("net.teardown.dhcp");
 	if (r == 0)
 		r = link_remove_strays(net->links, net->config.bridge, NULL, 0, &changes, err);
+	if (r == 0)
+		r = rates_apply_all(net->rates, NULL, 0, &changes, err);
 	/* The bridge, with its route_localnet, goes before the rules that guard it. */
 	if (r == 0)
 		r = link_bridge_remove(net->links, &net->config, err);
@@ -258,11 +269,32 @@ int net_attach(struct net *net, const struct net_guest *guest, struct err *err)
 	return r < 0 ? r : allow(net, guest, err);
 }
 
+/* Whether there may be something to set or to take away: most guests have no limits, and are not
+ * to pay for a look at their link. */
+static bool want_rates(struct net *net, const struct net_guest *guest)
+{
+	struct net_guest *known;
+	bool limited = guest->ingress > 0 || guest->egress > 0;
+
+	HOLD(filter);
+	known = wanted_find_guest(&net->wanted, guest->id);
+	if (!known)
+		return limited;
+	limited |= known->ingress > 0 || known->egress > 0;
+	known->ingress = guest->ingress;
+	known->egress = guest->egress;
+	return limited;
+}
+
 int net_link_ready(struct net *net, const struct net_guest *guest, struct err *err)
 {
-	HOLD(setup);
+	int r;
 
-	return link_hairpin_guest(net->links, guest->id, err);
+	HOLD(setup);
+	r = link_hairpin_guest(net->links, guest->id, err);
+	if (r == 0 && want_rates(net, guest))
+		r = rates_apply_guest(net->rates, guest, err);
+	return r;
 }
 
 int net_detach(struct net *net, const struct net_guest *guest, struct err *err)
@@ -274,6 +306,8 @@ int net_detach(struct net *net, const struct net_guest *guest, struct err *err)
 	fault_point("net.detach.firewall");
 	if (r == 0)
 		r = link_remove_guest(net->links, guest->id, err);
+	if (r == 0)
+		r = rates_remove_guest(net->rates, guest->id, err);
 	if (r == 0)
 		r = cut_guest(net, guest, err);
 	fault_point("net.detach.link");
@@ -317,6 +351,11 @@ int net_unpublish(
 	r = net->ops->unpublish(net->firewall, proto, host, err);
 	fault_point("net.unpublish.firewall");
 	return r < 0 || !flush ? r : cut_port(net, proto, host, false, err);
+}
+
+int net_stats(struct net *net, struct net_guest_stats **ret, size_t *ret_count, struct err *err)
+{
+	return stats_gather(net->config.bridge, ret, ret_count, err);
 }
 
 int net_port_available(

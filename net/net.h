@@ -78,9 +78,10 @@ int net_teardown(struct net *net, struct err *err);
  * with another name: it has that one from now on. */
 int net_attach(struct net *net, const struct net_guest *guest, struct err *err);
 
-/* To be called when the guest's link is there, so after each start: makes a guest that connects to
- * its own published port find itself, which on some nodes is the link's to allow. Repeatable; a
- * link that is not there is success; net_apply does the same for all. */
+/* To be called when the guest's link is there, so after each start, and when its rates change: sets
+ * the rates, without dropping what waits; and makes a guest that connects to its own published port
+ * find itself, which on some nodes is the link's to allow. Repeatable; a link that is not there is
+ * success; net_apply does the same for all. ERR_UNSUPPORTED: the kernel cannot set rates. */
 int net_link_ready(struct net *net, const struct net_guest *guest, struct err *err);
 
 /* Takes all of that away, with the lease, the connections in conntrack and a link that was left

@@ -15,19 +15,32 @@
 #define BATCH_MIN     1024
 #define SOCKET_BUFFER (8 << 20) /* a batch goes out in one piece: 32,000 ports are 2.5 MiB */
 
-int nfnl_open(struct nfnl *nfnl, struct err *err)
+static int open_bus(struct nfnl *nfnl, int bus, struct err *err)
 {
-	int size = SOCKET_BUFFER;
-
 	*nfnl = (struct nfnl){.seq = 1};
-	nfnl->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	nfnl->socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (!nfnl->socket || mnl_socket_bind(nfnl->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		int r = err_errno(err, errno, "cannot open a netfilter socket");
+		int r = err_errno(err, errno, "cannot open a netlink socket");
 
 		nfnl_close(nfnl);
 		return r;
 	}
 	nfnl->portid = mnl_socket_get_portid(nfnl->socket);
+	return 0;
+}
+
+int nfnl_open_route(struct nfnl *nfnl, struct err *err)
+{
+	return open_bus(nfnl, NETLINK_ROUTE, err);
+}
+
+int nfnl_open(struct nfnl *nfnl, struct err *err)
+{
+	int size = SOCKET_BUFFER;
+	int r = open_bus(nfnl, NETLINK_NETFILTER, err);
+
+	if (r < 0)
+		return r;
 	/* Only limits: memory is taken when it is used. Without CAP_NET_ADMIN nothing here works.
 	 */
 	setsockopt(

@@ -17,6 +17,10 @@ struct nfnl {
 };
 
 int nfnl_open(struct nfnl *nfnl, struct err *err);
+
+/* The same transport to rtnetlink, for requests of its own: links and traffic control. */
+int nfnl_open_route(struct nfnl *nfnl, struct err *err);
+
 void nfnl_close(struct nfnl *nfnl);
 
 /* Starts a message of `type` (subsystem << 8 | message) at buf. */

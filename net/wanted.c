@@ -29,6 +29,13 @@ static bool guest_at(const struct wanted *wanted, size_t i, const char *id)
 	return i < wanted->guests_count && strcmp(wanted->guests[i].id, id) == 0;
 }
 
+struct net_guest *wanted_find_guest(const struct wanted *wanted, const char *id)
+{
+	size_t i = guest_place(wanted, id);
+
+	return guest_at(wanted, i, id) ? &wanted->guests[i] : NULL;
+}
+
 static void guest_finish(struct net_guest *guest)
 {
 	free((char *)guest->id);

@@ -25,6 +25,9 @@ void wanted_finish(struct wanted *wanted);
 int wanted_put_guest(struct wanted *wanted, const struct net_guest *guest);
 int wanted_put_port(struct wanted *wanted, const struct net_port *port);
 
+/* The guest of that id, or NULL. */
+struct net_guest *wanted_find_guest(const struct wanted *wanted, const char *id);
+
 /* All ports as an array that the caller frees; NULL without memory. */
 struct net_port *wanted_list_ports(const struct wanted *wanted, size_t *ret_count);
 

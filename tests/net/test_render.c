@@ -16,6 +16,7 @@
 #include "net/link.h"
 #include "net/nft_ruleset.h"
 #include "net/nft_sets.h"
+#include "net/rate.h"
 
 /* Takes the text. */
 static void assert_golden(char *text, const char *name)
@@ -211,6 +212,67 @@ static void what_is_another_networks_is_left_alone(void **state)
 		assert_int_not_equal(changes.list[i].element.key[5], 1);
 }
 
+static void print_class(FILE *out, const char *name, const struct tc_class *class)
+{
+	fprintf(out, "  %s %x < %x rate %llu ceil %llu burst %u prio %u leaf %x\n", name, class->id,
+		class->parent, (unsigned long long)class->rate, (unsigned long long)class->ceil,
+		class->burst, class->prio, class->leaf);
+}
+
+static void print_match(FILE *out, const struct tc_match *match)
+{
+	fprintf(out, "  match %x prio %u protocol %04x %08x/%08x at %d > %x\n", match->parent,
+		match->prio, match->protocol, match->value, match->mask, match->offset,
+		match->class);
+}
+
+static void print_plan(FILE *out, uint64_t limit, enum rate_direction direction)
+{
+	struct rate_plan plan;
+
+	rate_plan(limit, direction, g_config.gateway, &plan);
+	fprintf(out, "%llu %s guest\n", (unsigned long long)limit,
+		direction == RATE_TO_GUEST ? "to" : "from");
+	print_class(out, "all ", &plan.all);
+	print_class(out, "bulk", &plan.bulk);
+	print_class(out, "node", &plan.node);
+	fprintf(out, "  queue %u\n", plan.queue);
+	print_match(out, &plan.arp);
+	print_match(out, &plan.address);
+}
+
+static void rates_are_planned_as_agreed(void **state)
+{
+	static const uint64_t limits[] = {1000, 10000, 1000000, 125000000, 12500000000, 1ull << 50};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		print_plan(out, limits[i], RATE_TO_GUEST);
+	print_plan(out, limits[2], RATE_FROM_GUEST);
+	fclose(out);
+	assert_golden(text, "rates.txt");
+}
+
+static void an_ifb_is_known_by_name_and_mac(void **state)
+{
+	char name[NET_LINK_NAME_MAX + 1];
+	uint8_t mac[6];
+
+	(void)state;
+	rate_ifb_name("0123456789ab", name);
+	assert_string_equal(name, "cgi0123456789ab");
+	assert_false(link_named_as_guest(name));
+	rate_ifb_mac(0x0a050001, mac);
+	assert_memory_equal(mac,
+		"\x02"
+		"ci"
+		"\x05\x00\x01",
+		6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +282,8 @@ int main(void)
 		cmocka_unit_test(leases_are_read_and_filtered),
 		cmocka_unit_test(a_release_names_lease_and_server),
 		cmocka_unit_test(names_of_links_follow_from_ids),
+		cmocka_unit_test(rates_are_planned_as_agreed),
+		cmocka_unit_test(an_ifb_is_known_by_name_and_mac),
 		cmocka_unit_test(the_difference_is_the_least_and_removes_first),
 		cmocka_unit_test(what_is_another_networks_is_left_alone),
 	};
