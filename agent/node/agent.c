@@ -244,6 +244,18 @@ struct agent_driver *agent_driver(struct agent *agent, const char *name, struct 
 	return NULL;
 }
 
+struct net_guest agent_net_guest(const struct guest *guest)
+{
+	struct net_guest facts = {.id = guest->id,
+		.name = guest->name,
+		.address = guest->address,
+		.ingress = guest->limits.net_ingress,
+		.egress = guest->limits.net_egress};
+
+	memcpy(facts.mac, guest->mac, sizeof(facts.mac));
+	return facts;
+}
+
 struct image *agent_image(struct agent *agent, const char *name)
 {
 	for (size_t i = 0; i < agent->images_count; i++)

@@ -13,6 +13,7 @@
 #include "model/guest.h"
 #include "model/image.h"
 #include "model/node.h"
+#include "net/net.h"
 #include "storage/storage.h"
 
 struct agent;
@@ -120,6 +121,9 @@ void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum 
 
 /* NULL and ERR_INVALID (field driver) when none of that name is configured. */
 struct agent_driver *agent_driver(struct agent *agent, const char *name, struct err *err);
+
+/* What the network is told about a guest; borrows its strings. */
+struct net_guest agent_net_guest(const struct guest *guest);
 
 /* The image of that name, or NULL. */
 struct image *agent_image(struct agent *agent, const char *name);

@@ -44,17 +44,9 @@ void step_remove_volume(struct op *op)
 
 /* --- Steps: the network ---------------------------------------------------------------------- */
 
-static struct net_guest net_guest_of(const struct guest *guest)
-{
-	struct net_guest facts = {.id = guest->id, .name = guest->name, .address = guest->address};
-
-	memcpy(facts.mac, guest->mac, sizeof(facts.mac));
-	return facts;
-}
-
 static int attach_work(struct task *task, struct err *err)
 {
-	struct net_guest facts = net_guest_of(task->guest);
+	struct net_guest facts = agent_net_guest(task->guest);
 
 	return net_attach(task->net, &facts, err);
 }
@@ -67,7 +59,9 @@ void step_attach(struct op *op)
 		task_run(task, attach_work);
 }
 
-void step_attach_as(struct op *op, struct guest *guest)
+/* Work for the network on a guest as it will be. */
+static void task_run_as(
+	struct op *op, struct guest *guest, int (*work)(struct task *task, struct err *err))
 {
 	struct task *task = task_create(op, TASK_NET);
 
@@ -77,12 +71,17 @@ void step_attach_as(struct op *op, struct guest *guest)
 	}
 	guest_free(task->guest);
 	task->guest = guest;
-	task_run(task, attach_work);
+	task_run(task, work);
+}
+
+void step_attach_as(struct op *op, struct guest *guest)
+{
+	task_run_as(op, guest, attach_work);
 }
 
 static int detach_work(struct task *task, struct err *err)
 {
-	struct net_guest facts = net_guest_of(task->guest);
+	struct net_guest facts = agent_net_guest(task->guest);
 
 	return net_detach(task->net, &facts, err);
 }
@@ -97,7 +96,7 @@ void step_detach(struct op *op)
 
 static int link_work(struct task *task, struct err *err)
 {
-	struct net_guest facts = net_guest_of(task->guest);
+	struct net_guest facts = agent_net_guest(task->guest);
 
 	return net_link_ready(task->net, &facts, err);
 }
@@ -108,6 +107,11 @@ void step_link(struct op *op)
 
 	if (task)
 		task_run(task, link_work);
+}
+
+void step_link_as(struct op *op, struct guest *guest)
+{
+	task_run_as(op, guest, link_work);
 }
 
 static int publish_all_work(struct task *task, struct err *err)

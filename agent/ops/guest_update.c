@@ -24,21 +24,41 @@ static int patched(
 	return r;
 }
 
-static void limits_apply(struct op *op)
+/* The operation's guest as it will be; NULL when the step has ended already, as failed. */
+static struct guest *wanted_guest(struct op *op)
 {
 	struct guest_entry *entry = op_guest(op);
-	CLEANUP(guest_freep) struct guest *wanted = NULL;
+	struct guest *wanted = NULL;
 	struct err err;
-
-	if (!entry ||
-		patched(entry->guest, json_object_get(op->args, "patch"), &wanted, &err) != 0) {
-		if (!entry)
-			err_set(&err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
+	int r = entry ? patched(entry->guest, json_object_get(op->args, "patch"), &wanted, &err)
+		      : err_set(&err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
 				op->info.target);
-		op_step_done(op, -err.errnum, &err);
+
+	if (r < 0)
+		op_step_done(op, r, &err);
+	return wanted;
+}
+
+static bool same_rates(const struct guest_limits *a, const struct guest_limits *b)
+{
+	return a->net_ingress == b->net_ingress && a->net_egress == b->net_egress;
+}
+
+/* What the driver is told; rates are the network's. */
+static bool same_for_driver(const struct guest_limits *a, struct guest_limits b)
+{
+	b.net_ingress = a->net_ingress;
+	b.net_egress = a->net_egress;
+	return guest_limits_equal(a, &b);
+}
+
+static void limits_apply(struct op *op)
+{
+	CLEANUP(guest_freep) struct guest *wanted = wanted_guest(op);
+
+	if (!wanted)
 		return;
-	}
-	if (guest_limits_equal(&wanted->limits, &entry->guest->limits))
+	if (same_for_driver(&wanted->limits, op_guest(op)->guest->limits))
 		op_step_done(op, 0, NULL);
 	else
 		driver_step(op, DRIVER_CALL_UPDATE, wanted);
@@ -54,6 +74,18 @@ static void limits_undo(struct op *op)
 		driver_step(op, DRIVER_CALL_UPDATE, NULL);
 	else
 		op_step_done(op, 0, NULL);
+}
+
+static void rates_apply(struct op *op)
+{
+	CLEANUP(guest_freep) struct guest *wanted = wanted_guest(op);
+
+	if (!wanted)
+		return;
+	if (same_rates(&wanted->limits, &op_guest(op)->guest->limits))
+		op_step_done(op, 0, NULL);
+	else
+		step_link_as(op, TAKE_PTR(wanted));
 }
 
 /* Slots that this operation reserves beyond those of its guest. */
@@ -97,7 +129,10 @@ static void update_end(struct op *op, struct db_txn *txn)
 	op_guest_left(op, entry);
 }
 
-static const struct step UPDATE_STEPS[] = {{"limits", limits_apply, limits_undo}};
+static const struct step UPDATE_STEPS[] = {
+	{"limits", limits_apply, limits_undo},
+	{"rates", rates_apply, step_link},
+};
 
 const struct op_verb GUEST_UPDATE = {
 	.name = "guest.update",

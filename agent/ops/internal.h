@@ -23,7 +23,8 @@ void step_remove_volume(struct op *op);
 void step_attach(struct op *op);
 void step_attach_as(struct op *op, struct guest *guest); /* as it will be; taken over */
 void step_detach(struct op *op);
-void step_link(struct op *op); /* after each start */
+void step_link(struct op *op);			       /* after each start */
+void step_link_as(struct op *op, struct guest *guest); /* with other rates; taken over */
 void step_publish_all(struct op *op);
 void step_unpublish_all(struct op *op);
 void step_define(struct op *op);

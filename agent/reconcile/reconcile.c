@@ -77,11 +77,8 @@ static int collect_wanted(const struct agent *agent, struct wanted *ret)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		const struct guest *guest = sorted[i]->guest;
-		struct net_guest *facts = &ret->guests[ret->guests_count++];
 
-		*facts = (struct net_guest){
-			.id = guest->id, .name = guest->name, .address = guest->address};
-		memcpy(facts->mac, guest->mac, sizeof(facts->mac));
+		ret->guests[ret->guests_count++] = agent_net_guest(guest);
 		for (size_t j = 0; j < guest->ports_count; j++)
 			ret->ports[ret->ports_count++] =
 				(struct net_port){.proto = guest->ports[j].proto,
