@@ -110,6 +110,9 @@ static int clone_target(int target, int user_namespace)
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID |
 					      MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
 					      MOUNT_ATTR_NOSYMFOLLOW,
+		/* Where mounts are shared (systemd makes them so) one that is cannot become the
+		   root. */
+		.propagation = MS_PRIVATE,
 		.userns_fd = (uint64_t)user_namespace};
 	AUTOCLOSE int fd = (int)syscall(
 		SYS_open_tree, target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);

@@ -29,7 +29,6 @@ ExecStart=/bin/sh -c 'mkdir -p /test && mount -o ro /dev/vdb /test && exec sh /t
 StandardOutput=file:/dev/ttyS1
 StandardError=inherit
 ExecStopPost=/bin/systemctl poweroff --no-block --force
-SuccessAction=none
 
 [Install]
 WantedBy=multi-user.target

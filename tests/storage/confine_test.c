@@ -1,6 +1,7 @@
 /* What the unpacker still may, seen from outside while it waits for its archive. */
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +49,8 @@ static int begin(void **state)
 
 	(void)state;
 	fixture_begin(&g_f, &g_backends[0]);
+	/* As it is wherever systemd made the root's mounts so. */
+	assert_int_equal(mount(NULL, g_f.path, NULL, MS_SHARED, NULL), 0);
 	target = open(g_f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(target >= 0);
 	assert_int_equal(pipe2(pipefd, O_CLOEXEC), 0);
