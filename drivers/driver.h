@@ -159,6 +159,9 @@ struct driver_file {
 	int whole_fd;
 	int64_t mode;	  /* write, mkdir: permissions; -1: as it was, else 0644 or 0755 */
 	int64_t uid, gid; /* as the guest sees them; -1: as it was, else root */
+	/* write: with fewer bytes from fd the transfer was cut off: ERR_INVALID, and nothing is
+	 * changed; 0: to the end, however many. */
+	uint64_t size;
 };
 
 struct driver_file_info {
@@ -258,12 +261,14 @@ struct driver_ops {
 	/* Does something to a file of a guest, running or not. Whatever links, mounts or races the
 	 * guest prepares, nothing outside its root is touched or shown. ERR_NOT_FOUND,
 	 * ERR_INVALID or ERR_ILLEGAL_STATE (path), ERR_NO_ROOM. Deadline by the caller. `ret` is
-	 * filled for stat and read, of a file as it was when it was opened; may be NULL. */
+	 * filled for stat and read, of a file as it was when it was opened; may be NULL. A file
+	 * that grows meanwhile is read up to the size that it had. */
 	int (*file)(struct driver *driver, const char *id, const struct driver_file *file,
 		struct driver_file_info *ret, struct err *err);
 
 	/* What one running guest, or with `id` NULL each that runs, has used: allocates an array
-	 * that the caller frees with free(). At most 5 s. */
+	 * that the caller frees with free(). ERR_ILLEGAL_STATE when that one does not run. At most
+	 * 5 s. */
 	int (*stats)(struct driver *driver, const char *id, struct driver_stats **ret,
 		size_t *ret_count, struct err *err);
 };

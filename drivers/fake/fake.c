@@ -14,6 +14,7 @@
 #include "drivers/fake/exec.h"
 #include "drivers/fake/fault.h"
 #include "drivers/fake/process.h"
+#include "drivers/inside/tree.h"
 #include "drivers/protocol/value.h"
 #include "drivers/watch/watch.h"
 
@@ -273,6 +274,64 @@ static int do_exec(struct fake *f, const char *id, const struct driver_exec *exe
 	return fake_exec_start(exec, pid, lock, ret_pid, err);
 }
 
+/* Without root all files are ours. */
+static int do_file(struct fake *f, const char *id, const struct driver_file *asked,
+	struct driver_file_info *ret, struct err *err)
+{
+	CLEANUP(tree_close) struct tree tree = {.root = -1, .self = -1};
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_file file = *asked;
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
+	int r = paths(f, id, definition, pid_file, err);
+
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r == 0)
+		r = tree_open(guest.rootfs, &tree, err);
+	if (geteuid() != 0 && file.uid < 0)
+		file.uid = geteuid();
+	if (geteuid() != 0 && file.gid < 0)
+		file.gid = getegid();
+	signal(SIGPIPE, SIG_IGN);
+	if (r == 0)
+		r = tree_do(&tree, &file, ret, err);
+	unload(json, &guest);
+	return r;
+}
+
+/* Its processor time is real, all else is made up. */
+static int do_stats(struct fake *f, const char *id, struct driver_stats **ret, size_t *ret_count,
+	struct err *err)
+{
+	AUTOFREE struct driver_status *list = NULL;
+	AUTOFREE struct driver_stats *stats = NULL;
+	struct driver_status one;
+	size_t count = 1, running = 0;
+	int r = id ? look(f, id, &one, err) : do_list(f, &list, &count, err);
+
+	if (r < 0)
+		return r;
+	stats = calloc(count + 1, sizeof(*stats));
+	if (!stats)
+		return err_errno(err, ENOMEM, "no memory for statistics");
+	for (size_t i = 0; i < count; i++) {
+		const struct driver_status *status = id ? &one : &list[i];
+
+		if (status->pid == 0)
+			continue;
+		memcpy(stats[running].id, status->id, sizeof(stats[running].id));
+		stats[running].cpu_ns = fake_process_cpu_ns(status->pid);
+		stats[running].memory = stats[running].memory_peak = FAKE_MEMORY_USED;
+		stats[running++].pids = 1;
+	}
+	if (id && running == 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	*ret = TAKE_PTR(stats);
+	*ret_count = running;
+	return 0;
+}
+
 /* --- The contract, with faults around what it does ---------------------------------------------
  */
 
@@ -379,6 +438,24 @@ static int fake_exec(struct driver *d, const char *id, const struct driver_exec 
 	return r < 0 ? r : fault_after(&fault, do_exec(fake_of(d), id, exec, ret_pid, err));
 }
 
+static int fake_file(struct driver *d, const char *id, const struct driver_file *file,
+	struct driver_file_info *ret, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_FILE, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, do_file(fake_of(d), id, file, ret, err));
+}
+
+static int fake_stats(struct driver *d, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_STATS, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, do_stats(fake_of(d), id, ret, ret_count, err));
+}
+
 /* --- Events ---------------------------------------------------------------------------------- */
 
 static bool watch_look(void *data, const char *id, struct watch_look *ret)
@@ -466,4 +543,6 @@ const struct driver_ops fake_driver_ops = {
 	.update = fake_update,
 	.freeze = fake_freeze,
 	.exec = fake_exec,
+	.file = fake_file,
+	.stats = fake_stats,
 };

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -98,6 +99,16 @@ bool fake_process_is_frozen(pid_t pid)
 		return false;
 	after = strrchr(text, ')');
 	return after && strncmp(after, ") T", 3) == 0;
+}
+
+uint64_t fake_process_cpu_ns(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static bool wait_end(int pidfd, uint64_t ms)

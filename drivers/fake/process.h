@@ -20,5 +20,8 @@ pid_t fake_process_pid(const char *pid_file);
 /* Whether it is stopped where it is (frozen). */
 bool fake_process_is_frozen(pid_t pid);
 
+/* Processor time that it has used. */
+uint64_t fake_process_cpu_ns(pid_t pid);
+
 /* Sends `signal`, waits up to timeout_ms for its end, then kills it and waits for that. */
 int fake_process_end(const char *pid_file, int signal, uint64_t timeout_ms, struct err *err);

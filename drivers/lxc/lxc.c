@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "drivers/lxc/definition.h"
 #include "drivers/lxc/exec.h"
+#include "drivers/lxc/file.h"
 #include "drivers/lxc/instance.h"
 #include "drivers/lxc/limits.h"
 #include "drivers/lxc/probe.h"
@@ -273,6 +274,15 @@ static int lxc_exec(struct driver *d, const char *id, const struct driver_exec *
 	return r < 0 ? r : lxc_guest_exec(lxc_of(d), id, exec, ret_pid, err);
 }
 
+static int lxc_file(struct driver *d, const char *id, const struct driver_file *file,
+	struct driver_file_info *ret, struct err *err)
+{
+	CLEANUP(subject_finish) struct subject s;
+	int r = subject_load(d, id, &s, err);
+
+	return r < 0 ? r : lxc_guest_file(&s.paths, &s.definition, file, ret, err);
+}
+
 /* --- Instances ------------------------------------------------------------------------------- */
 
 static void lxc_close(struct driver *d)
@@ -377,4 +387,5 @@ const struct driver_ops lxc_driver_ops = {
 	.update = lxc_update,
 	.freeze = lxc_freeze,
 	.exec = lxc_exec,
+	.file = lxc_file,
 };

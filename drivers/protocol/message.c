@@ -152,7 +152,8 @@ static void set_unless_default(json_t *json, const char *key, int64_t n)
 
 static json_t *from_file(const struct driver_file *f)
 {
-	json_t *json = json_pack("{s:s s:s}", "op", FILE_OPS[f->op], "path", f->path);
+	json_t *json = json_pack("{s:s s:s s:I}", "op", FILE_OPS[f->op], "path", f->path, "size",
+		(json_int_t)(f->size > INT64_MAX ? INT64_MAX : f->size));
 
 	set_unless_default(json, "mode", f->mode);
 	set_unless_default(json, "uid", f->uid);
@@ -258,6 +259,7 @@ static int decode_file(const json_t *json, struct driver_file *f, struct err *er
 	*f = (struct driver_file){.fd = -1, .whole_fd = -1, .mode = -1, .uid = -1, .gid = -1};
 	if ((r = value_string(json, "op", &op, err)) < 0 || (r = file_op(op, &f->op, err)) < 0 ||
 		(r = value_string(json, "path", &f->path, err)) < 0 ||
+		(r = value_u64(json, "size", INT64_MAX, &f->size, err)) < 0 ||
 		(r = value_i64(json, "mode", 0, 07777, &f->mode, err)) < 0 ||
 		(r = value_i64(json, "uid", 0, UINT32_MAX - 1, &f->uid, err)) < 0 ||
 		(r = value_i64(json, "gid", 0, UINT32_MAX - 1, &f->gid, err)) < 0)

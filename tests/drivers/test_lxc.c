@@ -29,6 +29,7 @@ int main(int argc, char **argv)
 	struct environment e = {.bridge = NODE_BRIDGE,
 		.rootfs = node_rootfs,
 		.leftovers = node_leftovers,
+		.small_directory = "/dev",
 		.no_memory_limits = getenv("CORPUS_TEST_UNIFIED") != NULL,
 		.crash_points = points};
 	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/process.h"
+#include "groups.h"
 #include "guests.h"
 #include "subject.h"
 
@@ -462,7 +463,7 @@ static void exec_in_a_stopped_guest_is_refused(void **state)
 	destroy_guest(GUEST_A);
 }
 
-int conformance_run(const char *name, const struct environment *e)
+static int run_life(const char *name)
 {
 	const struct CMUnitTest tests[] = {
 		guest_test(probe_tells_name_version_and_capabilities),
@@ -487,10 +488,17 @@ int conformance_run(const char *name, const struct environment *e)
 		guest_test(exec_sets_environment_and_directory),
 		guest_test(exec_in_a_stopped_guest_is_refused),
 	};
+
+	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int conformance_run(const char *name, const struct environment *e)
+{
 	int failed;
 
 	guests_begin(e);
-	failed = cmocka_run_group_tests_name(name, tests, NULL, NULL);
+	failed = run_life(name);
+	failed += files_run(name);
 	guests_end();
 	return failed;
 }

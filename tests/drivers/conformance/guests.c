@@ -175,7 +175,7 @@ void assert_nothing_left(const char *id, bool defined)
 		fail_msg("left of guest %s: %s", id, left);
 }
 
-static int memory_file(const char *text)
+int memory_file(const char *text)
 {
 	int fd = memfd_create("text", MFD_CLOEXEC);
 
@@ -185,7 +185,7 @@ static int memory_file(const char *text)
 	return fd;
 }
 
-static void assert_holds(int fd, const char *text)
+void assert_holds(int fd, const char *text)
 {
 	char buf[4096];
 	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);

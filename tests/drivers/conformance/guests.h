@@ -32,6 +32,9 @@ void destroy_guest(const char *id);
 
 void assert_process_gone(pid_t pid);
 void assert_nothing_left(const char *id, bool defined);
+/* A descriptor of a file without a name that holds the text, at its beginning. */
+int memory_file(const char *text);
+void assert_holds(int fd, const char *text);
 /* Waits for the wait status of a command; -1 when its end was not seen. */
 int wait_status_of(int status_fd);
 /* Runs a command in GUEST_A to its end. */

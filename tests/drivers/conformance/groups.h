@@ -1,0 +1,4 @@
+/* The parts of the suite that have files of their own; each returns the number of failed tests. */
+#pragma once
+
+int files_run(const char *name);
