@@ -22,6 +22,7 @@ enum completion {
 	COMPLETE_MODE,
 	COMPLETE_KEY, /* "memory=" of set */
 	COMPLETE_PORT,
+	COMPLETE_SNAPSHOT, /* of the guest that is the first operand */
 };
 
 struct option {

@@ -75,11 +75,13 @@ static const char *advice_to_find(const struct err *err, const char *command)
 		{"image", "`corpus image list` shows the images."},
 		{"operation", "`corpus operations` shows the operations."},
 		{"cancel", "`corpus operations` shows the operations."},
+		{"snapshot", "`corpus snapshot list GUEST` shows a guest's snapshots."},
 		{"unpublish", "`corpus ports` shows what is published."},
 		{"switch", "`corpus list` and `corpus ports` show guests and ports."},
 		{"", "`corpus list` shows the guests."},
 	};
-	const char *word = strcmp(err->field, "image") == 0 ? err->field : command;
+	bool named = strcmp(err->field, "image") == 0 || strcmp(err->field, "snapshot") == 0;
+	const char *word = named ? err->field : command;
 	size_t i = 0;
 
 	while (strncmp(word, PLACES[i].prefix, strlen(PLACES[i].prefix)) != 0)
@@ -101,9 +103,11 @@ static const char *advice(const struct cli *cli, const struct err *err)
 	case ERR_NO_SLOT: return "`corpus slots` shows who uses the slots.";
 	case ERR_NO_ROOM: return "`corpus node` shows what the node has left.";
 	case ERR_EXISTS:
-		return strncmp(command, "image", 5) == 0
-			       ? "--replace puts the new image in its place."
-			       : "`corpus apply` changes a guest that is there.";
+		if (strncmp(command, "image", 5) == 0)
+			return "--replace puts the new image in its place.";
+		return strcmp(command, "create") == 0
+			       ? "`corpus apply` changes a guest that is there."
+			       : NULL;
 	case ERR_NOT_FOUND: return advice_to_find(err, command);
 	case ERR_INTERNAL:
 	case ERR_DRIVER:

@@ -70,6 +70,12 @@ static const struct option RESIZE_OPTIONS[] = {
 	{0},
 };
 
+static const struct option RESTORE_OPTIONS[] = {
+	{"start", 0, NULL, "it runs afterwards; else as it did before"},
+	{"no-start", 0, NULL, "it stays stopped"},
+	{0},
+};
+
 static const struct option PUBLISH_OPTIONS[] = {
 	{"purpose", 0, "WORD", "what it is for: web, ..."},
 	{0},
@@ -122,6 +128,10 @@ static const struct option EVENTS_OPTIONS[] = {
 	{                                                                                          \
 		COMPLETE_GUEST, COMPLETE_NOTHING                                                   \
 	}
+#define SNAPSHOT                                                                                   \
+	{                                                                                          \
+		COMPLETE_GUEST, COMPLETE_SNAPSHOT                                                  \
+	}
 #define IMAGE                                                                                      \
 	{                                                                                          \
 		COMPLETE_IMAGE, COMPLETE_NOTHING                                                   \
@@ -159,6 +169,14 @@ const struct command COMMANDS[] = {
 		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
 	{"trim", NULL, "NAME [SIZE]", "take SIZE (5GiB) from a guest's storage", cmd_trim,
 		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
+	{"snapshot list", "snapshots", "NAME", "list a guest's snapshots", cmd_snapshot_list, NULL,
+		1, 1, GUEST},
+	{"snapshot create", NULL, "NAME [SNAPSHOT]", "keep what is on a guest's storage now",
+		cmd_snapshot_create, NULL, 1, 2, GUEST, .change = true},
+	{"snapshot delete", NULL, "NAME SNAPSHOT...", "delete snapshots of a guest",
+		cmd_snapshot_delete, NULL, 2, ANY, SNAPSHOT, .change = true},
+	{"restore", NULL, "NAME SNAPSHOT", "make a guest's storage what it was then", cmd_restore,
+		RESTORE_OPTIONS, 2, 2, SNAPSHOT, .change = true},
 	{"ports", NULL, "[NAME]", "list published ports", cmd_ports, NULL, 0, 1, GUEST},
 	{"publish", NULL, "NAME [HOST:]GUEST[/udp]", "publish a port of a guest", cmd_publish,
 		PUBLISH_OPTIONS, 2, 2, GUEST, .change = true},

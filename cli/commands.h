@@ -34,6 +34,11 @@ COMMAND(cmd_storage); /* cmd_storage.c */
 COMMAND(cmd_enlarge);
 COMMAND(cmd_trim);
 
+COMMAND(cmd_snapshot_list); /* cmd_snapshot.c */
+COMMAND(cmd_snapshot_create);
+COMMAND(cmd_snapshot_delete);
+COMMAND(cmd_restore);
+
 COMMAND(cmd_ports); /* cmd_ports.c */
 COMMAND(cmd_publish);
 COMMAND(cmd_unpublish);

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/strbuf.h"
 #include "cli/args.h"
 #include "cli/body.h"
 #include "cli/cli.h"
@@ -13,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/kinds.h"
+#include "cli/url.h"
 
 /* What is being completed. */
 struct completer {
@@ -20,6 +22,7 @@ struct completer {
 	const char *prefix;	       /* the last word */
 	const struct command *command; /* the one before it, or NULL */
 	size_t operands;	       /* that stand between the command and the last word */
+	const char *operand;	       /* the first of them, or NULL */
 	const struct option *pending;  /* an option that awaits its value, or NULL */
 };
 
@@ -83,6 +86,17 @@ static void offer_ports(const struct completer *completer)
 			strcmp(json_text(port, "proto"), "udp") == 0 ? "/udp" : "");
 		offer(completer, word);
 	}
+}
+
+static void offer_snapshots(const struct completer *completer)
+{
+	struct strbuf buf = {0};
+	AUTOFREE char *path = NULL;
+
+	url_path(&buf, "/v1/guests/%s/snapshots", completer->operand ? completer->operand : "");
+	path = strbuf_take(&buf);
+	if (path)
+		offer_listed(completer, path, "snapshots", "name");
 }
 
 /* --- What the tables know -------------------------------------------------------------------- */
@@ -158,6 +172,7 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 		offer_listed(completer, "/v1/operations?limit=50", "operations", "id");
 		break;
 	case COMPLETE_DRIVER: offer_listed(completer, "/v1/node", "drivers", "name"); break;
+	case COMPLETE_SNAPSHOT: offer_snapshots(completer); break;
 	case COMPLETE_PORT: offer_ports(completer); break;
 	case COMPLETE_KEY: offer_settings(completer); break;
 	case COMPLETE_KIND: offer_kinds(completer); break;
@@ -220,7 +235,8 @@ static const char *read_before(struct completer *completer, const char *const *w
 		} else if (words[i][0] == '-' && words[i][1]) {
 			completer->pending = pending_of(completer, words[i]);
 		} else if (completer->command) {
-			completer->operands++;
+			if (completer->operands++ == 0)
+				completer->operand = words[i];
 		} else {
 			completer->command =
 				args_find_command(COMMANDS, words + i, count - i, &used);

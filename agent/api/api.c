@@ -46,6 +46,14 @@ const struct http_route API_ROUTES[] = {
 	{HTTP_POST, GUEST "/storage/trim", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
 		api_storage_trim},
 
+	{HTTP_GET, GUEST "/snapshots", ROLE_VIEWER, BODY_NONE, NULL, api_snapshot_list},
+	{HTTP_POST, GUEST "/snapshots", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_snapshot_create},
+	{HTTP_GET, GUEST "/snapshots/{}", ROLE_VIEWER, BODY_NONE, NULL, api_snapshot_get},
+	{HTTP_DELETE, GUEST "/snapshots/{}", ROLE_OPERATOR, BODY_NONE, CHANGE, api_snapshot_delete},
+	{HTTP_POST, GUEST "/snapshots/{}/restore", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
+		api_snapshot_restore},
+
 	{HTTP_GET, GUEST "/ports", ROLE_VIEWER, BODY_NONE, NULL, api_guest_port_list},
 	{HTTP_POST, GUEST "/ports", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_publish_any},
 	{HTTP_GET, GUEST "/ports/{}/{}", ROLE_VIEWER, BODY_NONE, NULL, api_guest_port_get},

@@ -38,6 +38,12 @@ void api_storage_get(struct http_request *request, void *data);
 void api_storage_enlarge(struct http_request *request, void *data);
 void api_storage_trim(struct http_request *request, void *data);
 
+void api_snapshot_list(struct http_request *request, void *data);
+void api_snapshot_get(struct http_request *request, void *data);
+void api_snapshot_create(struct http_request *request, void *data);
+void api_snapshot_delete(struct http_request *request, void *data);
+void api_snapshot_restore(struct http_request *request, void *data);
+
 void api_guest_port_list(struct http_request *request, void *data);
 void api_guest_port_get(struct http_request *request, void *data);
 void api_port_publish_any(struct http_request *request, void *data);
@@ -87,6 +93,7 @@ json_t *shown_guest(struct agent *agent, struct guest_entry *entry);
 int requested_port(const struct http_request *request, unsigned i, enum port_proto *ret_proto,
 	uint16_t *ret_host, struct err *err);
 
+json_t *snapshot_to_json(const struct guest_snapshot *snapshot);
 json_t *published_port_to_json(const struct guest *guest, const struct port *port);
 
 /* --- Changes --------------------------------------------------------------------------------- */

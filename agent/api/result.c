@@ -41,6 +41,17 @@ static json_t *image_result(struct agent *agent, const struct operation *info, c
 	return image ? image_to_json(image) : NULL;
 }
 
+static json_t *snapshot_result(
+	struct agent *agent, const struct operation *info, const json_t *args)
+{
+	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
+	const char *name = json_string_value(json_object_get(args, "snapshot"));
+	const struct guest_snapshot *snapshot =
+		entry && name ? guest_find_snapshot(entry->guest, name) : NULL;
+
+	return snapshot ? snapshot_to_json(snapshot) : NULL;
+}
+
 /* Those that do not lead to a guest; NULL: to nothing. */
 static const struct {
 	const char *verb;
@@ -49,6 +60,8 @@ static const struct {
 	{"guest.publish", port_result},
 	{"guest.switch", port_result},
 	{"guest.unpublish", NULL},
+	{"guest.snapshot", snapshot_result},
+	{"guest.snapshot-delete", NULL},
 	{"image.import", image_result},
 	{"image.delete", NULL},
 };

@@ -94,13 +94,15 @@ static int take_reply(
 {
 	struct guest_entry *entry = op_guest(op);
 
-	if (reply->result < 0 && is_fine(op, call, reply->error.code))
-		return 0;
-	if (reply->result < 0)
+	int r = is_fine(op, call, reply->error.code) ? 0 : reply->result;
+
+	if (r < 0)
 		*err = reply->error;
-	else if (reply->statuses_count == 1 && entry)
+	else if (entry && (call == DRIVER_CALL_KILL || call == DRIVER_CALL_STOP))
+		entry->guest->pid = 0;
+	else if (entry && reply->statuses_count == 1)
 		entry->guest->pid = reply->statuses[0].pid;
-	return reply->result;
+	return r;
 }
 
 /* --- Calls in a row -------------------------------------------------------------------------- */
@@ -113,6 +115,7 @@ struct row {
 	struct driver_request calls[ROW_MAX];
 	size_t count, at;
 	bool optional;		     /* a driver that cannot is fine */
+	bool attempt;		     /* what it drives may fail: the step is done all the same */
 	void (*then)(struct op *op); /* goes on with the step after the last; NULL: it ends */
 };
 
@@ -138,6 +141,11 @@ static void replied(void *data, const struct driver_reply *reply)
 
 	if (r < 0 && row->optional && err.code == ERR_UNSUPPORTED)
 		r = 0;
+	if (r < 0 && row->attempt && err.code == ERR_DRIVER) {
+		log_warning("guest.not_started", "guest=%s error=%s", row->op->info.target,
+			LOG_Q(err.message));
+		r = 0;
+	}
 	if (r < 0 || ++row->at == row->count)
 		end_row(row, r, &err);
 	else
@@ -190,11 +198,12 @@ void driver_step_take_up(struct op *op, const struct guest *as)
 		as);
 }
 
-void driver_step_run(struct op *op)
+void driver_step_run_again(struct op *op)
 {
 	call_row(&(struct row){.op = op,
 			 .calls = {{.call = DRIVER_CALL_CREATE}, {.call = DRIVER_CALL_START}},
 			 .count = 2,
+			 .attempt = true,
 			 .then = step_link},
 		NULL);
 }

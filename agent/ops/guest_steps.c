@@ -277,6 +277,9 @@ static void project(struct guest_entry *entry, const struct op *op)
 		entry->projected = entry->guest->want_running ? GUEST_RUNNING : GUEST_STOPPED;
 	else if (verb == VERB_DESTROY)
 		entry->projected = GUEST_DESTROYING;
+	else if (verb == VERB_RESTORE && json_object_get(op->args, "start"))
+		entry->projected = json_is_true(json_object_get(op->args, "start")) ? GUEST_RUNNING
+										    : GUEST_STOPPED;
 	else if (after != GUEST_STATE_MAX_)
 		entry->projected = after;
 }

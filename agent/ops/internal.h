@@ -14,7 +14,8 @@ struct guest_entry;
 
 extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
 	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_RENAME, GUEST_ENLARGE,
-	GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, IMAGE_IMPORT, IMAGE_DELETE;
+	GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, GUEST_SNAPSHOT,
+	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, IMAGE_IMPORT, IMAGE_DELETE;
 
 /* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
 
@@ -73,6 +74,17 @@ void guest_event(
  * end: what a failure leaves taken is in `guest`, for release. */
 int guest_choose_numbers(struct agent *agent, struct guest *guest, struct err *err);
 void guest_release_numbers(struct agent *agent, const struct guest *guest);
+
+/* --- Snapshots (guest_snapshot.c) ------------------------------------------------------------ */
+
+/* Name of the snapshot that the operation is about. */
+const char *op_snapshot(const struct op *op);
+
+/* op_verb.begin of what needs that snapshot. */
+int has_snapshot_begin(struct op *op, struct db_txn *txn, struct err *err);
+
+/* An event that names guest and snapshot. */
+void snapshot_event(struct op *op, const char *type, struct db_txn *txn);
 
 /* --- Ports ----------------------------------------------------------------------------------- */
 

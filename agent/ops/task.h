@@ -57,8 +57,9 @@ void driver_step_freeze(struct op *op, bool frozen);
  * a guest takes it up at its next start. */
 void driver_step_take_up(struct op *op, const struct guest *as);
 
-/* Defines the guest and starts it, with its link: a whole start as one step. */
-void driver_step_run(struct op *op);
+/* Starts a guest that was ended: a whole start as one step of an undo. One that cannot be started
+ * any more, for reasons of its own, stays without a pid. */
+void driver_step_run_again(struct op *op);
 
 /* Asks the driver what the guest is, outside of any operation, and takes the answer over. */
 void driver_refresh(struct agent *agent, struct guest_entry *entry);

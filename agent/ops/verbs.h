@@ -76,6 +76,21 @@ struct port_switch {
 int plan_port_switch(struct agent *agent, struct op_plan *plan, const struct port_switch *wanted,
 	struct err *err);
 
+/* The snapshot of that name, or NULL; the other says so, too: ERR_NOT_FOUND (field snapshot). */
+const struct guest_snapshot *guest_find_snapshot(const struct guest *guest, const char *name);
+const struct guest_snapshot *guest_need_snapshot(
+	const struct guest *guest, const char *name, struct err *err);
+
+/* `name` is valid, or NULL: one from the time. */
+int plan_guest_snapshot(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const char *name, struct err *err);
+int plan_guest_snapshot_delete(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const char *name, struct err *err);
+
+/* Makes the guest what it was then. `start` says whether it runs afterwards; NULL: as before. */
+int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const char *name, const bool *start, struct err *err);
+
 struct image_upload {
 	const char *name;
 	const char *sha256; /* NULL: not checked */

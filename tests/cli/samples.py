@@ -94,6 +94,11 @@ SLOTS = {
     ],
 }
 
+SNAPSHOTS = [
+    {"name": "20261122t120000z", "created": "2026-11-22T12:00:00.000Z"},
+    {"name": "before", "created": "2026-11-22T13:00:00.000Z"},
+]
+
 EVENTS = [
     {"number": 1, "time": "2026-11-22T12:00:00.000Z", "type": "guest.created",
      "target": "web1.example.org"},

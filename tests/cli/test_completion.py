@@ -50,6 +50,10 @@ def test_tables_are_offered(words, expected, corpus):
     (["create", "x", "--image", ""], "/v1/images", {"images": [samples.IMAGE]}, ["busybox"]),
     (["create", "x", "-d", ""], "/v1/node", samples.NODE, ["lxc", "kvm"]),
     (["unpublish", "web1", "4"], "/v1/ports", samples.PORTS, ["40001", "40002/udp"]),
+    (["restore", "web1", ""], "/v1/guests/web1/snapshots", {"snapshots": samples.SNAPSHOTS},
+     ["20261122t120000z", "before"]),
+    (["snapshot", "delete", "web1", "x", "b"], "/v1/guests/web1/snapshots",
+     {"snapshots": samples.SNAPSHOTS}, ["before"]),
     (["cancel", ""], "/v1/operations?limit=50", {"operations": [samples.OPERATION]},
      ["00000000000000aa"]),
 ])

@@ -1,0 +1,128 @@
+/* Handlers of a guest's snapshots. */
+#include <stdio.h>
+
+#include "agent/api/internal.h"
+#include "agent/node/registry.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/parse.h"
+#include "model/reader.h"
+
+json_t *snapshot_to_json(const struct guest_snapshot *snapshot)
+{
+	return json_pack(
+		"{s:s, s:s}", "name", snapshot->name, "created", FMT_TIME(snapshot->created_ms));
+}
+
+/* The guest of path parameter 0 and its snapshot of parameter 1, for reading. */
+static const struct guest_snapshot *read_snapshot(
+	const struct http_request *request, const struct agent *agent, struct err *err)
+{
+	struct guest_entry *entry = registry_by_name(agent->registry, http_param(request, 0), err);
+
+	return entry ? guest_need_snapshot(entry->guest, http_param(request, 1), err) : NULL;
+}
+
+void api_snapshot_get(struct http_request *request, void *data)
+{
+	struct err err;
+	const struct guest_snapshot *snapshot = read_snapshot(request, data, &err);
+
+	if (snapshot)
+		http_respond_json(request, 200, snapshot_to_json(snapshot));
+	else
+		http_respond_error(request, &err, NULL);
+}
+
+void api_snapshot_list(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	struct err err;
+	struct guest_entry *entry = registry_by_name(agent->registry, http_param(request, 0), &err);
+	json_t *list;
+
+	if (!entry) {
+		http_respond_error(request, &err, NULL);
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < entry->guest->snapshots_count; i++)
+		json_array_append_new(list, snapshot_to_json(&entry->guest->snapshots[i]));
+	http_respond_json(request, 200, json_pack("{s:o}", "snapshots", list));
+}
+
+/* --- Changes --------------------------------------------------------------------------------- */
+
+static const struct reader_field CREATE[] = {
+	{.name = "name", .read = reader_text, .check = name_check_snapshot},
+};
+
+void api_snapshot_create(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	struct guest_entry *entry;
+	struct op_plan plan = {0};
+	AUTOFREE char *name = NULL;
+	struct change change;
+	struct err err;
+	int r = 0;
+
+	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
+		return;
+	if (http_body(request))
+		r = reader_object(http_body(request), "", CREATE, ARRAY_SIZE(CREATE), &name, &err);
+	if (r == 0)
+		r = plan_guest_snapshot(agent, &plan, entry, name, &err);
+	change_submit(&change, r, &err, &plan, NULL);
+}
+
+void api_snapshot_delete(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	struct guest_entry *entry;
+	struct op_plan plan = {0};
+	struct change change;
+	struct err err;
+	int r;
+
+	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
+		return;
+	r = plan_guest_snapshot_delete(agent, &plan, entry, http_param(request, 1), &err);
+	change_submit(&change, r, &err, &plan, NULL);
+}
+
+struct restore {
+	bool given, start;
+};
+
+static int read_start(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	struct restore *restore = member;
+
+	restore->given = true;
+	return reader_bool(field, value, path, &restore->start, err);
+}
+
+static const struct reader_field RESTORE[] = {{.name = "start", .read = read_start}};
+
+void api_snapshot_restore(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	struct restore restore = {0};
+	struct guest_entry *entry;
+	struct op_plan plan = {0};
+	struct change change;
+	struct err err;
+	int r = 0;
+
+	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
+		return;
+	if (http_body(request))
+		r = reader_object(
+			http_body(request), "", RESTORE, ARRAY_SIZE(RESTORE), &restore, &err);
+	if (r == 0)
+		r = plan_guest_restore(agent, &plan, entry, http_param(request, 1),
+			restore.given ? &restore.start : NULL, &err);
+	change_submit(&change, r, &err, &plan, NULL);
+}

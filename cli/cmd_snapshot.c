@@ -1,0 +1,139 @@
+/* Commands about snapshots: list, create, delete, restore. */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "cli/args.h"
+#include "cli/change.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/facts.h"
+#include "cli/fetch.h"
+#include "cli/show.h"
+#include "cli/table.h"
+#include "cli/url.h"
+
+/* Of a guest's snapshots, or of one of them. */
+static char *snapshot_path(const char *guest, const char *snapshot, const char *rest)
+{
+	struct strbuf buf = {0};
+
+	url_path(&buf, "/v1/guests/%s/snapshots", guest);
+	if (snapshot)
+		url_path(&buf, "/%s", snapshot);
+	strbuf_add(&buf, rest);
+	return strbuf_take(&buf);
+}
+
+/* --- list ------------------------------------------------------------------------------------ */
+
+static void show_snapshots(struct cli *cli, const json_t *list)
+{
+	static const struct table_column COLUMNS[] = {{"NAME"}, {"CREATED"}};
+	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
+	const json_t *snapshot;
+	size_t i;
+
+	json_array_foreach (json_at(list, "snapshots"), i, snapshot)
+		table_add(table, (const char *const[]){
+					 json_text(snapshot, "name"),
+					 V_TIME(snapshot, "created"),
+				 });
+	table_print(table, cli->out, cli->colour);
+}
+
+int cmd_snapshot_list(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = snapshot_path(args->operands[0], NULL, "");
+
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return fetch_and_show(cli, path, show_snapshots, err);
+}
+
+/* --- create, delete -------------------------------------------------------------------------- */
+
+static void say_snapshot(struct cli *cli, const char *subject, const json_t *snapshot)
+{
+	cli_say(cli, "%s: snapshot %s", subject, json_text(snapshot, "name"));
+}
+
+int cmd_snapshot_create(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = snapshot_path(args->operands[0], NULL, "");
+	json_auto_t *body =
+		args->operands_count > 1 ? json_pack("{s:s}", "name", args->operands[1]) : NULL;
+
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return change_run(cli,
+		&(struct change){
+			.method = "POST",
+			.path = path,
+			.body = body,
+			.subject = args->operands[0],
+			.say = say_snapshot,
+		},
+		err);
+}
+
+static int delete_one(struct cli *cli, const char *guest, const char *snapshot, struct err *err)
+{
+	AUTOFREE char *path = snapshot_path(guest, snapshot, "");
+
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	return change_run(cli,
+		&(struct change){
+			.method = "DELETE",
+			.path = path,
+			.subject = snapshot,
+			.past = "deleted",
+		},
+		err);
+}
+
+int cmd_snapshot_delete(struct cli *cli, const struct args *args, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 1; i < args->operands_count && r == 0; i++)
+		r = delete_one(cli, args->operands[0], args->operands[i], err);
+	return r;
+}
+
+/* --- restore --------------------------------------------------------------------------------- */
+
+static void say_restored(struct cli *cli, const char *subject, const json_t *guest)
+{
+	cli_say(cli, "%s: restored, %s", subject, json_text(guest, "state"));
+}
+
+static int start_body(const struct args *args, json_t **ret, struct err *err)
+{
+	bool start = args_has(args, "start"), no_start = args_has(args, "no-start");
+
+	if (start && no_start)
+		return err_set(err, ERR_INVALID, NULL, "either --start or --no-start, not both");
+	*ret = start || no_start ? json_pack("{s:b}", "start", start) : NULL;
+	return 0;
+}
+
+int cmd_restore(struct cli *cli, const struct args *args, struct err *err)
+{
+	AUTOFREE char *path = snapshot_path(args->operands[0], args->operands[1], "/restore");
+	json_auto_t *body = NULL;
+	int r = path ? start_body(args, &body, err) : err_errno(err, ENOMEM, "making a request");
+
+	if (r < 0)
+		return r;
+	return change_run(cli,
+		&(struct change){
+			.method = "POST",
+			.path = path,
+			.body = body,
+			.subject = args->operands[0],
+			.say = say_restored,
+		},
+		err);
+}
