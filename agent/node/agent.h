@@ -63,6 +63,7 @@ struct agent {
 	struct net *net;	    /* NULL while it cannot be opened: see problems */
 	struct storage *storage;    /* the same */
 	struct storage_space space; /* of the pool, as it was seen last */
+	char disk[16];		    /* under the pool, "7:0"; empty: not known */
 
 	struct agent_driver *drivers;
 	size_t drivers_count;

@@ -8,6 +8,7 @@
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/strv.h"
 
 /* The guest as it will be. */
 static int patched(
@@ -45,11 +46,13 @@ static bool same_rates(const struct guest_limits *a, const struct guest_limits *
 }
 
 /* What the driver is told; rates are the network's. */
-static bool same_for_driver(const struct guest_limits *a, struct guest_limits b)
+static bool same_for_driver(const struct guest *a, const struct guest *b)
 {
-	b.net_ingress = a->net_ingress;
-	b.net_egress = a->net_egress;
-	return guest_limits_equal(a, &b);
+	struct guest_limits limits = b->limits;
+
+	limits.net_ingress = a->limits.net_ingress;
+	limits.net_egress = a->limits.net_egress;
+	return guest_limits_equal(&a->limits, &limits) && strv_equal(a->raw, b->raw);
 }
 
 static void limits_apply(struct op *op)
@@ -58,7 +61,7 @@ static void limits_apply(struct op *op)
 
 	if (!wanted)
 		return;
-	if (same_for_driver(&wanted->limits, op_guest(op)->guest->limits))
+	if (same_for_driver(wanted, op_guest(op)->guest))
 		op_step_done(op, 0, NULL);
 	else
 		driver_step(op, DRIVER_CALL_UPDATE, wanted);

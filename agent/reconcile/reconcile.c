@@ -122,6 +122,17 @@ static void adopt_images(struct agent *agent, struct image *images, size_t count
 	agent->images_count = count;
 }
 
+/* Without it limits of input and output do not hold; all else does. */
+static void find_disk(struct agent *agent)
+{
+	struct err err;
+
+	if (storage_disk(agent->storage, agent->disk, sizeof(agent->disk), &err) < 0) {
+		agent->disk[0] = '\0';
+		log_warning("storage.no_disk", "error=%s", LOG_Q(err.message));
+	}
+}
+
 static void first_look_at_pool(struct agent *agent, struct err *err)
 {
 	struct image *images = NULL;
@@ -131,6 +142,7 @@ static void first_look_at_pool(struct agent *agent, struct err *err)
 		adopt_images(agent, images, count);
 	if (err->code == ERR_OK)
 		storage_space(agent->storage, &agent->space, err);
+	find_disk(agent);
 }
 
 /* A power cut may have taken the limit of a volume that was made just before. Nothing else changes
@@ -267,7 +279,10 @@ static void round_results(struct agent *agent, struct round *round)
 {
 	bool net_opened = !agent->net && round->net;
 
-	agent->storage = round->storage;
+	if (!agent->storage && round->storage) {
+		agent->storage = round->storage;
+		find_disk(agent);
+	}
 	if (round->storage_err.code == ERR_OK) {
 		agent->space = round->space;
 		agent_changed(agent);

@@ -1,6 +1,7 @@
 """Real containers: the whole life of one, and what its root may do."""
 import os
 import pathlib
+import re
 
 import pytest
 from harness import testbed
@@ -158,3 +159,15 @@ def test_a_guest_reaches_the_outside_by_the_nodes_address(lxc, web):
         link, peer = server.accept()
         with link:
             assert link.recv(5) == b"hello" and peer[0] == testbed.NODE_OUTSIDE_ADDRESS
+
+
+def test_limits_of_io_are_those_of_the_disk_under_the_pool(lxc, web):
+    def limits():
+        found = [file for folder in lxc.guest_cgroups() for file in pathlib.Path(folder).rglob("*")
+                 if file.name in ("blkio.throttle.write_bps_device", "io.max")]
+        return " ".join(file.read_text() for file in found)
+
+    lxc.api.change("PATCH", f"/v1/guests/{NAME}", {"limits": {"io_write": "1MiB"}})
+    assert re.search(rf"\d+:\d+ (.*wbps=)?{1 << 20}", limits()), limits()
+    lxc.api.change("PATCH", f"/v1/guests/{NAME}", {"limits": {"io_write": None}})
+    assert str(1 << 20) not in limits()
