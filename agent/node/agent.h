@@ -28,6 +28,7 @@ struct agent_driver {
 	struct op_class op_class;
 	struct driver_info info; /* of the last probe; name empty: not probed yet */
 	bool surveyed;		 /* its guests were listed, or could not be */
+	uint64_t accepted;	 /* operations, before it was asked last */
 	sd_event_source *lost;	 /* runs from its going down until its guests count as unknown */
 };
 
@@ -43,7 +44,7 @@ struct agent_text {
 
 /* Something about the node that a person should know: shown in /v1/node until it is gone. */
 struct agent_problem {
-	char code[64]; /* "storage", "driver.lxc", "orphan.volume.ID": names it */
+	char code[64]; /* "storage", "driver.lxc", "orphan.volumes": names it */
 	char message[320];
 	int64_t since_ms;
 };

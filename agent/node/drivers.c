@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/node/agent.h"
+#include "agent/node/names.h"
 #include "agent/node/registry.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -70,22 +71,34 @@ static void observe_undefined(struct agent_driver *driver, const struct driver_r
 }
 
 /* What bears our mark and is not in state.db is told, not touched: it may be all that is left of a
- * guest whose record was lost. */
-static void tell_orphan(struct agent_driver *driver, const struct driver_status *status)
+ * guest whose record was lost. All of a driver are one problem, which goes when they are gone. */
+static void tell_orphans(struct agent_driver *driver, const struct driver_reply *reply)
 {
-	char code[64], message[256];
+	struct agent *agent = driver->agent;
+	const char *name = driver->settings->name;
+	struct names orphans = {0};
+	char code[64], message[320];
 
-	snprintf(code, sizeof(code), "orphan.guest.%s", status->id);
+	/* What was listed is of now only when no operation came between. */
+	if (engine_pending(agent->engine) > 0 || engine_accepted(agent->engine) != driver->accepted)
+		return;
+	for (size_t i = 0; i < reply->statuses_count; i++)
+		if (!registry_by_id(agent->registry, reply->statuses[i].id))
+			names_add(&orphans, reply->statuses[i].id);
+	snprintf(code, sizeof(code), "orphan.guests.%s", name);
+	if (orphans.count == 0) {
+		agent_problem_gone(agent, code);
+		return;
+	}
 	snprintf(message, sizeof(message),
-		"driver %s has a guest %s (%s) that state.db does not know: it was left as it is",
-		driver->settings->name, status->id, guest_state_to_string(status->state));
-	agent_problem(driver->agent, code, message);
+		"driver %s has %zu guests that state.db does not know, left as they are: %s", name,
+		orphans.count, names_end(&orphans));
+	agent_problem(agent, code, message);
 }
 
 static void list_replied(void *data, const struct driver_reply *reply)
 {
 	struct agent_driver *driver = data;
-	struct agent *agent = driver->agent;
 
 	driver->surveyed = true;
 	if (reply->result < 0) {
@@ -93,13 +106,10 @@ static void list_replied(void *data, const struct driver_reply *reply)
 			LOG_Q(reply->error.message));
 		return;
 	}
-	for (size_t i = 0; i < reply->statuses_count; i++) {
-		if (registry_by_id(agent->registry, reply->statuses[i].id))
-			observe(agent, &reply->statuses[i]);
-		else
-			tell_orphan(driver, &reply->statuses[i]);
-	}
+	for (size_t i = 0; i < reply->statuses_count; i++)
+		observe(driver->agent, &reply->statuses[i]);
 	observe_undefined(driver, reply);
+	tell_orphans(driver, reply);
 }
 
 static void call(struct agent_driver *driver, enum driver_call what, driver_reply_fn reply)
@@ -109,6 +119,7 @@ static void call(struct agent_driver *driver, enum driver_call what, driver_repl
 	struct err err;
 
 	problem_code(driver, code, sizeof(code));
+	driver->accepted = engine_accepted(driver->agent->engine);
 	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0) {
 		agent_problem(driver->agent, code, err.message);
 		driver->surveyed = true; /* as far as it goes */

@@ -12,6 +12,7 @@
 #include "agent/node/agent.h"
 #include "agent/node/drivers.h"
 #include "agent/node/events.h"
+#include "agent/node/names.h"
 #include "agent/node/registry.h"
 #include "agent/reconcile/host.h"
 #include "agent/state/db.h"
@@ -214,45 +215,26 @@ static void round_work(void *data)
 		host_open_net(round->config, &round->net, &round->net_err);
 }
 
-#define ORPHAN_VOLUME "orphan.volume."
-
-static bool has_volume(char **volumes, const char *code)
-{
-	for (char **id = volumes; *id; id++)
-		if (strcmp(*id, code + strlen(ORPHAN_VOLUME)) == 0)
-			return true;
-	return false;
-}
-
-/* Those that somebody took away. */
-static void forget_orphan_volumes(struct agent *agent, char **volumes)
-{
-	char code[sizeof(agent->problems[0].code)];
-
-	for (size_t i = agent->problems_count; i-- > 0;) {
-		memcpy(code, agent->problems[i].code, sizeof(code));
-		if (strncmp(code, ORPHAN_VOLUME, strlen(ORPHAN_VOLUME)) == 0 &&
-			!has_volume(volumes, code))
-			agent_problem_gone(agent, code);
-	}
-}
-
+/* Data is never deleted because nobody knows it. All are one problem, which goes when they are
+ * gone.
+ */
 static void tell_orphan_volumes(struct agent *agent, char **volumes)
 {
-	char code[64], message[256];
+	struct names orphans = {0};
+	char message[320];
 
-	forget_orphan_volumes(agent, volumes);
-	for (char **id = volumes; *id; id++) {
-		if (strlen(*id) == GUEST_ID_LEN && registry_by_id(agent->registry, *id))
-			continue;
-		snprintf(code, sizeof(code), ORPHAN_VOLUME "%.40s", *id);
-		snprintf(message, sizeof(message),
-			"the pool has a volume %.40s whose guest state.db does not know: it was "
-			"left as "
-			"it is",
-			*id);
-		agent_problem(agent, code, message);
+	for (char **id = volumes; *id; id++)
+		if (strlen(*id) != GUEST_ID_LEN || !registry_by_id(agent->registry, *id))
+			names_add(&orphans, *id);
+	if (orphans.count == 0) {
+		agent_problem_gone(agent, "orphan.volumes");
+		return;
 	}
+	snprintf(message, sizeof(message),
+		"the pool has %zu volumes whose guests state.db does not know, left as they are: "
+		"%s",
+		orphans.count, names_end(&orphans));
+	agent_problem(agent, "orphan.volumes", message);
 }
 
 static void round_free(struct round *round)

@@ -260,15 +260,33 @@ def problems(node):
     return [problem["code"] for problem in node.api.get("/v1/node")["problems"]]
 
 
-def test_a_volume_of_nobody_is_told_and_kept_until_it_is_gone(make_node):
+def problem(node, code):
+    return next((problem["message"] for problem in node.api.get("/v1/node")["problems"]
+                 if problem["code"] == code), "")
+
+
+def test_what_nobody_knows_is_one_problem_of_each_kind_until_it_is_gone(make_node):
     node = make_node(settings={"reconcile_interval": "1s"}, drivers=("fake",))
-    id, there = "0123456789ab", node.bed.inside(testbed.NODE)
-    path = node.dir / "pool/volumes" / id
-    run(*there, "btrfs", "subvolume", "create", path)
-    wait_for("the orphan to be told", lambda: f"orphan.volume.{id}" in problems(node), 20)
-    assert id in node.volumes()
-    run(*there, "btrfs", "subvolume", "delete", path)
-    wait_for("the problem to be gone", lambda: f"orphan.volume.{id}" not in problems(node), 20)
+    volumes, there = [f"0123456789a{digit}" for digit in "bc"], node.bed.inside(testbed.NODE)
+    paths = [node.dir / "pool/volumes" / id for id in volumes]
+    for path in paths:
+        run(*there, "btrfs", "subvolume", "create", path)
+    [definition] = node.dir.glob(f"state/drivers/fake/{create(node)['id']}.json")
+    orphans = [definition.with_name(f"{number:012x}.json") for number in range(100)]
+    for path in orphans:
+        path.write_text(definition.read_text())
+
+    wait_for("the volumes to be told", lambda: all(
+        id in problem(node, "orphan.volumes") for id in volumes), 20)
+    told = wait_for("the guests to be told", lambda: problem(node, "orphan.guests.fake"), 20)
+    assert "has 100 guests" in told and "and 95 more" in told
+    assert set(volumes) <= set(node.volumes())
+
+    run(*there, "btrfs", "subvolume", "delete", *paths)
+    for path in orphans:
+        path.unlink()
+    wait_for("the problems to be gone", lambda: not problem(node, "orphan.volumes") and
+             not problem(node, "orphan.guests.fake"), 20)
 
 
 def test_an_image_that_came_during_a_round_of_comparison_stays(make_node):
