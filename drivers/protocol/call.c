@@ -164,7 +164,7 @@ static const struct {
 	bool changes;
 } CALLS[] = {
 	[DRIVER_CALL_PROBE] = {"probe", run_probe, 5 * S, false, false},
-	[DRIVER_CALL_CREATE] = {"create", run_create, 10 * S, false, true},
+	[DRIVER_CALL_CREATE] = {"create", run_create, 10 * S, false, false},
 	[DRIVER_CALL_START] = {"start", run_start, 30 * S, true, true},
 	[DRIVER_CALL_STOP] = {"stop", run_stop, 10 * S, true, true}, /* beyond its timeout */
 	[DRIVER_CALL_KILL] = {"kill", run_kill, 10 * S, true, true},

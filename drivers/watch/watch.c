@@ -142,14 +142,14 @@ static bool look_and_arm(struct watch *w, struct entry *e, struct watch_look *lo
 	return true;
 }
 
-static void tell(
-	struct entry *e, const struct driver_status *status, driver_event_fn event, void *data)
+static void tell(struct entry *e, const struct driver_status *status, bool anyway,
+	driver_event_fn event, void *data)
 {
 	bool changed = e->state != status->state || e->pid != status->pid;
 
 	e->state = status->state;
 	e->pid = status->pid;
-	if (changed && event)
+	if ((changed || anyway) && event)
 		event(data, status);
 }
 
@@ -162,11 +162,13 @@ static void forget(struct watch *w, const char *id, driver_event_fn event, void 
 	if (!e)
 		return;
 	memcpy(gone.id, e->id, sizeof(gone.id));
-	tell(e, &gone, event, data);
+	tell(e, &gone, false, event, data);
 	drop(w, e);
 }
 
-static void update(struct watch *w, const char *id, driver_event_fn event, void *data)
+/* `anyway`: also when nothing changed: a guest that was started and has ended already is what it
+ * was before, and whoever started it has to know. */
+static void update(struct watch *w, const char *id, bool anyway, driver_event_fn event, void *data)
 {
 	struct watch_look look = {0};
 	struct entry *e;
@@ -181,7 +183,7 @@ static void update(struct watch *w, const char *id, driver_event_fn event, void 
 	if (e->settling)
 		timerfd_settime(
 			w->timer, 0, &(struct itimerspec){.it_value.tv_nsec = SETTLE_NS}, NULL);
-	tell(e, &look.status, event, data);
+	tell(e, &look.status, anyway, event, data);
 }
 
 /* Marks what the descriptor is readable for. */
@@ -209,7 +211,7 @@ void watch_dispatch(struct watch *w, const char *id, driver_event_fn event, void
 	struct entry *e, *next;
 
 	if (id) {
-		update(w, id, event, data);
+		update(w, id, true, event, data);
 		return;
 	}
 	collect(w);
@@ -220,6 +222,6 @@ void watch_dispatch(struct watch *w, const char *id, driver_event_fn event, void
 		if (!e->dirty)
 			continue;
 		memcpy(copy, e->id, sizeof(copy));
-		update(w, copy, event, data);
+		update(w, copy, false, event, data);
 	}
 }
