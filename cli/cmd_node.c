@@ -8,6 +8,7 @@
 #include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/cmd_mode.h"
 #include "cli/commands.h"
 #include "cli/fetch.h"
 #include "cli/show.h"
@@ -15,34 +16,19 @@
 
 #define OPERATIONS_SHOWN "50"
 
-/* A change of the node's mode is done when it is answered: it is no operation. */
-static int change_mode(struct cli *cli, const char *mode, struct err *err)
-{
-	json_auto_t *body = json_pack("{s:s}", "mode", mode);
-	CLEANUP(response_finish) struct response answer;
-	int r;
-
-	if (!body)
-		return err_set(err, ERR_INVALID, NULL, "the mode is not UTF-8 text");
-	r = client_perform(cli->client,
-		&(struct request){
-			.method = "PATCH",
-			.path = cli->dry_run ? "/v1/node?dry_run=true" : "/v1/node",
-			.body = body,
-		},
-		&answer, err);
-	if (cli->json && answer.text)
-		change_print_json(cli, answer.text);
-	else if (r == 0 && !cli->quiet)
-		show_node(cli, answer.json);
-	return r;
-}
-
 int cmd_node(struct cli *cli, const struct args *args, struct err *err)
 {
-	const char *mode = args_value(args, "mode");
+	const char *option = args_value(args, "mode");
+	const char *mode = args->operands_count > 0 ? args->operands[0] : option;
 
-	return mode ? change_mode(cli, mode, err) : fetch_and_show(cli, "/v1/node", show_node, err);
+	if (option && args->operands_count > 0)
+		return err_set(err, ERR_INVALID, NULL, "say the mode once");
+	if (args_has(args, "stop") && !mode)
+		return err_set(err, ERR_INVALID, NULL,
+			"--stop goes with a mode: corpus node maintenance --stop");
+	if (mode)
+		return change_mode(cli, mode, args_has(args, "stop"), err);
+	return fetch_and_show(cli, "/v1/node", show_node, err);
 }
 
 int cmd_slots(struct cli *cli, const struct args *args, struct err *err)

@@ -8,6 +8,7 @@
 static const struct option NODE_OPTIONS[] = {
 	{"mode", 'm', "MODE", "active, drain (no new guests) or maintenance (no changes)",
 		COMPLETE_MODE},
+	{"stop", 0, NULL, "with maintenance: bring the guests to rest, until it ends"},
 	{0},
 };
 
@@ -138,8 +139,8 @@ static const struct option EVENTS_OPTIONS[] = {
 	}
 
 const struct command COMMANDS[] = {
-	{"node", "computenode_infos", "", "show the node, or change its mode", cmd_node,
-		NODE_OPTIONS, .change = true},
+	{"node", "computenode_infos", "[MODE]", "show the node, or change its mode", cmd_node,
+		NODE_OPTIONS, 0, 1, {COMPLETE_MODE}, .change = true},
 	{"slots", NULL, "", "show the slots and who uses them", cmd_slots},
 	{"list", "ls", "[PATTERN]", "list guests", cmd_list, LIST_OPTIONS, 0, 1, GUEST},
 	{"show", NULL, "NAME", "show one guest", cmd_show, NULL, 1, 1, GUEST},

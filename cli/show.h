@@ -7,6 +7,7 @@
 struct cli;
 
 void show_node(struct cli *cli, const json_t *node);
+void show_mode_plan(struct cli *cli, const json_t *plan);
 void show_slots(struct cli *cli, const json_t *slots);
 void show_guests(struct cli *cli, const json_t *page);
 void show_guest(struct cli *cli, const json_t *guest);

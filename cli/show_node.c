@@ -85,6 +85,43 @@ static void print_problems(struct cli *cli, const json_t *problems)
 	table_print(table, cli->out, cli->colour);
 }
 
+static void add_rest(struct table *facts, const json_t *rest)
+{
+	const char *state = json_text(rest, "state");
+
+	if (strcmp(state, "stopping") == 0)
+		facts_addf(
+			facts, "guests", "guests are being stopped: %s still run", V_NUMBER(rest, "running"));
+	else if (strcmp(state, "waking") == 0)
+		facts_addf(facts, "rest", "guests are being started: %s still to come",
+			V_NUMBER(rest, "guests"));
+	else if (strcmp(state, "resting") == 0)
+		facts_addf(facts, "rest", "guests are stopped: %s will start again, %s run",
+			V_NUMBER(rest, "guests"), V_NUMBER(rest, "running"));
+}
+
+static void print_names(struct cli *cli, const char *what, const json_t *names)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach (names, i, name) {
+		AUTOFREE char *text = text_escaped(json_string_value(name));
+
+		fprintf(cli->out, "would be %s: %s\n", what, text ? text : "?");
+	}
+}
+
+void show_mode_plan(struct cli *cli, const json_t *plan)
+{
+	if (!json_is_true(json_at(plan, "changed")))
+		fputs("the node is so already\n", cli->out);
+	else
+		fprintf(cli->out, "would be in mode %s\n", json_text(plan, "mode"));
+	print_names(cli, "stopped", json_at(plan, "stop"));
+	print_names(cli, "started", json_at(plan, "start"));
+}
+
 void show_node(struct cli *cli, const json_t *node)
 {
 	struct table *facts = facts_create();
@@ -92,6 +129,7 @@ void show_node(struct cli *cli, const json_t *node)
 
 	facts_add(facts, "name", json_text(node, "name"));
 	facts_add(facts, "mode", json_text(node, "mode"));
+	add_rest(facts, json_at(node, "rest"));
 	facts_add(facts, "environment", json_text(node, "environment"));
 	facts_add(facts, "addresses", addresses);
 	facts_add(facts, "kernel", json_text(node, "kernel"));

@@ -79,6 +79,7 @@ NODE = {
                               "growable": 0}},
     "slots": {"total": 16, "used": 2, "reserved": 1, "free": 13},
     "guests": {"running": 2, "stopped": 1},
+    "rest": {"state": "awake", "guests": 0, "running": 2},
     "problems": [{"code": "firewall", "message": "FORWARD drops what is not ours",
                   "since": "2026-11-22T12:00:00.000Z"}],
     "started": "2026-11-22T10:00:00.000Z",

@@ -38,6 +38,11 @@ GUESTS = {"guests": [samples.BARE_GUEST, samples.GUEST]}
 CASES = [
     Case("node", "node", samples.NODE),
     Case("node-mode", "node --mode drain", samples.NODE | {"mode": "drain", "problems": []}),
+    Case("node-rests", "node maintenance --stop", samples.NODE | {
+        "mode": "maintenance", "rest": {"state": "resting", "guests": 2, "running": 0}}),
+    Case("node-dry-run", "node active -n", {"dry_run": True, "changed": True, "mode": "active",
+                                            "stop": [], "start": ["db", "web"]}),
+    Case("usage-node-stop", "node --stop"),
     Case("node-json", "--json node", '{"name": "as it came"}'),
     Case("slots", "slots", samples.SLOTS),
     Case("slots-drain", "slots", samples.SLOTS | {"mode": "drain", "free": 0, "guests": []}),

@@ -26,6 +26,7 @@ def offered(corpus, *words):
     (["help", "op"], ["operations", "operation"]),
     (["node", "--mode", ""], ["active", "drain", "maintenance"]),
     (["node", "-m", "d"], ["drain"]),
+    (["node", ""], ["active", "drain", "maintenance"]),
     (["list", "--env", "p"], ["preprod", "prod"]),
     (["list", "--state", "st"], ["stopped", "starting", "stopping"]),
     (["stop", "--gr"], ["--grace"]),
