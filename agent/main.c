@@ -14,6 +14,7 @@
 
 #include "agent/api/api.h"
 #include "agent/core/worker.h"
+#include "agent/life/life.h"
 #include "agent/node/agent.h"
 #include "agent/node/drivers.h"
 #include "agent/node/events.h"
@@ -118,23 +119,16 @@ static int read_boot_id(struct agent *agent, struct err *err)
 	return 0;
 }
 
-/* Only now that the starts of a boot are submitted: should the agent die before, the next one still
- * knows that there was a boot. */
-static void write_boot_id(struct agent *agent)
-{
-	struct db_txn *txn = db_txn_create();
-
-	db_put_setting(txn, "boot_id", agent->boot_id);
-	agent_commit(agent, txn, false, NULL, NULL);
-}
-
 static int read_mode(struct agent *agent, struct err *err)
 {
-	AUTOFREE char *mode = NULL;
+	AUTOFREE char *mode = NULL, *guests = NULL;
 	int r = db_get_setting(agent->db, "mode", &mode, err);
 
 	if (r == 0 && mode)
 		node_mode_from_string(mode, &agent->mode);
+	if (r == 0)
+		r = db_get_setting(agent->db, "guests", &guests, err);
+	agent->guests_rest = guests && strcmp(guests, "stop") == 0;
 	return r;
 }
 
@@ -267,28 +261,6 @@ static int create_http(struct agent *agent, struct err *err)
 	return http_server_create(agent->loop, &http, &agent->http, err);
 }
 
-/* After a boot: guests that ran before it start again. */
-static void autostart(struct agent *agent)
-{
-	size_t count;
-	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
-
-	for (size_t i = 0; agent->fresh_boot && i < count; i++) {
-		struct guest_entry *entry = sorted[i];
-		struct op_plan plan = {0};
-		struct err err;
-
-		if (!entry->guest->want_running || !entry->guest->autostart.on ||
-			entry->pending > 0)
-			continue;
-		if (plan_guest_simple(agent, &plan, VERB_START, entry, 0, &err) == 0)
-			engine_submit(agent->engine, plan.op, plan.txn);
-		else
-			log_warning("guest.not_autostarted", "guest=%s error=%s",
-				entry->guest->name, LOG_Q(err.message));
-	}
-}
-
 static int assemble(struct agent *agent, const struct options *options, struct err *err)
 {
 	int r = make_directories(agent->config, err);
@@ -313,6 +285,8 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 	r = db_load_unfinished(agent->db, load_operation, agent, err);
 	settle_loaded(agent);
 	if (r == 0)
+		r = life_create(agent, &agent->life, err);
+	if (r == 0)
 		r = reconciler_create(agent, &agent->reconciler, err);
 	if (r < 0)
 		return r;
@@ -327,6 +301,7 @@ static void dismantle(struct agent *agent)
 	agent->http = http_server_destroy(agent->http);
 	if (agent->engine)
 		engine_stop(agent->engine);
+	agent->life = life_destroy(agent->life);
 	agent->reconciler = reconciler_destroy(agent->reconciler);
 	drivers_destroy(agent);
 	agent->workers = workers_destroy(agent->workers);
@@ -365,6 +340,7 @@ static void take_reloadable(struct config *into, struct config *from)
 	into->operations_kept_ms = from->operations_kept_ms;
 	into->events_kept = from->events_kept;
 	into->stop_timeout_ms = from->stop_timeout_ms;
+	into->restart = from->restart;
 	into->grants = from->grants;
 	into->grants_count = from->grants_count;
 	from->grants = grants;
@@ -423,8 +399,7 @@ static int serve(struct agent *agent, struct err *err)
 	int r;
 
 	engine_start(agent->engine);
-	autostart(agent);
-	write_boot_id(agent);
+	life_start(agent->life);
 	sd_event_set_watchdog(agent->loop, true);
 	sd_notify(0, "READY=1");
 	log_info("agent.ready", "version=%s socket=%s ms=%lld", CORPUS_VERSION,

@@ -164,14 +164,15 @@ struct guest {
 	size_t snapshots_count;
 
 	/* What it should be doing, and what it is. */
-	bool want_running;
+	bool want_running; /* until somebody stops it, or it shuts itself down for good */
 	enum guest_state state;
 	int64_t since_ms; /* of the state */
 	pid_t pid;	  /* of its init on the node; 0 when it has none */
 	enum guest_health_state health_state;
-	uint32_t restarts;   /* by its policy, since somebody started it last */
-	bool resting;	     /* stopped by maintenance: starts again when the node is active */
-	char *problem;	     /* why it is in GUEST_ERROR or GUEST_UNKNOWN; NULL otherwise */
+	uint32_t restarts;	  /* by its policy, since somebody started it last */
+	uint32_t restarts_in_row; /* of those: without running for long in between */
+	bool resting;  /* its turn to start will come: after a boot, or when maintenance ends */
+	char *problem; /* why it is in GUEST_ERROR or GUEST_UNKNOWN; NULL otherwise */
 	uint64_t generation; /* counts every change of specification or state: the ETag */
 };
 

@@ -115,6 +115,7 @@ static const struct reader_field RECORD[] = {
 	PLAIN64("since_ms", since_ms),
 	{MEMBER("health_state", guest_read_health_state, health_state)},
 	PLAIN32("restarts", restarts),
+	PLAIN32("restarts_in_row", restarts_in_row),
 	PLAIN_BOOL("resting", resting),
 	{MEMBER("problem", reader_text, problem)},
 	PLAIN64("generation", generation),
@@ -163,12 +164,13 @@ static json_t *life_to_record(const struct guest *guest)
 /* What it should be doing, and what it was seen to do. */
 static json_t *state_to_record(const struct guest *guest)
 {
-	return json_pack("{s:b, s:s, s:I, s:s, s:I, s:b, s:s?, s:I}", "want_running",
+	return json_pack("{s:b, s:s, s:I, s:s, s:I, s:I, s:b, s:s?, s:I}", "want_running",
 		guest->want_running, "state", guest_state_to_string(guest->state), "since_ms",
 		(json_int_t)guest->since_ms, "health_state",
 		guest_health_to_string(guest->health_state), "restarts",
-		(json_int_t)guest->restarts, "resting", guest->resting, "problem", guest->problem,
-		"generation", (json_int_t)guest->generation);
+		(json_int_t)guest->restarts, "restarts_in_row", (json_int_t)guest->restarts_in_row,
+		"resting", guest->resting, "problem", guest->problem, "generation",
+		(json_int_t)guest->generation);
 }
 
 static void merge(json_t *record, json_t *part)

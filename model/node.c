@@ -2,6 +2,7 @@
 #include "model/node.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -44,13 +45,43 @@ static int read_mode(const struct reader_field *field, const json_t *value, cons
 	return 0;
 }
 
-int node_mode_from_request(const json_t *json, enum node_mode *ret, struct err *err)
+static int read_guests(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	const char *text = json_string_value(value);
+	enum node_guests *ret = member;
+
+	(void)field;
+	if (text && strcmp(text, "keep") == 0)
+		*ret = NODE_GUESTS_KEEP;
+	else if (text && strcmp(text, "stop") == 0)
+		*ret = NODE_GUESTS_STOP;
+	else
+		return reader_expected(path, "one of keep, stop", err);
+	return 0;
+}
+
+int node_change_from_request(const json_t *json, struct node_change *ret, struct err *err)
 {
 	static const struct reader_field fields[] = {
-		{.name = "mode", .read = read_mode, .required = true},
+		{.name = "mode",
+			.read = read_mode,
+			.offset = offsetof(struct node_change, mode),
+			.required = true},
+		{.name = "guests",
+			.read = read_guests,
+			.offset = offsetof(struct node_change, guests)},
 	};
+	struct node_change change = {0};
+	int r = reader_object(json, "", fields, ARRAY_SIZE(fields), &change, err);
 
-	return reader_object(json, "", fields, ARRAY_SIZE(fields), ret, err);
+	if (r == 0 && change.guests == NODE_GUESTS_STOP && change.mode != NODE_MAINTENANCE)
+		r = err_set(err, ERR_INVALID, "guests",
+			"guests are stopped only with the mode maintenance: in %s they run on",
+			node_mode_to_string(change.mode));
+	if (r == 0)
+		*ret = change;
+	return r;
 }
 
 /* --- Slots ------------------------------------------------------------------------------------ */
@@ -172,6 +203,17 @@ static void add_address(json_t *json, uint32_t address)
 			SSH_USER));
 }
 
+static json_t *rest_to_json(const struct node_rest *rest)
+{
+	static const char *const states[] = {[NODE_AWAKE] = "awake",
+		[NODE_STOPPING] = "stopping",
+		[NODE_RESTING] = "resting",
+		[NODE_WAKING] = "waking"};
+
+	return json_pack("{s:s, s:I, s:I}", "state", states[rest->state], "guests",
+		(json_int_t)rest->guests, "running", (json_int_t)rest->running);
+}
+
 json_t *node_to_json(const struct node_info *node)
 {
 	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", node->name, "version",
@@ -185,6 +227,7 @@ json_t *node_to_json(const struct node_info *node)
 	json_object_set_new(json, "resources", resources_to_json(node));
 	json_object_set_new(json, "slots", counts_to_json(&node->slots));
 	json_object_set_new(json, "guests", guests_to_json(node));
+	json_object_set_new(json, "rest", rest_to_json(&node->rest));
 	json_object_set_new(json, "problems", problems_to_json(node));
 	return json;
 }

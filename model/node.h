@@ -20,8 +20,20 @@ enum node_mode {
 const char *node_mode_to_string(enum node_mode mode); /* "active", "drain", "maintenance" */
 int node_mode_from_string(const char *text, enum node_mode *ret); /* -EINVAL */
 
-/* The mode of a request {mode: …}: PATCH /v1/node. */
-int node_mode_from_request(const json_t *json, enum node_mode *ret, struct err *err);
+/* PATCH /v1/node: {mode: …, guests: "keep" or "stop"}. Guests rest in maintenance only. */
+struct node_change {
+	enum node_mode mode;
+	enum node_guests { NODE_GUESTS_AS_THEY_ARE, NODE_GUESTS_KEEP, NODE_GUESTS_STOP } guests;
+};
+
+int node_change_from_request(const json_t *json, struct node_change *ret, struct err *err);
+
+/* How far the guests are on their way to rest, or back. */
+struct node_rest {
+	enum node_rest_state { NODE_AWAKE, NODE_STOPPING, NODE_RESTING, NODE_WAKING } state;
+	uint32_t guests;  /* that rest: stopped, to be started again */
+	uint32_t running; /* all that run */
+};
 
 struct node_slots {
 	uint32_t total;
@@ -63,6 +75,7 @@ struct node_info {
 	uint64_t storage_total, storage_used, storage_free, storage_growable; /* bytes */
 
 	struct node_slots slots;
+	struct node_rest rest;
 	uint32_t guests[GUEST_STATE_MAX_]; /* how many are in each state */
 
 	const struct node_driver *drivers;

@@ -38,8 +38,12 @@ static int read_timeout(
 /* What a verb leads to is so already, and nothing is on its way to change it. */
 static bool is_so(enum guest_verb verb, const struct guest_entry *entry)
 {
+	enum guest_state after = guest_verb_after(verb);
+
+	/* One that ended by itself, or rests, is to start again: a stop ends that, too. */
 	return verb != VERB_RESTART && verb != VERB_DESTROY && entry->pending == 0 &&
-	       entry->guest->state == guest_verb_after(verb);
+	       entry->guest->state == after &&
+	       (after != GUEST_STOPPED || !entry->guest->want_running);
 }
 
 static void act(struct http_request *request, struct agent *agent, enum guest_verb verb)

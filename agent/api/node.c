@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/api/internal.h"
+#include "agent/life/life.h"
 #include "agent/node/events.h"
 #include "agent/node/registry.h"
 #include "agent/state/db.h"
@@ -149,6 +150,7 @@ static json_t *node_json(const struct agent *agent)
 	gather_drivers(agent, &facts);
 	gather_problems(agent, &facts);
 	gather_resources(agent, &node);
+	node.rest = life_rest(agent);
 	count_states(agent, node.guests);
 	return node_to_json(&node);
 }
@@ -209,23 +211,28 @@ void api_slots_get(struct http_request *request, void *data)
 struct mode_change {
 	struct http_request *request;
 	struct agent *agent;
-	enum node_mode before;
+	enum node_mode mode_before;
+	bool rest_before;
 };
 
 static void mode_written(void *data, int r, const struct err *err)
 {
 	AUTOFREE struct mode_change *change = data;
+	struct agent *agent = change->agent;
 
 	if (r < 0) {
-		change->agent->mode = change->before;
-		agent_changed(change->agent);
+		agent->mode = change->mode_before;
+		agent->guests_rest = change->rest_before;
+		agent_changed(agent);
 		http_respond_error(change->request, err, NULL);
-	} else {
-		http_respond_json(change->request, 200, node_json(change->agent));
+		return;
 	}
+	life_mode_changed(agent->life);
+	http_respond_json(change->request, 200, node_json(agent));
 }
 
-static void set_mode(struct http_request *request, struct agent *agent, enum node_mode mode)
+static void set_mode(
+	struct http_request *request, struct agent *agent, enum node_mode mode, bool rest)
 {
 	struct mode_change *change = calloc(1, sizeof(*change));
 	struct db_txn *txn;
@@ -236,32 +243,61 @@ static void set_mode(struct http_request *request, struct agent *agent, enum nod
 		http_respond_error(request, &err, NULL);
 		return;
 	}
-	*change = (struct mode_change){.request = request, .agent = agent, .before = agent->mode};
+	*change = (struct mode_change){.request = request,
+		.agent = agent,
+		.mode_before = agent->mode,
+		.rest_before = agent->guests_rest};
 	agent->mode = mode;
+	agent->guests_rest = rest;
 	agent_changed(agent);
 	txn = db_txn_create();
 	db_put_setting(txn, "mode", node_mode_to_string(mode));
-	events_publish(agent->events, txn, "node.mode",
-		json_pack("{s:s}", "mode", node_mode_to_string(mode)));
+	db_put_setting(txn, "guests", rest ? "stop" : "keep");
+	if (mode != change->mode_before)
+		events_publish(agent->events, txn, "node.mode",
+			json_pack("{s:s}", "mode", node_mode_to_string(mode)));
 	agent_commit(agent, txn, true, mode_written, change);
+}
+
+/* Whether guests rest in the new mode. */
+static bool rest_of(const struct agent *agent, const struct node_change *change)
+{
+	if (change->guests == NODE_GUESTS_AS_THEY_ARE && change->mode == NODE_MAINTENANCE)
+		return agent->guests_rest;
+	return change->guests == NODE_GUESTS_STOP;
+}
+
+static void answer_mode_plan(
+	struct http_request *request, struct agent *agent, enum node_mode mode, bool rest)
+{
+	json_t *stop, *start;
+	bool changed = mode != agent->mode || rest != agent->guests_rest;
+
+	life_foresee(agent, mode, rest, &stop, &start);
+	http_respond_json(request, 200,
+		json_pack("{s:b, s:b, s:s, s:o, s:o}", "dry_run", 1, "changed", changed, "mode",
+			node_mode_to_string(mode), "stop", stop, "start", start));
 }
 
 void api_node_patch(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
-	enum node_mode mode;
-	bool dry_run = false;
+	struct node_change change;
+	bool dry_run = false, rest;
 	struct err err;
-	int r = node_mode_from_request(http_body(request), &mode, &err);
+	int r = node_change_from_request(http_body(request), &change, &err);
 
 	if (r == 0)
 		r = query_bool(request, "dry_run", false, &dry_run, &err);
-	if (r < 0)
+	if (r < 0) {
 		http_respond_error(request, &err, NULL);
-	else if (dry_run || mode == agent->mode)
-		http_respond_json(request, 200, node_json(agent));
+		return;
+	}
+	rest = rest_of(agent, &change);
+	if (dry_run)
+		answer_mode_plan(request, agent, change.mode, rest);
 	else
-		set_mode(request, agent, mode);
+		set_mode(request, agent, change.mode, rest);
 }
 
 void api_openapi(struct http_request *request, void *data)

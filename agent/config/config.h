@@ -73,6 +73,13 @@ struct config {
 	uint64_t operations_kept_ms; /* finished operations are forgotten after it; 7 d */
 	uint64_t events_kept;	     /* 10000 */
 	uint64_t stop_timeout_ms;    /* how long a guest may take to shut down; 30 s */
+
+	struct restart_settings {
+		uint64_t delay_ms;     /* before the first restart, doubled by each further one; 1 s
+					*/
+		uint64_t delay_max_ms; /* at most; 5 min */
+		uint64_t reset_ms;     /* a guest that ran so long begins anew; 10 min */
+	} restart;
 };
 
 /* Reads and checks a file; a path of NULL gives the defaults. ERR_INVALID names key and line. */

@@ -238,6 +238,13 @@ static const struct key IDMAP_KEYS[] = {
 	{0},
 };
 
+static const struct key RESTART_KEYS[] = {
+	{CONFIG("delay", setting_duration, restart.delay_ms), .min = 10, .max = DAY_MS},
+	{CONFIG("delay_max", setting_duration, restart.delay_max_ms), .min = 10, .max = DAY_MS},
+	{CONFIG("reset", setting_duration, restart.reset_ms), .min = 10, .max = DAY_MS},
+	{0},
+};
+
 const struct key CONFIG_KEYS[] = {
 	{CONFIG("state_dir", setting_path, state_dir), .min = 1, .max = PATH_LENGTH},
 	{CONFIG("run_dir", setting_path, run_dir), .min = 1, .max = PATH_LENGTH},
@@ -261,5 +268,6 @@ const struct key CONFIG_KEYS[] = {
 		.max = 3650 * DAY_MS},
 	{CONFIG("events_kept", setting_u64, events_kept), .min = 1, .max = 10000000},
 	{CONFIG("stop_timeout", setting_duration, stop_timeout_ms), .min = 1000, .max = DAY_MS},
+	{SECTION("restart", RESTART_KEYS)},
 	{0},
 };

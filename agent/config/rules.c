@@ -52,6 +52,11 @@ static bool idmap_wraps(const struct config *config)
 	return (uint64_t)config->idmap.base + config->idmap.count > UINT32_MAX;
 }
 
+static bool delays_are_reversed(const struct config *config)
+{
+	return config->restart.delay_ms > config->restart.delay_max_ms;
+}
+
 static bool socket_is_long(const struct config *config)
 {
 	return strlen(config->socket) >= sizeof(((struct sockaddr_un *)NULL)->sun_path);
@@ -67,6 +72,7 @@ static const struct rule RULES[] = {
 		"must be 0 (the pool never grows) or at least storage.loop_size"},
 	{"idmap", idmap_is_half, "needs both base and count, or neither"},
 	{"idmap.count", idmap_is_small, "must be at least 65536"},
+	{"restart.delay_max", delays_are_reversed, "must not be less than restart.delay"},
 	{"idmap.count", idmap_wraps, "leads beyond the greatest id there is"},
 };
 

@@ -129,12 +129,30 @@ void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum 
 	events_publish(agent->events, txn, "guest.state", fields);
 }
 
+void agent_set_guest_problem(
+	struct agent *agent, struct guest_entry *entry, const char *problem, struct db_txn *txn)
+{
+	struct guest *guest = entry->guest;
+
+	free(guest->problem);
+	guest->problem = problem ? strdup(problem) : NULL;
+	registry_refreshed(agent->registry, entry);
+	db_put_guest(txn, guest);
+}
+
+void agent_guest_settled(struct agent *agent, struct guest_entry *entry)
+{
+	if (agent->hooks.settled)
+		agent->hooks.settled(agent, entry);
+}
+
 void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum guest_state state,
 	pid_t pid, const char *problem)
 {
 	struct guest *guest = entry->guest;
 	struct db_txn *txn;
 
+	agent_guest_settled(agent, entry);
 	/* At rest does not mean in order again: that is for a verb to reach. */
 	if (guest->state == GUEST_ERROR && state != GUEST_RUNNING)
 		return;

@@ -60,6 +60,16 @@ struct agent {
 	struct engine *engine;
 	struct http_server *http;
 	struct reconciler *reconciler;
+	struct life *life;
+
+	/* What agent/life wants to know, if it is there. They come from within other work, so they
+	 * only note what there is to look at. */
+	struct {
+		/* Nothing is under way with the guest (any more), and its state was seen. */
+		void (*settled)(struct agent *agent, struct guest_entry *entry);
+		/* It is about to leave the table. */
+		void (*gone)(struct agent *agent, struct guest_entry *entry);
+	} hooks;
 
 	struct net *net;	    /* NULL while it cannot be opened: see problems */
 	struct storage *storage;    /* the same */
@@ -73,6 +83,7 @@ struct agent {
 	size_t images_count;
 
 	enum node_mode mode;
+	bool guests_rest; /* in maintenance: guests are stopped, and started when it ends */
 	char environment[16];
 	int64_t started_ms;
 	char boot_id[37];
@@ -120,6 +131,13 @@ void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum gu
 /* The same inside a transaction. */
 void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum guest_state state,
 	const char *problem, struct db_txn *txn);
+
+/* Changes why a guest is as it is; NULL: no reason. With its row, but no event. */
+void agent_set_guest_problem(
+	struct agent *agent, struct guest_entry *entry, const char *problem, struct db_txn *txn);
+
+/* To be called when no operation of the guest is under way and its state was seen. */
+void agent_guest_settled(struct agent *agent, struct guest_entry *entry);
 
 /* NULL and ERR_INVALID (field driver) when none of that name is configured. */
 struct agent_driver *agent_driver(struct agent *agent, const char *name, struct err *err);

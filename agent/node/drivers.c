@@ -29,6 +29,7 @@ static void observe(struct agent *agent, const struct driver_status *status)
 
 	if (!entry)
 		return;
+	entry->exit_status = status->exit_status;
 	if (entry->pending == 0) {
 		agent_observe_guest(agent, entry, status->state, status->pid, NULL);
 		return;

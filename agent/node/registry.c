@@ -157,6 +157,7 @@ int registry_add(
 	}
 	entry->guest = guest;
 	entry->projected = guest->state;
+	entry->exit_status = -1;
 	HASH_ADD_KEYPTR(by_id, registry->ids, guest->id, GUEST_ID_LEN, entry);
 	list_entry(registry, entry);
 	*ret = entry;

@@ -16,8 +16,10 @@ struct guest_entry {
 	/* The state that the operations accepted so far will lead to: what the next one is checked
 	 * against. */
 	enum guest_state projected;
-	unsigned pending;     /* operations accepted and not ended */
-	uint32_t slots_extra; /* that accepted changes will add to guest->slots */
+	unsigned pending;	 /* operations accepted and not ended */
+	uint32_t slots_extra;	 /* that accepted changes will add to guest->slots */
+	int exit_status;	 /* driver_status.exit_status, as it was seen last */
+	struct life_guest *life; /* agent/life's own */
 	bool stale; /* the driver reported a change while one was under way: ask it again */
 	char *json; /* rendered for the API; NULL: not yet. Use registry_json */
 	size_t json_size;

@@ -223,10 +223,11 @@ static void refreshed(void *data, const struct driver_reply *reply)
 
 	if (!entry || entry->pending > 0)
 		return;
-	if (reply->result == 0 && reply->statuses_count == 1)
+	if (reply->result == 0 && reply->statuses_count == 1) {
+		entry->exit_status = reply->statuses[0].exit_status;
 		agent_observe_guest(refresh->agent, entry, reply->statuses[0].state,
 			reply->statuses[0].pid, NULL);
-	else if (reply->error.code == ERR_NOT_FOUND)
+	} else if (reply->error.code == ERR_NOT_FOUND)
 		agent_observe_guest(refresh->agent, entry, GUEST_STOPPED, 0, NULL);
 	else if (reply->error.code != ERR_UNAVAILABLE && reply->error.code != ERR_CANCELLED)
 		/* A driver that is away is waited for, see drivers.c; and the agent may be ending.

@@ -26,6 +26,8 @@ static void start_if_wanted(struct op *op)
 /* Out of the tables, with all that it held. */
 void guest_forget(struct agent *agent, struct guest_entry *entry)
 {
+	if (agent->hooks.gone)
+		agent->hooks.gone(agent, entry);
 	guest_release_numbers(agent, entry->guest);
 	registry_remove(agent->registry, entry);
 }

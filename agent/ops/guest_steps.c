@@ -9,6 +9,7 @@
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
 #include "agent/state/db.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "net/net.h"
 #include "storage/storage.h"
@@ -247,6 +248,28 @@ int op_plan_guest(struct agent *agent, struct op_plan *plan, const struct op_ver
 	return 0;
 }
 
+static const char *const CAUSES[] = {
+	[CAUSE_REQUEST] = "request",
+	[CAUSE_WAKE] = "wake",
+	[CAUSE_REST] = "rest",
+	[CAUSE_RESTART] = "restart",
+};
+
+void op_set_cause(struct op *op, enum op_cause cause)
+{
+	json_object_set_new(op->args, "cause", json_string(CAUSES[cause]));
+}
+
+enum op_cause op_cause(const struct op *op)
+{
+	const char *text = json_string_value(json_object_get(op->args, "cause"));
+
+	for (size_t i = 0; text && i < ARRAY_SIZE(CAUSES); i++)
+		if (strcmp(CAUSES[i], text) == 0)
+			return (enum op_cause)i;
+	return CAUSE_REQUEST;
+}
+
 void op_plan_drop(struct op_plan *plan)
 {
 	if (!plan->op)
@@ -308,6 +331,8 @@ void op_guest_off(const struct op *op, struct guest_entry *entry)
 	entry->projected = entry->guest->state;
 	if (entry->pending > 0)
 		engine_each(agent->engine, project_next, &projection);
+	else
+		agent_guest_settled(agent, entry);
 }
 
 void op_guest_left(struct op *op, struct guest_entry *entry)
@@ -338,6 +363,20 @@ int op_state_begin(struct op *op, struct db_txn *txn, struct err *err)
 	return 0;
 }
 
+/* What is to be of a guest, by who moved it: its restarts are counted until somebody does. */
+static void note_cause(const struct op *op, struct guest *guest, enum guest_state after)
+{
+	bool done = op->info.state == OPERATION_DONE;
+	enum op_cause cause = op_cause(op);
+
+	if (done)
+		guest->want_running = after != GUEST_STOPPED || cause == CAUSE_REST;
+	if (done ? cause != CAUSE_REST : cause == CAUSE_REST || cause == CAUSE_WAKE)
+		guest->resting = false;
+	if (done && cause == CAUSE_REQUEST)
+		guest->restarts = guest->restarts_in_row = 0;
+}
+
 /* The state after a verb: what it leads to, or what can be said when it failed (the driver is asked
  * then, see op_guest_left). */
 void op_state_end(struct op *op, struct db_txn *txn)
@@ -348,11 +387,11 @@ void op_state_end(struct op *op, struct db_txn *txn)
 
 	if (!entry)
 		return;
-	if (op->info.state == OPERATION_DONE && after != GUEST_STATE_MAX_) {
-		entry->guest->want_running = after != GUEST_STOPPED;
-		if (after == GUEST_STOPPED)
-			entry->guest->pid = 0;
-		agent_set_guest_state(agent, entry, after, NULL, txn);
+	if (after != GUEST_STATE_MAX_) {
+		note_cause(op, entry->guest, after);
+		if (op->info.state == OPERATION_DONE)
+			agent_set_guest_state(agent, entry, after, NULL, txn);
+		registry_refreshed(agent->registry, entry);
 		db_put_guest(txn, entry->guest);
 	}
 	op_guest_left(op, entry);

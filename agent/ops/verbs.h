@@ -25,6 +25,17 @@ struct op_plan {
 	struct db_txn *txn; /* the rows that go with its acceptance */
 };
 
+/* Why a guest is moved: asked for, or by agent/life. Journalled with the operation. */
+enum op_cause {
+	CAUSE_REQUEST,
+	CAUSE_WAKE,    /* the node was started, or its maintenance ended */
+	CAUSE_REST,    /* its maintenance began */
+	CAUSE_RESTART, /* the guest's restart policy */
+};
+
+void op_set_cause(struct op *op, enum op_cause cause); /* before it is submitted */
+enum op_cause op_cause(const struct op *op);
+
 /* Drops a plan that is not submitted (a dry run): reservations are given back. */
 void op_plan_drop(struct op_plan *plan);
 

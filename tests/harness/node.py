@@ -5,7 +5,9 @@ import http.client
 import os
 import pathlib
 import select
+import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -138,6 +140,23 @@ class Node:
         """Stops it, when it lives, and starts it; with faults it may die before it is ready."""
         self.stop()
         return self.start(faults)
+
+    def configure(self, **changes):
+        """Changes settings; they count from the next start."""
+        settings = yaml.safe_load(self.config.read_text()) | changes
+        self.config.write_text(yaml.safe_dump(settings))
+
+    def pretend_boot(self):
+        """Stops it, ends all guests, and has the next start take the machine for just booted."""
+        pids = [guest["pid"] for guest in self.api.guests() if guest["pid"]]
+        self.stop()
+        for pid in [*pids, *self.monitors()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for("the guests to be gone", lambda: not self.bed.pids() & {*pids, *self.monitors()})
+        with contextlib.closing(sqlite3.connect(self.dir / "state/state.db")) as db:
+            db.execute("UPDATE settings SET value = 'another' WHERE key = 'boot_id'")
+            db.commit()
 
     def driver_pid(self, name):
         found = [d for d in self.api.get("/v1/node")["drivers"] if d["name"] == name]

@@ -135,6 +135,7 @@ static void fill_life(struct guest *guest)
 	fill_snapshots(guest);
 	guest->health_state = (enum guest_health_state)below(GUEST_HEALTH_UNHEALTHY + 1);
 	guest->restarts = (uint32_t)any();
+	guest->restarts_in_row = (uint32_t)any();
 	guest->resting = below(2);
 }
 
@@ -195,6 +196,7 @@ static void assert_same_life(const struct guest *a, const struct guest *b)
 	assert_int_equal(a->health.restart, b->health.restart);
 	assert_int_equal(a->health_state, b->health_state);
 	assert_int_equal(a->restarts, b->restarts);
+	assert_int_equal(a->restarts_in_row, b->restarts_in_row);
 	assert_int_equal(a->resting, b->resting);
 }
 

@@ -60,6 +60,7 @@ static void a_busy_node_shows_everything(void **state)
 		.storage_growable = 50,
 		.slots = {.total = 10, .used = 3, .reserved = 1},
 		.guests = {[GUEST_RUNNING] = 2, [GUEST_STOPPED] = 1, [GUEST_CREATING] = 1},
+		.rest = {.state = NODE_STOPPING, .guests = 1, .running = 2},
 		.drivers = drivers,
 		.drivers_count = ARRAY_SIZE(drivers),
 		.problems = problems,
@@ -139,7 +140,7 @@ static void modes_have_names(void **state)
 	}
 }
 
-static void a_request_gives_the_mode_and_nothing_else(void **state)
+static void a_request_gives_the_mode_and_what_becomes_of_guests(void **state)
 {
 	static const struct {
 		const char *json, *field, *message;
@@ -149,22 +150,39 @@ static void a_request_gives_the_mode_and_nothing_else(void **state)
 		{"{\"mode\": 1}", "mode", "mode must be one of active, drain, maintenance"},
 		{"{\"mode\": \"off\"}", "mode", "mode must be one of active, drain, maintenance"},
 		{"{\"mode\": \"drain\", \"slots\": 5}", "slots", "slots is not a known field"},
+		{"{\"mode\": \"maintenance\", \"guests\": \"kill\"}", "guests",
+			"guests must be one of keep, stop"},
+		{"{\"mode\": \"drain\", \"guests\": \"stop\"}", "guests",
+			"guests are stopped only with the mode maintenance: in drain they run on"},
 		{"[]", "", "the request must be a JSON object"},
 	};
-	json_auto_t *good = json_pack("{s:s}", "mode", "drain");
-	enum node_mode mode = NODE_ACTIVE;
+	static const struct {
+		const char *json;
+		struct node_change change;
+	} good[] = {
+		{"{\"mode\": \"drain\"}", {NODE_DRAIN, NODE_GUESTS_AS_THEY_ARE}},
+		{"{\"mode\": \"active\", \"guests\": \"keep\"}", {NODE_ACTIVE, NODE_GUESTS_KEEP}},
+		{"{\"mode\": \"maintenance\", \"guests\": \"stop\"}",
+			{NODE_MAINTENANCE, NODE_GUESTS_STOP}},
+	};
+	struct node_change change;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		json_auto_t *json = json_loads(bad[i].json, 0, NULL);
 		struct err err = {0};
 
-		assert_int_equal(node_mode_from_request(json, &mode, &err), -EINVAL);
+		assert_int_equal(node_change_from_request(json, &change, &err), -EINVAL);
 		assert_string_equal(err.field, bad[i].field);
 		assert_string_equal(err.message, bad[i].message);
 	}
-	assert_int_equal(node_mode_from_request(good, &mode, NULL), 0);
-	assert_int_equal(mode, NODE_DRAIN);
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		json_auto_t *json = json_loads(good[i].json, 0, NULL);
+
+		assert_int_equal(node_change_from_request(json, &change, NULL), 0);
+		assert_int_equal(change.mode, good[i].change.mode);
+		assert_int_equal(change.guests, good[i].change.guests);
+	}
 }
 
 int main(void)
@@ -175,7 +193,7 @@ int main(void)
 		cmocka_unit_test(slots_are_shown_with_their_guests),
 		cmocka_unit_test(free_slots_are_never_below_zero_and_none_unless_active),
 		cmocka_unit_test(modes_have_names),
-		cmocka_unit_test(a_request_gives_the_mode_and_nothing_else),
+		cmocka_unit_test(a_request_gives_the_mode_and_what_becomes_of_guests),
 	};
 
 	return cmocka_run_group_tests_name("node", tests, NULL, NULL);

@@ -50,11 +50,6 @@ def state_db(node):
     return contextlib.closing(sqlite3.connect(node.dir / "state/state.db"))
 
 
-def reconfigure(node, **changes):
-    settings = yaml.safe_load(node.config.read_text()) | changes
-    node.config.write_text(yaml.safe_dump(settings))
-
-
 # --- numbers of the node ---
 
 @pytest.mark.parametrize("asked", ["address", "mac"])
@@ -158,7 +153,7 @@ def test_guests_whose_driver_is_gone_are_kept_until_it_is_back(bare):
                   bare.api.begin("PATCH", PATH, {"slots": 3}),
                   bare.api.begin("POST", f"{PATH}/actions/stop")]
         bare.kill9()
-    reconfigure(bare, drivers=[{"name": "lxc"}])
+    bare.configure(drivers=[{"name": "lxc"}])
     bare.start()
     for op in queued:
         ended = bare.api.wait(op["id"])
@@ -171,7 +166,7 @@ def test_guests_whose_driver_is_gone_are_kept_until_it_is_back(bare):
     with pytest.raises(Problem) as refused:
         bare.api.destroy(NAME)
     assert "needs the driver fake" in refused.value.detail and refused.value.status == 503
-    reconfigure(bare, drivers=[{"name": "fake"}])
+    bare.configure(drivers=[{"name": "fake"}])
     bare.restart()
     wait_for("its state to be seen", lambda: bare.api.guest(NAME)["state"] != "unknown")
     bare.api.act(NAME, "start")
@@ -185,10 +180,10 @@ def test_a_creation_cut_off_whose_driver_is_gone_leaves_a_guest_in_error(bare):
     with contextlib.suppress(OSError, http.client.HTTPException):
         bare.api.change("POST", "/v1/guests", body)
     bare.died()
-    reconfigure(bare, drivers=[{"name": "lxc"}])
+    bare.configure(drivers=[{"name": "lxc"}])
     bare.start()
     assert wait_for("the guest", lambda: bare.api.guests())[0]["state"] == "error"
-    reconfigure(bare, drivers=[{"name": "fake"}])
+    bare.configure(drivers=[{"name": "fake"}])
     bare.restart()
     # Its driver sees that it does not run; that alone is no reason to call it in order.
     assert bare.api.guest(NAME)["state"] == "error"
@@ -202,18 +197,11 @@ def verbs_of(node, name):
     return [op["verb"] for op in node.api.get("/v1/operations", target=name)["operations"]]
 
 
-def pretend_boot(node):
-    with state_db(node) as db:
-        db.execute("UPDATE settings SET value = 'another' WHERE key = 'boot_id'")
-        db.commit()
-
-
 def test_an_agent_that_dies_before_it_started_the_guests_of_a_boot_starts_them_next_time(bare):
     create(bare, autostart={"on": True})
     create(bare, OTHER, autostart={"on": True})
     bare.api.act(OTHER, "stop")
-    bare.stop()
-    pretend_boot(bare)
+    bare.pretend_boot()
     if bare.start(faults="state.commit.after=kill"):
         bare.died()
     bare.start()
@@ -363,7 +351,7 @@ def test_without_its_pool_a_node_answers_and_refuses_what_needs_it(bare):
     guest = create(bare)
     good = yaml.safe_load(bare.config.read_text())["storage"]
     bare.stop()
-    reconfigure(bare, storage=good | {"path": "/dev/null/pool"})
+    bare.configure(storage=good | {"path": "/dev/null/pool"})
     bare.start()
     assert "storage" in problems(bare)
     assert bare.api.guest(NAME)["state"] == "running"
@@ -375,7 +363,7 @@ def test_without_its_pool_a_node_answers_and_refuses_what_needs_it(bare):
             send()
         assert refused.value.status in (404, 503), refused.value
     bare.api.act(NAME, "stop")
-    reconfigure(bare, storage=good)
+    bare.configure(storage=good)
     bare.restart()
     assert "storage" not in problems(bare)
     assert bare.api.guest(NAME)["id"] == guest["id"]
@@ -387,7 +375,7 @@ def test_a_full_disk_refuses_changes_and_loses_none(bare):
     small, there = bare.dir / "small", bare.bed.inside(testbed.NODE)
     small.mkdir()
     run(*there, "mount", "-t", "tmpfs", "-o", "size=6m", "none", small)
-    reconfigure(bare, state_dir=str(small))
+    bare.configure(state_dir=str(small))
     bare.start()
     create(bare)
     filler = bare.bed.seen(small / "filler")
@@ -436,7 +424,7 @@ def test_those_who_leave_while_they_wait_harm_nobody(node):
 def test_a_reload_takes_up_what_it_can_and_an_error_changes_nothing(bare):
     create(bare)
     for slots, expected in ((7, 7), ("nonsense", 7), (9, 9)):
-        reconfigure(bare, slots=slots)
+        bare.configure(slots=slots)
         before = bare.log.read_text().count("reloaded")
         os.kill(bare.pid, signal.SIGHUP)
         wait_for("the reload", lambda: bare.log.read_text().count("reloaded") > before)

@@ -105,6 +105,9 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME(operations_kept_ms);
 	SAME(events_kept);
 	SAME(stop_timeout_ms);
+	SAME(restart.delay_ms);
+	SAME(restart.delay_max_ms);
+	SAME(restart.reset_ms);
 }
 
 static void without_a_file_there_are_the_documented_defaults(void **state)
@@ -133,6 +136,9 @@ static void without_a_file_there_are_the_documented_defaults(void **state)
 	assert_int_equal(config->operations_kept_ms, 7 * 24 * 3600 * 1000);
 	assert_int_equal(config->events_kept, 10000);
 	assert_int_equal(config->stop_timeout_ms, 30000);
+	assert_int_equal(config->restart.delay_ms, 1000);
+	assert_int_equal(config->restart.delay_max_ms, 300 * 1000);
+	assert_int_equal(config->restart.reset_ms, 600 * 1000);
 	config_free(config);
 }
 
@@ -367,6 +373,7 @@ static const struct refusal REFUSALS[] = {
 	{"storage: {loop_size: 16777216TiB}\n", "storage.loop_size", 1, "a size like"},
 	{"stop_timeout: soon\n", "stop_timeout", 1, "a duration like"},
 	{"stop_timeout: 1ms\n", "stop_timeout", 1, "from 1 s"},
+	{"restart: {delay: 10m, delay_max: 5m}\n", "restart.delay_max", 1, "must not be less than restart.delay"},
 	{"socket_mode: rw\n", "socket_mode", 1, "in octal"},
 	{"socket_mode: 0888\n", "socket_mode", 1, "in octal"},
 	{"socket_mode: 7777\n", "socket_mode", 1, "in octal"},
