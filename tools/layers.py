@@ -26,6 +26,7 @@ PARTS = {
     "agent/http": {"agent/api", "agent/ops", "agent/state"},
     "agent/state": {"agent/api", "agent/ops", "agent/http"},
     "agent/engine": {"agent/api", "agent/ops", "agent/node", "agent/http"},
+    "agent/seed": {"agent/api", "agent/ops", "agent/node", "agent/engine", "agent/http"},
     "agent/ops": {"agent/api"},
 }
 # Libraries belong to one place each.
@@ -35,6 +36,7 @@ LIBRARIES = {
     "microhttpd.h": ["agent/http"],
     "yaml.h": ["agent/config"],
     "archive.h": ["storage", "cli"],
+    "crypt.h": ["agent/seed"],
     "btrfsutil.h": ["storage"],
     "libnftnl/": ["net"],
     "netlink/": ["net"],

@@ -1,0 +1,26 @@
+/* Private to agent/seed: rendering, apart from applying. */
+#pragma once
+
+#include "model/guest.h"
+
+/* Each gives a new text, NULL when memory ran out. `old` is what the file holds, NULL: there is
+ * none. */
+
+/* /etc/hosts with the name at 127.0.1.1, as Debian has it. */
+char *render_hosts(const char *old, const char *name);
+
+/* authorized_keys with our marked block as its last lines; lines outside it stay. */
+char *render_keys(const char *old, char *const *keys);
+
+/* /etc/shadow (shadow(5)) with root's password; `today` in days since the epoch. */
+char *render_shadow(const char *old, const char *hash, long today);
+
+/* cloud-init's NoCloud seed. */
+char *render_meta_data(const struct guest *guest);
+extern const char RENDER_VENDOR_DATA[];
+extern const char RENDER_NETWORK_CONFIG[];
+
+#define PASSWORD_HASH_MAX 384
+
+/* The hash for /etc/shadow; -ENOMEM, -EINVAL. */
+int password_hash(const char *password, char ret[static PASSWORD_HASH_MAX]);
