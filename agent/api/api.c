@@ -40,6 +40,8 @@ const struct http_route API_ROUTES[] = {
 		api_guest_thaw},
 	{HTTP_POST, GUEST "/actions/rename", ROLE_OPERATOR, BODY_JSON, CHANGE, api_guest_rename},
 
+	{HTTP_GET, GUEST "/credentials", ROLE_ADMIN, BODY_NONE, NULL, api_guest_credentials},
+
 	{HTTP_GET, GUEST "/storage", ROLE_VIEWER, BODY_NONE, NULL, api_storage_get},
 	{HTTP_POST, GUEST "/storage/enlarge", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,
 		api_storage_enlarge},

@@ -34,6 +34,8 @@ void api_guest_thaw(struct http_request *request, void *data);
 void api_guest_rename(struct http_request *request, void *data);
 void api_guest_destroy(struct http_request *request, void *data);
 
+void api_guest_credentials(struct http_request *request, void *data);
+
 void api_storage_get(struct http_request *request, void *data);
 void api_storage_enlarge(struct http_request *request, void *data);
 void api_storage_trim(struct http_request *request, void *data);

@@ -7,6 +7,7 @@
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
+#include "agent/seed/seed.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -77,6 +78,7 @@ static void create_reject(struct op *op)
 
 static const struct step CREATE_STEPS[] = {
 	{"volume", step_make_volume, step_remove_volume},
+	{"seed", step_seed, NULL},
 	{"attach", step_attach, step_detach},
 	{"define", step_define, step_undefine},
 	{"publish", step_publish_all, step_unpublish_all},
@@ -144,6 +146,7 @@ static void name_new_guest(struct agent *agent, struct guest *guest)
 	while (registry_by_id(agent->registry, guest->id));
 	guest->created_ms = guest->since_ms = clock_realtime_ms();
 	guest->state = GUEST_CREATING;
+	seed_password(guest->password);
 }
 
 int plan_guest_create(

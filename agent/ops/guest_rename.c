@@ -8,6 +8,7 @@
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
+#include "agent/seed/seed.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -61,7 +62,21 @@ static void update_back(struct op *op)
 	driver_step_take_up(op, NULL);
 }
 
+static void seed_renamed(struct op *op)
+{
+	struct guest *guest = renamed(op);
+
+	if (guest)
+		step_seed_parts(op, SEED_RENAMED, guest);
+}
+
+static void seed_back(struct op *op)
+{
+	step_seed_parts(op, SEED_RENAMED | SEED_LENIENT, NULL);
+}
+
 static const struct step RENAME_STEPS[] = {
+	{"seed", seed_renamed, seed_back},
 	{"attach", attach_renamed, step_attach},
 	{"update", update_renamed, update_back},
 };

@@ -5,6 +5,7 @@
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
+#include "agent/seed/seed.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -38,6 +39,27 @@ static struct guest *wanted_guest(struct op *op)
 	if (r < 0)
 		op_step_done(op, r, &err);
 	return wanted;
+}
+
+/* Keys and user data first: they may be refused by what the guest has in their place. */
+static void seed_apply_changes(struct op *op)
+{
+	struct guest *wanted = wanted_guest(op);
+
+	/* Taken over; the table's own guest is still as it was. */
+	if (wanted)
+		step_seed_parts(op, seed_parts_changed(op_guest(op)->guest, wanted), wanted);
+}
+
+/* The table still has the old ones. */
+static void seed_undo_changes(struct op *op)
+{
+	const json_t *patch = json_object_get(op->args, "patch");
+	unsigned parts = 0;
+
+	parts |= json_object_get(patch, "ssh_keys") ? SEED_KEYS : 0;
+	parts |= json_object_get(patch, "user_data") ? SEED_USER_DATA : 0;
+	step_seed_parts(op, parts ? parts | SEED_LENIENT : 0, NULL);
 }
 
 static bool same_rates(const struct guest_limits *a, const struct guest_limits *b)
@@ -133,6 +155,7 @@ static void update_end(struct op *op, struct db_txn *txn)
 }
 
 static const struct step UPDATE_STEPS[] = {
+	{"seed", seed_apply_changes, seed_undo_changes},
 	{"limits", limits_apply, limits_undo},
 	{"rates", rates_apply, step_link},
 };

@@ -21,6 +21,11 @@ extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART
 
 void step_make_volume(struct op *op);
 void step_remove_volume(struct op *op);
+/* First boot (agent/seed): all of it, for a new guest or a clone; or those parts (0: the step has
+ * nothing to do), of the guest as it will be (taken over; NULL: as it is). */
+void step_seed(struct op *op);
+void step_seed_clone(struct op *op);
+void step_seed_parts(struct op *op, unsigned parts, struct guest *as);
 void step_attach(struct op *op);
 void step_attach_as(struct op *op, struct guest *guest); /* as it will be; taken over */
 void step_detach(struct op *op);

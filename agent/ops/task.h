@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "agent/node/agent.h"
+#include "agent/seed/seed.h"
 #include "model/guest.h"
 
 struct err;
@@ -24,6 +25,8 @@ struct task {
 	bool flush;
 	int fd; /* owned; -1: none */
 	struct image image;
+	unsigned parts; /* enum seed_part */
+	struct seed_result seeded;
 	const json_t
 		*args; /* of the operation; must not be changed by anyone while it is under way */
 	const volatile bool *cancel;

@@ -22,6 +22,7 @@ struct seed {
 	struct storage *storage;
 	const struct guest *guest;
 	const char *node_name;
+	bool lenient;
 	struct seed_result *result;
 	struct err *err;
 };
@@ -42,7 +43,9 @@ static int tolerate(struct seed *seed, int r, const char *path, bool needed)
 {
 	struct err *err = seed->err;
 
-	if (r == 0 || needed || (err->code != ERR_CONFLICT && err->code != ERR_TOO_LARGE))
+	if (r == 0 || (needed && !seed->lenient))
+		return r;
+	if (err->code != ERR_CONFLICT && err->code != ERR_TOO_LARGE && err->code != ERR_NO_ROOM)
 		return r;
 	report_skipped(seed, path);
 	return 0;
@@ -76,15 +79,16 @@ static int drop(struct seed *seed, const char *path)
 	return put_bytes(seed, (struct volume_file){.path = path}, false);
 }
 
-/* What a file holds; NULL when it is not there, or was left alone. */
+/* What a file holds; NULL when it is not there. 1 when it is to be left alone. */
 static int fetch(struct seed *seed, const char *path, bool needed, char **ret)
 {
 	int r = volume_read_file(
 		seed->storage, seed->guest->id, path, FILE_MAX, ret, NULL, seed->err);
 
-	if (r < 0 && seed->err->code == ERR_NOT_FOUND)
+	if (r == 0 || seed->err->code == ERR_NOT_FOUND)
 		return 0;
-	return tolerate(seed, r, path, needed);
+	r = tolerate(seed, r, path, needed);
+	return r < 0 ? r : 1;
 }
 
 /* --- Parts ----------------------------------------------------------------------------------- */
@@ -101,8 +105,8 @@ static int put_name(struct seed *seed)
 	r = put(seed, "/etc/hostname", hostname, 0644, 0);
 	if (r == 0)
 		r = fetch(seed, "/etc/hosts", false, &old);
-	if (r < 0 || !old)
-		return r;
+	if (r != 0 || !old)
+		return r < 0 ? r : 0;
 	hosts = render_hosts(old, seed->guest->name);
 	if (hosts && strcmp(hosts, old) == 0)
 		return 0;
@@ -117,8 +121,8 @@ static int put_keys(struct seed *seed)
 	AUTOFREE char *keys = NULL;
 	int r = fetch(seed, path, true, &old);
 
-	if (r < 0 || (!any && !old))
-		return r;
+	if (r != 0 || (!any && !old))
+		return r < 0 ? r : 0;
 	keys = render_keys(old, seed->guest->ssh_keys);
 	if (keys && old && strcmp(keys, old) == 0)
 		return 0;
@@ -130,9 +134,11 @@ static int put_user_data(struct seed *seed)
 {
 	const char *text = seed->guest->user_data;
 	bool script = text && strncmp(text, "#!", 2) == 0;
+	/* Made anew, so that its mode is that of what it is now. */
+	int r = drop(seed, SEED_USER_DATA_PATH);
 
-	if (!text || seed->result->cloud_init)
-		return drop(seed, SEED_USER_DATA_PATH);
+	if (r < 0 || !text || seed->result->cloud_init)
+		return r;
 	return put(seed, SEED_USER_DATA_PATH, text, script ? 0700 : 0600, MAKE | NEEDED);
 }
 
@@ -147,8 +153,8 @@ static int put_password(struct seed *seed)
 	if (!*seed->guest->password)
 		return 0;
 	r = fetch(seed, "/etc/shadow", false, &old);
-	if (r < 0 || !old)
-		return r;
+	if (r != 0 || !old)
+		return r < 0 ? r : 0;
 	r = password_hash(seed->guest->password, hash);
 	if (r < 0)
 		return err_errno(seed->err, r, "cannot hash the password of root");
@@ -190,6 +196,7 @@ static int drop_identity(struct seed *seed)
 	AUTOFREE char *machine_id = NULL;
 	int r = fetch(seed, "/etc/machine-id", false, &machine_id);
 
+	r = r < 0 ? r : 0;
 	if (r == 0 && machine_id)
 		r = put(seed, "/etc/machine-id", "", 0444, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(theirs) && r == 0; i++)
@@ -205,7 +212,7 @@ static int find_cloud_init(struct seed *seed)
 	int r = fetch(seed, CLOUD_CFG, false, &text);
 
 	seed->result->cloud_init = r == 0 && text;
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static int put_cloud_seed(struct seed *seed)
@@ -251,6 +258,7 @@ int seed_apply(struct storage *storage, const struct guest *guest, const char *n
 	struct seed seed = {.storage = storage,
 		.guest = guest,
 		.node_name = node_name,
+		.lenient = parts & SEED_LENIENT,
 		.result = &result,
 		.err = err ? err : &local};
 	int r = find_cloud_init(&seed);

@@ -4,7 +4,7 @@
  * The guest's root may be anything, and may race: what is not a plain file in plain directories is
  * left alone. Where somebody asked for it in so many words (keys, user data) that fails with the
  * path; where we only wanted to be of use (names, the password, /this_host) it is left out and
- * reported. Everything can be repeated. */
+ * reported, also when the guest is full. Everything can be repeated. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,6 +22,7 @@ enum seed_part {
 	SEED_PASSWORD = 1 << 3,	 /* root's, in /etc/shadow */
 	SEED_PLACE = 1 << 4,	 /* /this_host, /this_port */
 	SEED_IDENTITY = 1 << 5,	 /* of a clone: no machine-id or host keys of its original */
+	SEED_LENIENT = 1 << 6,	 /* nothing is needed: for undoing, which must come to an end */
 	/* In each case cloud-init's seed follows where the image has it. */
 
 	SEED_NEW = SEED_NAME | SEED_KEYS | SEED_USER_DATA | SEED_PASSWORD | SEED_PLACE,

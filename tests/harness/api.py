@@ -3,6 +3,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import os
 import time
 import urllib.parse
 
@@ -58,6 +59,11 @@ class Api:
             connection.close()
         contract().check(method, path, answer)
         return answer
+
+    def send_as(self, uid, method, path, body=None, **options):
+        """As send(), for another user: whoever connects is who asks (SO_PEERCRED)."""
+        with _as_user(uid, self.socket_path) as here:
+            return Api(here).send(method, path, body, **options)
 
     def call(self, method, path, body=None, **options):
         """As send(), but an answer of 400 or more is raised as Problem."""
@@ -185,3 +191,17 @@ def _read(response):
     if "json" in answer.type:
         answer.json = json.loads(text)
     return answer
+
+
+@contextlib.contextmanager
+def _as_user(uid, path):
+    """Another effective user; yields the socket's path from the folder it is in, since folders
+    above it may be closed to them."""
+    before = os.getcwd()
+    os.chdir(os.path.dirname(path))
+    os.seteuid(uid)
+    try:
+        yield os.path.basename(path)
+    finally:
+        os.seteuid(0)
+        os.chdir(before)
