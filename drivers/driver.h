@@ -254,7 +254,10 @@ struct driver_ops {
 
 	/* Connects a descriptor with the guest's console. Without follow it returns when the
 	 * history is written; else what carries the bytes outlives driver and agent, ends when
-	 * either side closes, and this returns once it is at work. At most 10 s. */
+	 * either side closes or the guest ends, and this returns once it is at work. A reader that
+	 * is slow never holds up the guest. Of a guest that does not run the history is all there
+	 * is, and input is ERR_ILLEGAL_STATE; where it is taken by one at a time, the second gets
+	 * ERR_CONFLICT. At most 10 s. */
 	int (*console)(struct driver *driver, const char *id, const struct driver_console *console,
 		struct err *err);
 

@@ -11,9 +11,11 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "drivers/fake/exec.h"
 #include "drivers/fake/fault.h"
 #include "drivers/fake/process.h"
+#include "drivers/inside/console.h"
 #include "drivers/inside/tree.h"
 #include "drivers/protocol/value.h"
 #include "drivers/watch/watch.h"
@@ -22,7 +24,7 @@
 
 struct fake {
 	struct driver driver; /* first */
-	char *state_dir, *run_dir;
+	char *state_dir, *run_dir, *log_dir;
 	pid_t host;
 	struct watch *watch;
 };
@@ -35,6 +37,11 @@ static struct fake *fake_of(struct driver *driver)
 static int lock_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
 	return file_path(path, PATH_MAX, "%s/%s.exec", f->run_dir, id);
+}
+
+static int console_path(const struct fake *f, const char *id, char path[static PATH_MAX])
+{
+	return file_path(path, PATH_MAX, "%s/%s.console", f->log_dir, id);
 }
 
 static int paths(const struct fake *f, const char *id, char definition[static PATH_MAX],
@@ -124,6 +131,18 @@ static int look(struct fake *f, const char *id, struct driver_status *ret, struc
 	return 0;
 }
 
+/* What a guest says on its console. */
+static void say(const struct fake *f, const char *id, const char *text)
+{
+	char path[PATH_MAX];
+	AUTOCLOSE int fd = -1;
+
+	if (console_path(f, id, path) == 0)
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		file_write_all(fd, text, strlen(text));
+}
+
 static int do_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
@@ -141,7 +160,10 @@ static int do_start(struct fake *f, const char *id, struct driver_status *ret, s
 		r = fake_process_start(
 			pid_file, has_file(guest.rootfs, "etc/ignore-shutdown"), err);
 	unload(json, &guest);
-	return r < 0 ? r : look(f, id, ret, err);
+	if (r < 0)
+		return r;
+	say(f, id, "the fake guest is up\n");
+	return look(f, id, ret, err);
 }
 
 /* Ends the process, and with it what runs by exec. */
@@ -170,7 +192,7 @@ static int do_end(struct fake *f, const char *id, int signal, uint64_t timeout_m
 
 static int do_destroy(struct fake *f, const char *id, struct err *err)
 {
-	char definition[PATH_MAX], pid_file[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX], console[PATH_MAX];
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
@@ -180,6 +202,8 @@ static int do_destroy(struct fake *f, const char *id, struct err *err)
 	fault_point("driver.fake.destroy.killed");
 	if (unlink(definition) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "cannot remove %s", definition);
+	if (console_path(f, id, console) == 0)
+		unlink(console);
 	return 0;
 }
 
@@ -272,6 +296,30 @@ static int do_exec(struct fake *f, const char *id, const struct driver_exec *exe
 	if (lock_path(f, id, lock) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
 	return fake_exec_start(exec, pid, lock, ret_pid, err);
+}
+
+/* What is typed is what it says. */
+static int do_console(
+	struct fake *f, const char *id, const struct driver_console *wanted, struct err *err)
+{
+	char path[PATH_MAX];
+	struct driver_status status;
+	AUTOCLOSE int life = -1;
+	AUTOCLOSE int input = -1;
+	int r = look(f, id, &status, err);
+
+	if (r < 0)
+		return r;
+	if (console_path(f, id, path) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	if (status.pid > 0) {
+		life = process_pidfd(status.pid);
+		input = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	}
+
+	struct console console = {.log = path, .life = life, .input = input, .hold = -1};
+
+	return console_connect(&console, wanted, err);
 }
 
 /* Without root all files are ours. */
@@ -438,6 +486,15 @@ static int fake_exec(struct driver *d, const char *id, const struct driver_exec 
 	return r < 0 ? r : fault_after(&fault, do_exec(fake_of(d), id, exec, ret_pid, err));
 }
 
+static int fake_console(
+	struct driver *d, const char *id, const struct driver_console *console, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_CONSOLE, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, do_console(fake_of(d), id, console, err));
+}
+
 static int fake_file(struct driver *d, const char *id, const struct driver_file *file,
 	struct driver_file_info *ret, struct err *err)
 {
@@ -499,6 +556,7 @@ static void fake_close(struct driver *d)
 	watch_free(f->watch);
 	free(f->state_dir);
 	free(f->run_dir);
+	free(f->log_dir);
 	free(f);
 }
 
@@ -513,8 +571,11 @@ static int fake_open(const struct driver_config *config, struct driver **ret, st
 	f->host = getpid();
 	f->state_dir = strdup(config->state_dir);
 	f->run_dir = strdup(config->run_dir);
-	if (f->state_dir && f->run_dir)
+	f->log_dir = strdup(config->log_dir);
+	if (f->state_dir && f->run_dir && f->log_dir)
 		r = file_mkdirs(f->state_dir, 0700);
+	if (r == 0)
+		r = file_mkdirs(f->log_dir, 0700);
 	if (r == 0)
 		r = file_mkdirs(f->run_dir, 0700);
 	if (r < 0) {
@@ -543,6 +604,7 @@ const struct driver_ops fake_driver_ops = {
 	.update = fake_update,
 	.freeze = fake_freeze,
 	.exec = fake_exec,
+	.console = fake_console,
 	.file = fake_file,
 	.stats = fake_stats,
 };

@@ -112,7 +112,7 @@ static void render_cgroups(struct strbuf *b, const struct lxc_config *c)
 static void render_logs(struct strbuf *b, const struct lxc_config *c)
 {
 	strbuf_addf(b, "lxc.log.file = %s\nlxc.log.level = ERROR\n", c->log);
-	strbuf_addf(b, "lxc.console.logfile = %s\nlxc.console.size = 1MB\n", c->console);
+	strbuf_addf(b, "lxc.console.logfile = %s\nlxc.console.size = 1MB\nlxc.console.rotate = 1\n", c->console);
 }
 
 char *lxc_config_render(const struct lxc_config *c)

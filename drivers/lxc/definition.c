@@ -26,7 +26,8 @@ int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct
 		file_path(p->pids, PATH_MAX, "%s/%s/pids", lxc->run_dir, id) < 0 ||
 		file_path(p->starting, PATH_MAX, "%s/%s/starting", lxc->run_dir, id) < 0 ||
 		file_path(p->log, PATH_MAX, "%s/%s.log", lxc->log_dir, id) < 0 ||
-		file_path(p->console, PATH_MAX, "%s/%s.console", lxc->log_dir, id) < 0)
+		file_path(p->console, PATH_MAX, "%s/%s.console", lxc->log_dir, id) < 0 ||
+		file_path(p->console_older, PATH_MAX, "%s/%s.console.1", lxc->log_dir, id) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
 	return 0;
 }
@@ -120,5 +121,6 @@ int definition_remove(const struct lxc_paths *paths, struct err *err)
 		return err_errno(err, r, "cannot remove %s", paths->state);
 	unlink(paths->log);
 	unlink(paths->console);
+	unlink(paths->console_older);
 	return 0;
 }

@@ -15,7 +15,7 @@ struct lxc {
 	struct driver driver; /* first */
 	char *state_dir;      /* ID/guest.json */
 	char *run_dir;	      /* ID/config, ID/pids, ID/starting: a start is or was under way */
-	char *log_dir;	      /* ID.log of liblxc, ID.console of the guest */
+	char *log_dir;	      /* ID.log of liblxc, ID.console of the guest, rotated to .1 */
 	char *seccomp;	      /* path of the profile */
 	uint32_t idmap_base, idmap_count;
 	struct cgroups cgroups;
@@ -32,6 +32,7 @@ struct lxc_paths {
 	char starting[PATH_MAX];
 	char log[PATH_MAX];
 	char console[PATH_MAX];
+	char console_older[PATH_MAX]; /* what the monitor has rotated it to */
 };
 
 /* ERR_INVALID for an id that cannot be ours. */

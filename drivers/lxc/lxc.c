@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "drivers/lxc/console.h"
 #include "drivers/lxc/definition.h"
 #include "drivers/lxc/exec.h"
 #include "drivers/lxc/file.h"
@@ -274,6 +275,15 @@ static int lxc_exec(struct driver *d, const char *id, const struct driver_exec *
 	return r < 0 ? r : lxc_guest_exec(lxc_of(d), id, exec, ret_pid, err);
 }
 
+static int lxc_console(
+	struct driver *d, const char *id, const struct driver_console *console, struct err *err)
+{
+	struct driver_status status;
+	int r = lxc_status(d, id, &status, err);
+
+	return r < 0 ? r : lxc_guest_console(lxc_of(d), id, console, err);
+}
+
 static int lxc_file(struct driver *d, const char *id, const struct driver_file *file,
 	struct driver_file_info *ret, struct err *err)
 {
@@ -387,5 +397,6 @@ const struct driver_ops lxc_driver_ops = {
 	.update = lxc_update,
 	.freeze = lxc_freeze,
 	.exec = lxc_exec,
+	.console = lxc_console,
 	.file = lxc_file,
 };

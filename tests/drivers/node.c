@@ -118,7 +118,7 @@ static void make_tree(const char *root)
 	static const char *const dirs[] = {
 		"bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var"};
 	static const char *const tools[] = {
-		"sh", "cat", "echo", "sleep", "id", "pwd", "kill", "true", "ip", "ls", "trap"};
+		"sh", "cat", "echo", "sleep", "id", "pwd", "kill", "true", "ip", "ls", "trap", "head", "tr"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {

@@ -29,6 +29,7 @@ int main(int argc, char **argv)
 	struct environment e = {.bridge = NODE_BRIDGE,
 		.rootfs = node_rootfs,
 		.leftovers = node_leftovers,
+		.console_device = "/dev/console",
 		.small_directory = "/dev",
 		.no_memory_limits = getenv("CORPUS_TEST_UNIFIED") != NULL,
 		.crash_points = points};

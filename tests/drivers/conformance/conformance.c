@@ -498,6 +498,7 @@ int conformance_run(const char *name, const struct environment *e)
 
 	guests_begin(e);
 	failed = run_life(name);
+	failed += consoles_run(name);
 	failed += files_run(name);
 	guests_end();
 	return failed;

@@ -31,6 +31,8 @@ struct environment {
 	const char *(*leftovers)(const char *id, bool defined);
 	bool no_memory_limits; /* the test's own node cannot limit memory, whatever the driver can
 				*/
+	/* What a command in a guest writes to for its console; NULL: there is none */
+	const char *console_device;
 	/* A directory in each running guest that holds less than a mebibyte; NULL: there is none */
 	const char *small_directory;
 	const struct crash_point *crash_points; /* ends with a NULL point; or NULL */
