@@ -277,10 +277,10 @@ static int add_settings(json_t *body, const struct args *args, struct err *err)
 	return 0;
 }
 
-int body_for_create(const struct args *args, json_t **ret, struct err *err)
+int body_for_new(const struct args *args, const char *name, json_t **ret, struct err *err)
 {
 	json_auto_t *body = json_object();
-	int r = body_set(body, "name", json_string(args->operands[0]), err);
+	int r = body_set(body, "name", json_string(name), err);
 
 	if (r == 0)
 		r = add_settings(body, args, err);

@@ -20,8 +20,8 @@ extern const struct setting BODY_SETTINGS[]; /* ends with a NULL name */
 /* Sets a value at a path of names joined by dots, making objects on the way; takes `value` over. */
 int body_set(json_t *body, const char *path, json_t *value, struct err *err);
 
-/* The body of `create` from its options. */
-int body_for_create(const struct args *args, json_t **ret, struct err *err);
+/* The body of `create` and `clone` from their options. */
+int body_for_new(const struct args *args, const char *name, json_t **ret, struct err *err);
 
 /* Adds one KEY=VALUE of `set`; an empty value is null. "label.KEY=VALUE" sets a label. */
 int body_add_assignment(json_t *patch, const char *word, struct err *err);

@@ -1,5 +1,5 @@
 /* Commands about guests: list, show, create, apply, set, start, stop, restart, kill, freeze,
- * thaw, rename. */
+ * thaw. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,7 +94,7 @@ int cmd_create(struct cli *cli, const struct args *args, struct err *err)
 	if (!args_has(args, "image"))
 		return err_set(err, ERR_INVALID, NULL,
 			"--image is needed: `corpus image list` shows which there are");
-	r = body_for_create(args, &body, err);
+	r = body_for_new(args, args->operands[0], &body, err);
 	if (r < 0)
 		return r;
 	return change_run(cli,
@@ -297,27 +297,4 @@ int cmd_freeze(struct cli *cli, const struct args *args, struct err *err)
 int cmd_thaw(struct cli *cli, const struct args *args, struct err *err)
 {
 	return each_operand(cli, args, thaw_one, err);
-}
-
-static void say_renamed(struct cli *cli, const char *subject, const json_t *guest)
-{
-	cli_say(cli, "%s: is %s now", subject, json_text(guest, "name"));
-}
-
-int cmd_rename(struct cli *cli, const struct args *args, struct err *err)
-{
-	AUTOFREE char *path = guest_path(args->operands[0], "/actions/rename");
-	json_auto_t *body = json_pack("{s:s}", "name", args->operands[1]);
-
-	if (!path || !body)
-		return err_errno(err, ENOMEM, "making a request");
-	return change_run(cli,
-		&(struct change){
-			.method = "POST",
-			.path = path,
-			.body = body,
-			.subject = args->operands[0],
-			.say = say_renamed,
-		},
-		err);
 }

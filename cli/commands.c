@@ -50,6 +50,26 @@ static const struct option CREATE_OPTIONS[] = {
 	{0},
 };
 
+static const struct option CLONE_OPTIONS[] = {
+	{"snapshot", 0, "SNAPSHOT", "copy this one; else what is on its storage now",
+		COMPLETE_SNAPSHOT},
+	{"slots", 0, "N", "slots of the node that it takes"},
+	{"cpus", 'c', "N", "at most so many CPUs, as in 1.5"},
+	{"memory", 'm', "SIZE", "at most so much memory, as in 512MiB"},
+	{"size", 0, "SIZE", "of its storage"},
+	{"port", 'p', "PORT", "publish these, not those of the other; may be repeated",
+		COMPLETE_NOTHING, .many = true},
+	{"label", 'l', "KEY=VALUE", "note this about it; may be repeated", COMPLETE_NOTHING,
+		.many = true},
+	{"env", 'e', "ENVIRONMENT", "dev, staging, preprod or prod", COMPLETE_ENVIRONMENT},
+	{"address", 0, "IP", "of the guests' network; else the first free one"},
+	{"mac", 0, "MAC", "of its network card; else one of 00:16:3e"},
+	{"no-start", 0, NULL, "leave it stopped"},
+	{"autostart", 0, NULL, "start with the node when it was running"},
+	{"no-autostart", 0, NULL, "never start with the node"},
+	{0},
+};
+
 static const struct option APPLY_OPTIONS[] = {
 	{"file", 'f', "FILE", "a guest or an array of them, as JSON; - is standard input",
 		COMPLETE_FILE},
@@ -163,6 +183,8 @@ const struct command COMMANDS[] = {
 		.change = true},
 	{"rename", NULL, "NAME NEW", "give a guest another name", cmd_rename, NULL, 2, 2, GUEST,
 		.change = true},
+	{"clone", NULL, "NAME NEW", "make a guest that is a copy of another", cmd_clone,
+		CLONE_OPTIONS, 2, 2, GUEST, .change = true},
 	{"destroy", "guest_delete", "NAME...", "destroy guests and all they hold", cmd_destroy,
 		DESTROY_OPTIONS, 1, ANY, GUESTS, .change = true},
 	{"storage", NULL, "NAME", "show a guest's storage", cmd_storage, NULL, 1, 1, GUEST},

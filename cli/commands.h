@@ -27,7 +27,9 @@ COMMAND(cmd_restart);
 COMMAND(cmd_kill);
 COMMAND(cmd_freeze);
 COMMAND(cmd_thaw);
-COMMAND(cmd_rename);
+COMMAND(cmd_rename); /* cmd_clone.c */
+COMMAND(cmd_clone);
+
 COMMAND(cmd_destroy); /* cmd_destroy.c */
 
 COMMAND(cmd_storage); /* cmd_storage.c */

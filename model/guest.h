@@ -197,6 +197,12 @@ struct guest *guest_copy(const struct guest *guest);
  * network.mac may ask for an address. A field that is null counts as absent. */
 int guest_from_request(const json_t *json, struct guest **ret, struct err *err);
 
+/* A new guest after the model of another one: the request is a merge patch (RFC 7396) of what would
+ * create the other again, without its name (which has to be given), its network and its host ports.
+ * Driver, image and privileged stay. */
+int guest_from_clone_request(
+	const struct guest *from, const json_t *request, struct guest **ret, struct err *err);
+
 /* Applies a JSON merge patch (RFC 7396) of the changeable fields (limits, slots, environment,
  * autostart, restart, health, labels, ssh_keys, raw, user_data) to a guest; null resets a field to
  * its default. On failure the guest is as it was. Fields that cannot be changed after creation are

@@ -61,6 +61,10 @@ json_t *guest_texts_to_json(char *const *list);
 json_t *guest_snapshots_to_json(const struct guest *guest);
 json_t *guest_snapshots_to_record(const struct guest *guest);
 
+/* Merges a patch (RFC 7396, section 2). Takes nothing over; objects in `target` are changed in
+ * place. */
+void guest_merge(json_t *target, const json_t *patch);
+
 /* The changeable part of the specification, as a merge patch may name it: with the user data, which
  * are not shown. */
 json_t *guest_changeable_to_json(const struct guest *guest);

@@ -74,8 +74,7 @@ static const struct reader_field PATCH[] = {
 	{.name = "etag", READ_ONLY},
 };
 
-/* RFC 7396, section 2. Takes nothing over; objects in `target` are changed in place. */
-static void merge(json_t *target, const json_t *patch)
+void guest_merge(json_t *target, const json_t *patch)
 {
 	const char *key;
 	json_t *value;
@@ -90,7 +89,7 @@ static void merge(json_t *target, const json_t *patch)
 				old = json_object();
 				json_object_set_new(target, key, old);
 			}
-			merge(old, value);
+			guest_merge(old, value);
 		} else {
 			json_object_set(target, key, value);
 		}
@@ -156,7 +155,7 @@ int guest_patch(struct guest *guest, const json_t *patch, struct err *err)
 		return r;
 	patched = guest_free(patched);
 	merged = guest_changeable_to_json(guest);
-	merge(merged, patch);
+	guest_merge(merged, patch);
 	r = read_changeable(merged, &patched, err);
 	if (r == 0)
 		r = guest_check_health(merged, patched, err);

@@ -1,4 +1,5 @@
-/* Handlers of actions on a guest: from state to state, and to another name. */
+/* Handlers of actions on a guest: from state to state, to another name, to another
+ * guest. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,4 +145,43 @@ void api_guest_rename(struct http_request *request, void *data)
 		change_nothing(&change, "guest.rename", name, shown_guest(agent, entry));
 	else
 		rename_guest(&change, entry, name);
+}
+
+/* --- clone ----------------------------------------------------------------------------------- */
+
+/* The snapshot that the body names; the rest of it is about the new guest. */
+static int take_snapshot(json_t *body, char **ret, struct err *err)
+{
+	static const struct reader_field SNAPSHOT[] = {
+		{.name = "snapshot", .read = reader_text, .check = name_check_snapshot},
+	};
+	json_t *value = json_object_get(body, "snapshot");
+	json_auto_t *alone = value ? json_pack("{s:O}", "snapshot", value) : json_object();
+
+	json_object_del(body, "snapshot");
+	return reader_object(alone, "", SNAPSHOT, ARRAY_SIZE(SNAPSHOT), ret, err);
+}
+
+void api_guest_clone(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	json_auto_t *body = json_copy((json_t *)http_body(request));
+	struct guest *guest = NULL;
+	struct guest_entry *from;
+	struct op_plan plan = {0};
+	AUTOFREE char *snapshot = NULL;
+	struct change change;
+	struct err err;
+	int r;
+
+	if (!change_begin(&change, request, agent) || !(from = requested_guest(request, agent)))
+		return;
+	r = take_snapshot(body, &snapshot, &err);
+	if (r == 0)
+		r = guest_from_clone_request(from->guest, body, &guest, &err);
+	if (r == 0 && (r = check_admin_fields(request, NULL, guest, &err)) < 0)
+		guest_free(guest);
+	else if (r == 0)
+		r = plan_guest_clone(agent, &plan, from, snapshot, guest, &err);
+	change_submit(&change, r, &err, &plan, NULL);
 }

@@ -41,6 +41,7 @@ const struct http_route API_ROUTES[] = {
 	{HTTP_POST, GUEST "/actions/rename", ROLE_OPERATOR, BODY_JSON, CHANGE, api_guest_rename},
 
 	{HTTP_GET, GUEST "/credentials", ROLE_ADMIN, BODY_NONE, NULL, api_guest_credentials},
+	{HTTP_POST, GUEST "/actions/clone", ROLE_OPERATOR, BODY_JSON, CHANGE, api_guest_clone},
 
 	{HTTP_GET, GUEST "/storage", ROLE_VIEWER, BODY_NONE, NULL, api_storage_get},
 	{HTTP_POST, GUEST "/storage/enlarge", ROLE_OPERATOR, BODY_JSON_OPTIONAL, CHANGE,

@@ -32,6 +32,7 @@ void api_guest_kill(struct http_request *request, void *data);
 void api_guest_freeze(struct http_request *request, void *data);
 void api_guest_thaw(struct http_request *request, void *data);
 void api_guest_rename(struct http_request *request, void *data);
+void api_guest_clone(struct http_request *request, void *data);
 void api_guest_destroy(struct http_request *request, void *data);
 
 void api_guest_credentials(struct http_request *request, void *data);

@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/random.h"
 
-static void start_if_wanted(struct op *op)
+void step_start_if_wanted(struct op *op)
 {
 	struct guest_entry *entry = op_guest(op);
 
@@ -41,7 +41,7 @@ void guest_event(
 			guest->name, "driver", guest->driver));
 }
 
-static void create_end(struct op *op, struct db_txn *txn)
+void create_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
@@ -68,7 +68,7 @@ static void create_end(struct op *op, struct db_txn *txn)
 	guest_forget(agent, entry);
 }
 
-static void create_reject(struct op *op)
+void create_reject(struct op *op)
 {
 	struct guest_entry *entry = op_guest(op);
 
@@ -82,7 +82,7 @@ static const struct step CREATE_STEPS[] = {
 	{"attach", step_attach, step_detach},
 	{"define", step_define, step_undefine},
 	{"publish", step_publish_all, step_unpublish_all},
-	{"start", start_if_wanted, step_kill},
+	{"start", step_start_if_wanted, step_kill},
 	{"link", step_link, NULL},
 };
 
@@ -114,7 +114,7 @@ static int check_node(struct agent *agent, uint32_t slots, struct err *err)
 
 /* --- The plan -------------------------------------------------------------------------------- */
 
-static int check_create(struct agent *agent, const struct guest *guest, struct err *err)
+static int check_new(struct agent *agent, const struct guest *guest, struct err *err)
 {
 	struct agent_driver *driver = agent_driver(agent, guest->driver, err);
 	struct err taken;
@@ -132,10 +132,6 @@ static int check_create(struct agent *agent, const struct guest *guest, struct e
 	if (registry_by_name(agent->registry, guest->name, &taken))
 		return err_set(
 			err, ERR_EXISTS, "name", "a guest named %s exists already", guest->name);
-	if (!agent_image(agent, guest->image))
-		return err_set(err, ERR_NOT_FOUND, "image",
-			"there is no image %s on this node: import or build it first",
-			guest->image);
 	return check_node(agent, guest->slots, err);
 }
 
@@ -149,12 +145,13 @@ static void name_new_guest(struct agent *agent, struct guest *guest)
 	seed_password(guest->password);
 }
 
-int plan_guest_create(
-	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err)
+int guest_plan_new(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
+	struct guest *guest, json_t *args, struct err *err)
 {
 	CLEANUP(guest_freep) struct guest *owned = guest;
+	json_auto_t *owned_args = args;
 	struct guest_entry *entry;
-	int r = check_create(agent, guest, err);
+	int r = check_new(agent, guest, err);
 
 	if (r < 0)
 		return r;
@@ -168,7 +165,7 @@ int plan_guest_create(
 		return r;
 	}
 	(void)TAKE_PTR(owned);
-	r = op_plan_guest(agent, plan, &GUEST_CREATE, entry, json_object(), err);
+	r = op_plan_guest(agent, plan, verb, entry, json_incref(args), err);
 	if (r < 0) {
 		guest_forget(agent, entry);
 		return r;
@@ -176,4 +173,17 @@ int plan_guest_create(
 	entry->projected = guest->want_running ? GUEST_RUNNING : GUEST_STOPPED;
 	db_put_guest(plan->txn, guest);
 	return 0;
+}
+
+int plan_guest_create(
+	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err)
+{
+	int r;
+
+	if (agent_image(agent, guest->image))
+		return guest_plan_new(agent, plan, &GUEST_CREATE, guest, json_object(), err);
+	r = err_set(err, ERR_NOT_FOUND, "image",
+		"there is no image %s on this node: import or build it first", guest->image);
+	guest_free(guest);
+	return r;
 }

@@ -296,7 +296,7 @@ static void project(struct guest_entry *entry, const struct op *op)
 	enum guest_verb verb = op_guest_verb(op);
 	enum guest_state after = guest_verb_after(verb);
 
-	if (verb == VERB_CREATE)
+	if (verb == VERB_CREATE || verb == VERB_CLONE)
 		entry->projected = entry->guest->want_running ? GUEST_RUNNING : GUEST_STOPPED;
 	else if (verb == VERB_DESTROY)
 		entry->projected = GUEST_DESTROYING;

@@ -15,7 +15,7 @@ struct guest_entry;
 extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
 	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_RENAME, GUEST_ENLARGE,
 	GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, GUEST_SNAPSHOT,
-	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, IMAGE_IMPORT, IMAGE_DELETE;
+	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, GUEST_CLONE, IMAGE_IMPORT, IMAGE_DELETE;
 
 /* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
 
@@ -37,6 +37,7 @@ void step_define(struct op *op);
 void step_undefine(struct op *op);
 void step_end(struct op *op); /* undefine and detach, side by side */
 void step_start(struct op *op);
+void step_start_if_wanted(struct op *op); /* of a new guest */
 void step_stop(struct op *op);
 void step_kill(struct op *op);
 void step_freeze(struct op *op);
@@ -65,6 +66,17 @@ void op_guest_off(const struct op *op, struct guest_entry *entry);
 void op_guest_left(struct op *op, struct guest_entry *entry);
 
 enum guest_verb op_guest_verb(const struct op *op);
+
+/* --- New guests (guest_create.c) ------------------------------------------------------------- */
+
+/* Takes a new guest into the tables, with what it takes of the node, and plans the operation that
+ * makes it. `guest` and `args` are taken over in any case. */
+int guest_plan_new(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
+	struct guest *guest, json_t *args, struct err *err);
+
+/* op_verb.end and .reject of those operations. */
+void create_end(struct op *op, struct db_txn *txn);
+void create_reject(struct op *op);
 
 /* Out of the tables; its address, MAC and ports are free again. */
 void guest_forget(struct agent *agent, struct guest_entry *entry);

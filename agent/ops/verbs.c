@@ -5,6 +5,7 @@
 
 const struct op_verb *const OPS_VERBS[] = {
 	&GUEST_CREATE,
+	&GUEST_CLONE,
 	&GUEST_START,
 	&GUEST_STOP,
 	&GUEST_RESTART,

@@ -43,6 +43,11 @@ void op_plan_drop(struct op_plan *plan);
 int plan_guest_create(
 	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err);
 
+/* A new guest with a copy of the volume of `from`, as it is then or, when `snapshot` is not NULL,
+ * as it was; takes `guest` over in any case. */
+int plan_guest_clone(struct agent *agent, struct op_plan *plan, struct guest_entry *from,
+	const char *snapshot, struct guest *guest, struct err *err);
+
 /* Takes again the address, MAC and host ports of a guest from state.db. */
 int guest_claim_numbers(struct agent *agent, const struct guest *guest, struct err *err);
 

@@ -119,6 +119,9 @@ CASES = [
     Case("restore-nothing", f"restore {WEB} gone",
          (404, problem("not_found", 404, f"guest {WEB} has no snapshot gone", field="snapshot"))),
     Case("restore-both", f"restore {WEB} before --start --no-start"),
+    Case("clone", f"clone old.example.org {WEB} --snapshot before --size 10GiB -m 1GiB -p 80:web "
+         "-l team=web --no-start", done("clone", samples.GUEST)),
+    Case("clone-least", f"clone old.example.org {WEB}", done("clone", samples.GUEST)),
     Case("kill", f"kill {WEB}", done("kill")),
     Case("destroy", f"destroy {WEB} db --yes", done("destroy"), done("destroy")),
     Case("destroy-unsaid", f"destroy {WEB}"),

@@ -55,6 +55,8 @@ def test_tables_are_offered(words, expected, corpus):
      ["20261122t120000z", "before"]),
     (["snapshot", "delete", "web1", "x", "b"], "/v1/guests/web1/snapshots",
      {"snapshots": samples.SNAPSHOTS}, ["before"]),
+    (["clone", "web1", "web2", "--snapshot", "b"], "/v1/guests/web1/snapshots",
+     {"snapshots": samples.SNAPSHOTS}, ["before"]),
     (["cancel", ""], "/v1/operations?limit=50", {"operations": [samples.OPERATION]},
      ["00000000000000aa"]),
 ])
