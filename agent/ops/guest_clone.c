@@ -40,6 +40,7 @@ static void clone_volume(struct op *op)
 
 static const struct step CLONE_STEPS[] = {
 	{"volume", clone_volume, step_remove_volume},
+	{"seed", step_seed_clone, NULL},
 	{"attach", step_attach, step_detach},
 	{"define", step_define, step_undefine},
 	{"publish", step_publish_all, step_unpublish_all},

@@ -7,6 +7,7 @@
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
+#include "agent/seed/seed.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -68,6 +69,12 @@ static void finish_apply(struct op *op)
 	storage_step(op, restore_finish_work);
 }
 
+/* The name and keys that it has now, whatever they were then. */
+static void seed_again(struct op *op)
+{
+	step_seed_parts(op, SEED_NAME | SEED_KEYS, NULL);
+}
+
 static void start_if_asked(struct op *op)
 {
 	if (arg_is_true(op, "start"))
@@ -79,6 +86,7 @@ static void start_if_asked(struct op *op)
 static const struct step RESTORE_STEPS[] = {
 	{"end", step_kill, run_again},
 	{"restore", restore_apply, restore_undo},
+	{"seed", seed_again, NULL},
 	{"define", step_define, NULL},
 	{"start", start_if_asked, step_kill},
 	{"link", step_link, NULL},

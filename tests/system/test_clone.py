@@ -3,7 +3,7 @@ import json
 
 import pytest
 from harness.api import Problem
-from harness.rootfs import PAGE
+from harness.rootfs import PAGE, busybox_tar
 
 OLD, NEW = "dolly.example.org", "clone.example.org"
 PATH = f"/v1/guests/{OLD}"
@@ -160,6 +160,26 @@ def test_a_clone_that_fails_leaves_nothing(fake):
     faults.unlink()
     fake.api.destroy(OLD)
     fake.assert_empty()
+
+
+def test_a_clone_is_somebody_else(fake):
+    kept = (("etc/shadow", b"root:*:19000:0:99999:7:::\n"), ("etc/machine-id", b"0123abcd\n"),
+            ("etc/ssh/ssh_host_ed25519_key", b"secret\n"), ("root/note", b"kept\n"))
+    fake.api.import_image("known", busybox_tar(fake.dir / "known.tar", extra=kept))
+    fake.api.create(OLD, image="known", driver="fake")
+    clone(fake)
+    roots = [fake.pool / "volumes" / fake.api.guest(name)["id"] / "rootfs" for name in (OLD, NEW)]
+    assert [(root / "etc/hostname").read_text() for root in roots] == [f"{OLD}\n", f"{NEW}\n"]
+    assert (roots[0] / "etc/machine-id").read_text() == "0123abcd\n"
+    machine_id = roots[1] / "etc/machine-id"
+    assert not machine_id.exists() or machine_id.read_text() in ("", "uninitialized\n")
+    assert [(root / "etc/ssh/ssh_host_ed25519_key").exists() for root in roots] == [True, False]
+    assert (roots[1] / "root/note").read_text() == "kept\n"
+    old, new = (fake.api.get(f"/v1/guests/{name}/credentials")["password"] for name in (OLD, NEW))
+    assert old and new and old != new
+    assert (roots[0] / "etc/shadow").read_text() != (roots[1] / "etc/shadow").read_text()
+    fake.api.destroy(OLD)
+    fake.api.destroy(NEW)
 
 
 def test_the_original_waits_with_its_end_until_it_is_copied(fake):

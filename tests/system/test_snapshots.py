@@ -149,6 +149,15 @@ def test_an_older_state_comes_back_and_then_a_newer_one(lxc, web):
     assert not [p for p in lxc.volumes() if p.startswith(".")], "something was left aside"
 
 
+def test_a_guest_keeps_the_name_it_has_now(lxc, web):
+    snapshot(lxc, "s")
+    lxc.api.act(NAME, "rename", {"name": "other.example.org"})
+    done = lxc.api.change("POST", "/v1/guests/other.example.org/snapshots/s/restore")
+    assert done["result"]["name"] == "other.example.org"
+    assert lxc.in_guest("other.example.org", "cat", "/etc/hostname") == "other.example.org\n"
+    lxc.api.act("other.example.org", "rename", {"name": NAME})
+
+
 def test_a_stopped_guest_stays_stopped_unless_told_otherwise(lxc, web):
     write(lxc, "kept")
     snapshot(lxc, "s")
