@@ -66,6 +66,7 @@ static int load_guest(void *data, struct guest *guest)
 
 	guest->state = loaded_state(agent, guest->state);
 	guest->pid = 0;
+	guest->health_state = GUEST_HEALTH_NONE;
 	if (guest_claim_numbers(agent, guest, &err) < 0) {
 		/* Two guests with one address: served all the same, and told. */
 		agent_problem(agent, "guest.numbers", err.message);
@@ -341,6 +342,7 @@ static void take_reloadable(struct config *into, struct config *from)
 	into->events_kept = from->events_kept;
 	into->stop_timeout_ms = from->stop_timeout_ms;
 	into->restart = from->restart;
+	into->health_parallel = from->health_parallel;
 	into->grants = from->grants;
 	into->grants_count = from->grants_count;
 	from->grants = grants;

@@ -100,6 +100,11 @@ struct guest_health {
 	bool restart;	  /* an unhealthy guest is restarted, as its restart policy allows */
 };
 
+void guest_health_finish(struct guest_health *health);
+/* False when memory ran out; to be finished all the same. */
+bool guest_health_copy(struct guest_health *ret, const struct guest_health *health);
+bool guest_health_equal(const struct guest_health *a, const struct guest_health *b);
+
 enum guest_health_state {
 	GUEST_HEALTH_NONE, /* not checked: no check, or it does not run */
 	GUEST_HEALTH_STARTING,

@@ -29,8 +29,6 @@ int guest_read_health(const struct reader_field *field, const json_t *value, con
 
 /* Whether the check that was read from `json`, a request, has what its kind needs and no more. */
 int guest_check_health(const json_t *json, struct guest *guest, struct err *err);
-void guest_health_finish(struct guest_health *health);
-bool guest_health_copy(struct guest_health *ret, const struct guest_health *health);
 
 /* [char **] keys of authorized_keys, checked and trimmed. */
 int guest_read_ssh_keys(const struct reader_field *field, const json_t *value, const char *path,

@@ -214,6 +214,19 @@ bool guest_health_copy(struct guest_health *ret, const struct guest_health *heal
 	return strv_copy(&ret->command, health->command) && (!health->path || ret->path);
 }
 
+static bool texts_equal(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool guest_health_equal(const struct guest_health *a, const struct guest_health *b)
+{
+	return a->check == b->check && a->port == b->port && texts_equal(a->path, b->path) &&
+	       strv_equal(a->command, b->command) && a->interval_s == b->interval_s &&
+	       a->timeout_s == b->timeout_s && a->retries == b->retries &&
+	       a->grace_s == b->grace_s && a->restart == b->restart;
+}
+
 int guest_read_health(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {

@@ -74,6 +74,8 @@ struct config {
 	uint64_t events_kept;	     /* 10000 */
 	uint64_t stop_timeout_ms;    /* how long a guest may take to shut down; 30 s */
 
+	unsigned health_parallel; /* checks of guests' health side by side; 16 */
+
 	struct restart_settings {
 		uint64_t delay_ms;     /* before the first restart, doubled by each further one; 1 s
 					*/

@@ -238,6 +238,11 @@ static const struct key IDMAP_KEYS[] = {
 	{0},
 };
 
+static const struct key HEALTH_KEYS[] = {
+	{CONFIG("parallel", setting_u32, health_parallel), .min = 1, .max = 1024},
+	{0},
+};
+
 static const struct key RESTART_KEYS[] = {
 	{CONFIG("delay", setting_duration, restart.delay_ms), .min = 10, .max = DAY_MS},
 	{CONFIG("delay_max", setting_duration, restart.delay_max_ms), .min = 10, .max = DAY_MS},
@@ -269,5 +274,6 @@ const struct key CONFIG_KEYS[] = {
 	{CONFIG("events_kept", setting_u64, events_kept), .min = 1, .max = 10000000},
 	{CONFIG("stop_timeout", setting_duration, stop_timeout_ms), .min = 1000, .max = DAY_MS},
 	{SECTION("restart", RESTART_KEYS)},
+	{SECTION("health", HEALTH_KEYS)},
 	{0},
 };

@@ -36,9 +36,10 @@ struct life_guest {
 	int64_t ran_since_ms; /* 0: it does not run */
 	int64_t ran_ms;	      /* how long it ran, when it has ended; see restart_facts */
 	sd_event_source *restart;
-	bool unhealthy;	  /* and to be restarted for it */
-	bool given_up;	  /* restarted too often */
-	bool not_started; /* with the node, or after maintenance, though it should have */
+	struct health *health; /* NULL: not checked */
+	bool unhealthy;	       /* and to be restarted for it */
+	bool given_up;	       /* restarted too often */
+	bool not_started;      /* with the node, or after maintenance, though it should have */
 };
 
 struct life {
@@ -48,6 +49,8 @@ struct life {
 	bool retell; /* problems of the node may have changed */
 	sd_event_source *look;
 	struct walk wake, rest;
+	struct health *checks_due;
+	unsigned checks_under_way;
 };
 
 /* What is remembered of that guest, made when need be; NULL without memory. */
@@ -82,3 +85,9 @@ void walk_forget(struct life_guest *guest);
 /* Nothing is under way with the guest: it may have ended by itself. */
 void restart_look(struct life_guest *guest);
 void restart_forget(struct life_guest *guest);
+
+/* --- health.c: health checks ----------------------------------------------------------------- */
+
+/* Nothing is under way with the guest: whether and how it is checked may have changed. */
+void health_look(struct life_guest *guest);
+void health_forget(struct life_guest *guest);

@@ -36,6 +36,7 @@ static void guest_forget_life(struct life_guest *guest)
 		DL_DELETE(guest->life->noted, guest);
 	walk_forget(guest);
 	restart_forget(guest);
+	health_forget(guest);
 	guest->entry->life = NULL;
 	free(guest);
 }
@@ -102,6 +103,7 @@ static void look_at(struct life_guest *guest)
 		guest->ran_since_ms = 0;
 	}
 	walk_look(guest);
+	health_look(guest);
 	restart_look(guest);
 }
 

@@ -79,7 +79,8 @@ static void say_what(const struct life_guest *guest, const struct restart_decisi
 	say_how(guest, how, sizeof(how));
 	switch (decision->action) {
 	case RESTART_NOT:
-		snprintf(buf, size, "%s; its restart policy is never: start it", how);
+		snprintf(buf, size, "%s; its restart policy is never: %s it", how,
+			guest->unhealthy ? "restart" : "start");
 		break;
 	case RESTART_SHUT_DOWN: snprintf(buf, size, "it was shut down from inside"); break;
 	case RESTART_GIVE_UP:

@@ -123,6 +123,8 @@ void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum 
 	guest->since_ms = clock_realtime_ms();
 	if (state == GUEST_STOPPED)
 		guest->pid = 0;
+	if (state != GUEST_RUNNING)
+		guest->health_state = GUEST_HEALTH_NONE;
 	free(guest->problem);
 	guest->problem = problem ? strdup(problem) : NULL;
 	registry_changed(agent->registry, entry);

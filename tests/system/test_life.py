@@ -2,6 +2,7 @@
 node that goes to rest and back. docs/life.md tells how."""
 import concurrent.futures
 import os
+import re
 import signal
 
 import pytest
@@ -258,4 +259,120 @@ def test_two_hundred_that_end_at_once_come_back(node):
             guest["state"] == "running" and guest["pid"] not in (None, before[guest["name"]])
             for guest in node.api.guests()), 60)
         assert {guest["restarts"] for guest in node.api.guests()} == {1}
+        list(pool.map(node.api.destroy, names))
+
+
+# --- real containers ---
+
+@pytest.fixture
+def containers(make_node):
+    return make_node(settings=FAST)
+
+
+def give_init(node, guest, script):
+    """Replaces the init of a guest that is stopped."""
+    path = node.pool / "volumes" / guest["id"] / "rootfs/sbin/init"
+    path.write_text("#!/bin/sh\n" + script)
+
+
+def test_how_an_init_ends_is_known_and_counts(containers):
+    node = containers
+    policy = {"policy": "on-failure", "max": 2}
+    create(node, "killed", "lxc", restart=policy)
+    create(node, "shut-down", "lxc", restart=policy)
+    failing = create(node, "failing", "lxc", restart=policy, start=False)
+    give_init(node, failing, "sleep 0.2; exit 3\n")
+    await_restart(node, "killed", end(node, "killed"))
+    assert node.api.guest("killed")["restarts"] == 1
+    # Status 0 is a shutdown from inside: it stays so, also over a boot.
+    with node.api.events(after=newest_event(node)) as events:
+        node.in_guest("shut-down", "kill", "-TERM", "1", check=False)
+        events.until(lambda event: event["type"] == "guest.shut_down")
+        node.api.send("POST", "/v1/guests/failing/actions/start")
+        told = events.until(lambda event: event["type"] == "guest.restart_given_up")[-1]
+    assert told["target"] == "failing" and "exited with status 3" in told["message"]
+    node.pretend_boot()
+    node.start()
+    await_rest(node, "awake")
+    assert (state(node, "killed"), state(node, "shut-down")) == ("running", "stopped")
+
+
+# --- health ---
+
+def health(node, name):
+    return node.api.guest(name)["health_state"]
+
+
+def await_health(node, name, wanted, seconds=20):
+    wait_for(f"{name} to be {wanted}", lambda: health(node, name) == wanted, seconds)
+
+
+def set_check(node, name, **fields):
+    """Nothing of the check before is kept; without fields: no check."""
+    none = {"port": None, "path": None, "command": None}
+    node.api.change("PATCH", f"/v1/guests/{name}", {"health": none | fields if fields else None})
+
+
+def test_what_runs_in_a_guest_is_checked_by_page_port_and_command(containers):
+    node, often = containers, {"interval": "1s", "timeout": "1s", "retries": 1, "grace": "0s"}
+    create(node, "web", "lxc", health={"check": "http", "port": 80, **often, "interval": "1h"})
+    assert health(node, "web") == "starting"
+    await_health(node, "web", "healthy")  # though the interval is long
+    node.api.act("web", "stop")
+    assert health(node, "web") == "none"
+    node.api.act("web", "start")
+    await_health(node, "web", "healthy")
+
+    checks = [({"check": "http", "port": 80, "path": "/none", **often, "retries": 2}, "404"),
+              ({"check": "tcp", "port": 80, **often}, None),
+              ({"check": "tcp", "port": 81, **often}, "refused"),
+              ({"check": "exec", "command": ["true"], **often}, None),
+              ({"check": "exec", "command": ["sh", "-c", "exit 7"], **often}, "status 7"),
+              ({"check": "exec", "command": ["none"], **often}, "none|127"),
+              ({"check": "exec", "command": ["sleep", "1234"], **often}, "in time")]
+    for check, why in checks:
+        newest = newest_event(node)
+        set_check(node, "web", **check)
+        with node.api.events(after=newest) as events:
+            told = events.until(lambda event: event["type"] == "guest.health" and
+                                event["state"] != "starting")[-1]
+        assert told["state"] == ("unhealthy" if why else "healthy"), told
+        for text in (told.get("message"), node.api.guest("web")["problem"]):
+            assert (re.search(why, text) if why else text is None), told
+    # What took too long is not left behind.
+    wait_for("the command to be gone", lambda: "1234" not in node.in_guest("web", "ps"))
+    assert state(node, "web") == "running" and node.api.guest("web")["restarts"] == 0
+
+    node.restart()
+    await_health(node, "web", "unhealthy")
+    set_check(node, "web")
+    wait_for("no check", lambda: health(node, "web") == "none")
+
+
+def test_one_that_does_not_work_any_more_is_restarted_and_a_frozen_one_is_not(containers):
+    node = containers
+    create(node, "web", "lxc", restart={"policy": "on-failure"}, health={
+        "check": "http", "port": 80, "interval": "1s", "timeout": "1s", "retries": 1,
+        "grace": "30s", "restart": True})
+    await_health(node, "web", "healthy")
+    node.api.act("web", "freeze")
+    assert health(node, "web") == "none"
+    node.api.act("web", "thaw")
+    await_health(node, "web", "healthy")
+    before = node.api.guest("web")["pid"]
+    node.in_guest("web", "sh", "-c", "kill $(ps | sed -n 's/^ *\\([0-9]*\\) .*httpd.*/\\1/p')",
+                  check=False)
+    await_restart(node, "web", before)
+    assert node.api.guest("web")["restarts"] == 1
+    await_health(node, "web", "healthy")
+
+
+def test_many_checks_take_turns(make_node):
+    node = make_node(settings=FAST | {"health": {"parallel": 2}}, drivers=("fake",))
+    check = {"check": "exec", "command": ["true"], "interval": "1s", "grace": "0s"}
+    names = [f"n{n}" for n in range(60)]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: create(node, name, health=check), names))
+        wait_for("all to be healthy", lambda: all(
+            guest["health_state"] == "healthy" for guest in node.api.guests()), 30)
         list(pool.map(node.api.destroy, names))

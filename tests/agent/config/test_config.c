@@ -108,6 +108,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME(restart.delay_ms);
 	SAME(restart.delay_max_ms);
 	SAME(restart.reset_ms);
+	SAME(health_parallel);
 }
 
 static void without_a_file_there_are_the_documented_defaults(void **state)
@@ -139,6 +140,7 @@ static void without_a_file_there_are_the_documented_defaults(void **state)
 	assert_int_equal(config->restart.delay_ms, 1000);
 	assert_int_equal(config->restart.delay_max_ms, 300 * 1000);
 	assert_int_equal(config->restart.reset_ms, 600 * 1000);
+	assert_int_equal(config->health_parallel, 16);
 	config_free(config);
 }
 
