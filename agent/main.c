@@ -15,6 +15,8 @@
 #include "agent/api/api.h"
 #include "agent/core/worker.h"
 #include "agent/life/life.h"
+#include "agent/metrics/counters.h"
+#include "agent/metrics/sampler.h"
 #include "agent/node/agent.h"
 #include "agent/node/drivers.h"
 #include "agent/node/events.h"
@@ -214,11 +216,29 @@ static int open_state(struct agent *agent, bool salvage, struct err *err)
 	return r;
 }
 
+/* By its class, since its guest may be gone. */
+static const char *driver_of(const struct agent *agent, const struct op *op)
+{
+	for (size_t i = 0; i < agent->drivers_count; i++)
+		if (op->op_class == &agent->drivers[i].op_class)
+			return agent->drivers[i].settings->name;
+	return NULL;
+}
+
+static void operation_changed(void *data, const struct op *op, struct db_txn *txn)
+{
+	const struct agent *agent = data;
+
+	agent_operation_changed(data, op, txn);
+	if (operation_state_is_final(op->info.state))
+		counters_operation(agent->counters, &op->info, driver_of(agent, op));
+}
+
 static int create_engine(struct agent *agent, struct err *err)
 {
 	const struct engine_hooks hooks = {.agent = agent,
 		.commit = agent_commit,
-		.changed = agent_operation_changed,
+		.changed = operation_changed,
 		.rows = agent_operation_rows};
 
 	return engine_create(agent->loop, &hooks, OPS_VERBS, &agent->engine, err);
@@ -231,11 +251,14 @@ static enum role role_of(void *data, uid_t uid, const gid_t *gids, size_t gids_c
 	return config_role(agent->config, uid, gids, gids_count);
 }
 
-/* The audit log: every change, by whom, from which process, with what result. */
+/* Counted; and the audit log: every change, by whom, from which process, with what result. */
 static void answered(
-	void *agent, const struct http_request *request, unsigned status, int64_t duration_ns)
+	void *data, const struct http_request *request, unsigned status, int64_t duration_ns)
 {
-	(void)agent;
+	const struct agent *agent = data;
+
+	counters_request(agent->counters, http_route_path(request),
+		http_method_to_string(http_method(request)), status, duration_ns);
 	if (http_method(request) == HTTP_GET) {
 		log_debug("api.read", "path=%s status=%u us=%lld", LOG_Q(http_path(request)),
 			status, (long long)duration_ns / 1000);
@@ -262,6 +285,12 @@ static int create_http(struct agent *agent, struct err *err)
 	return http_server_create(agent->loop, &http, &agent->http, err);
 }
 
+static int create_counters(struct agent *agent, struct err *err)
+{
+	agent->counters = counters_create();
+	return agent->counters ? 0 : err_errno(err, ENOMEM, "cannot make the counters");
+}
+
 static int assemble(struct agent *agent, const struct options *options, struct err *err)
 {
 	int r = make_directories(agent->config, err);
@@ -277,9 +306,13 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 	if (r == 0)
 		r = open_state(agent, options->salvage, err);
 	if (r == 0)
+		r = create_counters(agent, err);
+	if (r == 0)
 		r = create_engine(agent, err);
 	if (r == 0)
 		r = drivers_create(agent, err);
+	if (r == 0)
+		r = sampler_create(agent, &agent->sampler, err);
 	if (r < 0)
 		return r;
 	reconcile_open(agent);
@@ -299,6 +332,7 @@ static int assemble(struct agent *agent, const struct options *options, struct e
  */
 static void dismantle(struct agent *agent)
 {
+	sampler_stop(agent->sampler);
 	agent->http = http_server_destroy(agent->http);
 	if (agent->engine)
 		engine_stop(agent->engine);
@@ -306,11 +340,13 @@ static void dismantle(struct agent *agent)
 	agent->reconciler = reconciler_destroy(agent->reconciler);
 	drivers_destroy(agent);
 	agent->workers = workers_destroy(agent->workers);
+	agent->sampler = sampler_destroy(agent->sampler);
 	if (agent->db)
 		db_flush(agent->db, NULL);
 	agent->engine = engine_destroy(agent->engine);
 	agent->events = events_destroy(agent->events);
 	agent->db = db_close(agent->db);
+	agent->counters = counters_destroy(agent->counters);
 	agent->registry = registry_destroy(agent->registry);
 	agent->ipam = ipam_destroy(agent->ipam);
 	agent->net = net_close(agent->net);
@@ -338,6 +374,7 @@ static void take_reloadable(struct config *into, struct config *from)
 	into->log_level = from->log_level;
 	into->slots = from->slots;
 	into->reconcile_ms = from->reconcile_ms;
+	into->stats_interval_ms = from->stats_interval_ms;
 	into->operations_kept_ms = from->operations_kept_ms;
 	into->events_kept = from->events_kept;
 	into->stop_timeout_ms = from->stop_timeout_ms;

@@ -43,6 +43,18 @@ void strbuf_add(struct strbuf *buf, const char *text)
 	strbuf_add_bytes(buf, text, strlen(text));
 }
 
+void strbuf_add_u64(struct strbuf *buf, uint64_t number)
+{
+	char digits[20]; /* of UINT64_MAX */
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	strbuf_add_bytes(buf, digits + i, sizeof(digits) - i);
+}
+
 void strbuf_addf(struct strbuf *buf, const char *fmt, ...)
 {
 	va_list ap;

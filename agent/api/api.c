@@ -78,6 +78,10 @@ const struct http_route API_ROUTES[] = {
 	{HTTP_GET, "/v1/operations/{}", ROLE_VIEWER, BODY_NONE, QUERY("wait"), api_operation_get},
 	{HTTP_DELETE, "/v1/operations/{}", ROLE_OPERATOR, BODY_NONE, NULL, api_operation_cancel},
 
+	{HTTP_GET, "/v1/stats", ROLE_VIEWER, BODY_NONE, NULL, api_stats},
+	{HTTP_GET, GUEST "/stats", ROLE_VIEWER, BODY_NONE, NULL, api_guest_stats},
+	{HTTP_GET, "/metrics", ROLE_VIEWER, BODY_NONE, NULL, api_metrics},
+
 	{HTTP_GET, "/v1/events", ROLE_VIEWER, BODY_NONE, QUERY("after", "follow"), api_events},
 	{HTTP_GET, "/v1/openapi.json", ROLE_VIEWER, BODY_NONE, NULL, api_openapi},
 };

@@ -65,6 +65,10 @@ void api_operation_list(struct http_request *request, void *data);
 void api_operation_get(struct http_request *request, void *data);
 void api_operation_cancel(struct http_request *request, void *data);
 
+void api_stats(struct http_request *request, void *data);
+void api_guest_stats(struct http_request *request, void *data);
+void api_metrics(struct http_request *request, void *data);
+
 void api_events(struct http_request *request, void *data);
 void api_openapi(struct http_request *request, void *data);
 

@@ -35,6 +35,7 @@ static const struct config DEFAULTS = {
 	.reconcile_ms = 60 * 1000,
 	.operations_kept_ms = 7ULL * 24 * 3600 * 1000,
 	.events_kept = 10000,
+	.stats_interval_ms = 10 * 1000,
 	.stop_timeout_ms = 30 * 1000,
 	.health_parallel = 16,
 	.restart = {.delay_ms = 1000, .delay_max_ms = 300 * 1000, .reset_ms = 600 * 1000},

@@ -72,6 +72,8 @@ struct config {
 	uint64_t reconcile_ms;	     /* how often what is is compared with what should be; 60 s */
 	uint64_t operations_kept_ms; /* finished operations are forgotten after it; 7 d */
 	uint64_t events_kept;	     /* 10000 */
+	uint64_t stats_interval_ms;  /* how often use is sampled without being asked for; 10 s;
+					0: never */
 	uint64_t stop_timeout_ms;    /* how long a guest may take to shut down; 30 s */
 
 	unsigned health_parallel; /* checks of guests' health side by side; 16 */

@@ -268,6 +268,7 @@ const struct key CONFIG_KEYS[] = {
 	{SECTION("idmap", IDMAP_KEYS)},
 	{.name = "drivers", .read = read_drivers},
 	{.name = "access", .read = read_access},
+	{CONFIG("stats_interval", setting_duration, stats_interval_ms), .max = DAY_MS},
 	{CONFIG("reconcile_interval", setting_duration, reconcile_ms), .min = 1000, .max = DAY_MS},
 	{CONFIG("operations_kept", setting_duration, operations_kept_ms), .min = 60 * 1000,
 		.max = 3650 * DAY_MS},

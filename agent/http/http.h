@@ -76,8 +76,9 @@ struct http_server *http_server_destroy(struct http_server *server);
 
 enum http_method http_method(const struct http_request *request);
 const char *http_method_to_string(enum http_method method);
-const char *http_path(const struct http_request *request);		/* as sent, without query */
-const char *http_param(const struct http_request *request, unsigned i); /* the i-th {} */
+const char *http_path(const struct http_request *request);	 /* as sent, without query */
+const char *http_route_path(const struct http_request *request); /* as in the table; NULL: none */
+const char *http_param(const struct http_request *request, unsigned i);	       /* the i-th {} */
 const char *http_query(const struct http_request *request, const char *name);  /* NULL: absent */
 const char *http_header(const struct http_request *request, const char *name); /* NULL: absent */
 const json_t *http_body(const struct http_request *request); /* borrowed; NULL: none */

@@ -21,6 +21,11 @@ const char *http_path(const struct http_request *request)
 	return request->target.text;
 }
 
+const char *http_route_path(const struct http_request *request)
+{
+	return request->match.route ? request->match.route->path : NULL;
+}
+
 const char *http_param(const struct http_request *request, unsigned i)
 {
 	return i < HTTP_PARAMS_MAX ? request->match.params[i] : NULL;

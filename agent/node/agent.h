@@ -17,8 +17,10 @@
 #include "storage/storage.h"
 
 struct agent;
+struct counters;
 struct db_txn;
 struct guest_entry;
+struct sampler;
 
 /* One configured driver. */
 struct agent_driver {
@@ -60,6 +62,8 @@ struct agent {
 	struct engine *engine;
 	struct http_server *http;
 	struct reconciler *reconciler;
+	struct sampler *sampler;
+	struct counters *counters;
 	struct life *life;
 
 	/* What agent/life wants to know, if it is there. They come from within other work, so they

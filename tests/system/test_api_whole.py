@@ -56,6 +56,9 @@ def life(fake, calls):
     fake.api.import_image("second", fake.dir / "busybox.tar")
     calls["image_import"] = 200
     change("DELETE", "/v1/images/second")
+    do("GET", "/v1/stats")
+    do("GET", f"/v1/guests/{NAME}/stats")
+    do("GET", "/metrics")
     operations = do("GET", "/v1/operations")["operations"]
     do("GET", f"/v1/operations/{operations[0]['id']}")
     do("GET", "/v1/events", after=0, follow="false")

@@ -104,6 +104,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME(reconcile_ms);
 	SAME(operations_kept_ms);
 	SAME(events_kept);
+	SAME(stats_interval_ms);
 	SAME(stop_timeout_ms);
 	SAME(restart.delay_ms);
 	SAME(restart.delay_max_ms);
@@ -134,6 +135,7 @@ static void without_a_file_there_are_the_documented_defaults(void **state)
 	assert_non_null(strstr(config->drivers[0].program, "/corpus-driver-lxc"));
 	assert_int_equal(config->drivers[0].parallel, 8);
 	assert_int_equal(config->reconcile_ms, 60000);
+	assert_int_equal(config->stats_interval_ms, 10000);
 	assert_int_equal(config->operations_kept_ms, 7 * 24 * 3600 * 1000);
 	assert_int_equal(config->events_kept, 10000);
 	assert_int_equal(config->stop_timeout_ms, 30000);
