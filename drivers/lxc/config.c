@@ -112,7 +112,21 @@ static void render_cgroups(struct strbuf *b, const struct lxc_config *c)
 static void render_logs(struct strbuf *b, const struct lxc_config *c)
 {
 	strbuf_addf(b, "lxc.log.file = %s\nlxc.log.level = ERROR\n", c->log);
-	strbuf_addf(b, "lxc.console.logfile = %s\nlxc.console.size = 1MB\nlxc.console.rotate = 1\n", c->console);
+	strbuf_addf(b, "lxc.console.logfile = %s\nlxc.console.size = 1MB\nlxc.console.rotate = 1\n",
+		c->console);
+}
+
+/* Last: what is added by hand may differ from what is above. */
+static void render_additions(struct strbuf *b, const struct lxc_config *c)
+{
+	const char *const *raw = c->guest->raw;
+
+	if (raw && raw[0])
+		strbuf_add(b, "# Lines of the guest:\n");
+	for (; raw && *raw; raw++)
+		strbuf_addf(b, "%s\n", *raw);
+	if (c->additions)
+		strbuf_add(b, c->additions);
 }
 
 char *lxc_config_render(const struct lxc_config *c)
@@ -126,5 +140,6 @@ char *lxc_config_render(const struct lxc_config *c)
 	render_net(&b, c->guest);
 	render_cgroups(&b, c);
 	render_logs(&b, c);
+	render_additions(&b, c);
 	return strbuf_take(&b);
 }

@@ -13,6 +13,7 @@ struct lxc_config {
 	const char *seccomp; /* path of the profile */
 	const char *log;     /* paths of the log and the console's */
 	const char *console;
+	const char *additions;	   /* checked lines, from files; NULL: none */
 	int halt_signal;	   /* what asks its init to shut down */
 	bool cgroup_v2;		   /* which of them keeps the devices */
 	struct limits_host limits; /* which of them keep which limit */

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "drivers/lxc/raw.h"
 #include "drivers/protocol/value.h"
 
 #define DEFINITION_MAX 65536
@@ -25,6 +26,7 @@ int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct
 		file_path(p->run, PATH_MAX, "%s/%s", lxc->run_dir, id) < 0 ||
 		file_path(p->pids, PATH_MAX, "%s/%s/pids", lxc->run_dir, id) < 0 ||
 		file_path(p->starting, PATH_MAX, "%s/%s/starting", lxc->run_dir, id) < 0 ||
+		file_path(p->exit, PATH_MAX, "%s/%s/exit", lxc->run_dir, id) < 0 ||
 		file_path(p->log, PATH_MAX, "%s/%s.log", lxc->log_dir, id) < 0 ||
 		file_path(p->console, PATH_MAX, "%s/%s.console", lxc->log_dir, id) < 0 ||
 		file_path(p->console_older, PATH_MAX, "%s/%s.console.1", lxc->log_dir, id) < 0)
@@ -77,7 +79,7 @@ static int check_text(const char *field, const char *text, const char *refused, 
 	return 0;
 }
 
-static int check_facts(const struct driver_guest *g, struct err *err)
+int definition_check(const struct driver_guest *g, struct err *err)
 {
 	int r;
 
@@ -90,14 +92,14 @@ static int check_facts(const struct driver_guest *g, struct err *err)
 		return err_set(err, ERR_INVALID, "rootfs", "rootfs must be an absolute path");
 	if (g->net.bridge && !g->net.link)
 		return err_set(err, ERR_INVALID, "net.link", "a link on a bridge needs a name");
-	return 0;
+	return raw_check(g->raw, err);
 }
 
 int definition_save(
 	const struct lxc_paths *paths, const struct driver_guest *guest, struct err *err)
 {
 	AUTOFREE char *text = NULL;
-	int r = check_facts(guest, err);
+	int r = definition_check(guest, err);
 
 	if (r < 0)
 		return r;

@@ -20,6 +20,9 @@ int definition_load(
 	const struct lxc_paths *paths, const char *id, struct lxc_definition *ret, struct err *err);
 void definition_finish(struct lxc_definition *definition);
 
+/* Refuses facts that cannot be written into a configuration. */
+int definition_check(const struct driver_guest *guest, struct err *err);
+
 /* Checks the facts and writes them. */
 int definition_save(
 	const struct lxc_paths *paths, const struct driver_guest *guest, struct err *err);

@@ -14,9 +14,12 @@ struct watch;
 struct lxc {
 	struct driver driver; /* first */
 	char *state_dir;      /* ID/guest.json */
-	char *run_dir;	      /* ID/config, ID/pids, ID/starting: a start is or was under way */
-	char *log_dir;	      /* ID.log of liblxc, ID.console of the guest, rotated to .1 */
-	char *seccomp;	      /* path of the profile */
+	/* ID/config; ID/pids of what runs; ID/starting: the monitor of a start that is or was under
+	 * way; ID/exit: how init ended. */
+	char *run_dir;
+	char *log_dir;	     /* ID.log of liblxc, ID.console of the guest, rotated to .1 */
+	char *additions_dir; /* NULL: none */
+	char *seccomp;	     /* path of the profile */
 	uint32_t idmap_base, idmap_count;
 	struct cgroups cgroups;
 	struct watch *watch;
@@ -30,6 +33,7 @@ struct lxc_paths {
 	char config[PATH_MAX];
 	char pids[PATH_MAX];
 	char starting[PATH_MAX];
+	char exit[PATH_MAX];
 	char log[PATH_MAX];
 	char console[PATH_MAX];
 	char console_older[PATH_MAX]; /* what the monitor has rotated it to */

@@ -23,6 +23,7 @@
 #include "drivers/lxc/runtime.h"
 #include "drivers/lxc/seccomp.h"
 #include "drivers/lxc/start.h"
+#include "drivers/lxc/stats.h"
 #include "drivers/lxc/stop.h"
 #include "drivers/watch/watch.h"
 
@@ -71,11 +72,26 @@ static int lxc_probe(struct driver *d, struct driver_info *ret, struct err *err)
 	return 0;
 }
 
+/* All that can be known before anything is changed. */
+static int check_guest(struct driver *d, const struct driver_guest *guest, struct err *err)
+{
+	struct limits_host host;
+	int r = definition_check(guest, err);
+
+	if (r < 0)
+		return r;
+	limits_host(&lxc_of(d)->cgroups, &host);
+	return limits_check(&host, &guest->limits, guest->disk, err);
+}
+
 static int lxc_create(struct driver *d, const struct driver_guest *guest, struct err *err)
 {
 	struct lxc_paths paths;
 	int r = lxc_paths(lxc_of(d), guest->id, &paths, err);
 
+	if (r < 0)
+		return r;
+	r = check_guest(d, guest, err);
 	if (r < 0)
 		return r;
 	fault_point("driver.lxc.create.before");
@@ -233,18 +249,34 @@ static void lxc_watch_dispatch(struct driver *d, const char *id, driver_event_fn
 
 /* --- Optional -------------------------------------------------------------------------------- */
 
+static int update_running(struct subject *s, const struct driver_guest *guest, struct err *err)
+{
+	const struct driver_guest *before = &s->definition.guest;
+	const struct cgroups *cgroups = &s->lxc->cgroups;
+	int r = limits_apply(cgroups, guest->id, &guest->limits, guest->disk, err);
+
+	if (r < 0)
+		return r;
+	fault_point("driver.lxc.update.applied");
+	r = definition_save(&s->paths, guest, err);
+	if (r < 0)
+		limits_apply(cgroups, guest->id, &before->limits, before->disk, NULL);
+	return r;
+}
+
 static int lxc_update(struct driver *d, const struct driver_guest *guest, struct err *err)
 {
 	CLEANUP(subject_finish) struct subject s;
 	struct driver_status status = {0};
 	int r = subject_load(d, guest->id, &s, err);
 
+	if (r == 0)
+		r = check_guest(d, guest, err);
 	if (r < 0)
 		return r;
 	look(d, guest->id, &status);
-	if (status.pid > 0)
-		r = limits_apply(&s.lxc->cgroups, guest->id, &guest->limits, guest->disk, err);
-	return r < 0 ? r : definition_save(&s.paths, guest, err);
+	return status.pid > 0 ? update_running(&s, guest, err)
+			      : definition_save(&s.paths, guest, err);
 }
 
 static int check_running(struct driver *d, const char *id, struct err *err)
@@ -293,6 +325,72 @@ static int lxc_file(struct driver *d, const char *id, const struct driver_file *
 	return r < 0 ? r : lxc_guest_file(&s.paths, &s.definition, file, ret, err);
 }
 
+/* Those that run have files of a run; one that ends meanwhile is left out. */
+static int add_stats(const struct lxc *lxc, const char *id, struct driver_stats *ret)
+{
+	struct lxc_runtime now;
+	struct lxc_paths paths;
+	int r = lxc_paths(lxc, id, &paths, NULL);
+
+	if (r < 0)
+		return r;
+	runtime_load(&paths, &now);
+	if (now.init.pid == 0)
+		return -ENOENT;
+	r = stats_read(&lxc->cgroups, id, now.disk[0] ? now.disk : NULL, ret);
+	if (r == 0)
+		memcpy(ret->id, id, GUEST_ID_LEN + 1);
+	return r == 0 && ret->pids == 0 && cgroups_with(&lxc->cgroups, "pids") ? -ENOENT : r;
+}
+
+static int stats_of_all(
+	const struct lxc *lxc, struct driver_stats **ret, size_t *ret_count, struct err *err)
+{
+	CLEANUP(closedirp) DIR *dir = opendir(lxc->run_dir);
+	AUTOFREE struct driver_stats *list = calloc(1, sizeof(*list));
+	size_t count = 0, room = 1;
+	struct dirent *e;
+
+	if (!dir || !list)
+		return err_errno(err, errno, "cannot list %s", lxc->run_dir);
+	while ((e = readdir(dir))) {
+		if (count == room) {
+			struct driver_stats *grown = reallocarray(list, room * 2, sizeof(*list));
+
+			if (!grown)
+				return err_errno(err, ENOMEM, "no memory for a list");
+			list = grown;
+			room *= 2;
+		}
+		if (add_stats(lxc, e->d_name, &list[count]) == 0)
+			count++;
+	}
+	*ret = TAKE_PTR(list);
+	*ret_count = count;
+	return 0;
+}
+
+static int lxc_stats(struct driver *d, const char *id, struct driver_stats **ret, size_t *ret_count,
+	struct err *err)
+{
+	AUTOFREE struct driver_stats *one = NULL;
+	int r;
+
+	if (!id)
+		return stats_of_all(lxc_of(d), ret, ret_count, err);
+	r = check_running(d, id, err);
+	if (r < 0)
+		return r;
+	one = calloc(1, sizeof(*one));
+	if (!one)
+		return err_errno(err, ENOMEM, "no memory for statistics");
+	if (add_stats(lxc_of(d), id, one) < 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	*ret = TAKE_PTR(one);
+	*ret_count = 1;
+	return 0;
+}
+
 /* --- Instances ------------------------------------------------------------------------------- */
 
 static void lxc_close(struct driver *d)
@@ -303,6 +401,7 @@ static void lxc_close(struct driver *d)
 	free(lxc->state_dir);
 	free(lxc->run_dir);
 	free(lxc->log_dir);
+	free(lxc->additions_dir);
 	free(lxc->seccomp);
 	free(lxc);
 }
@@ -350,6 +449,7 @@ static int fill(struct lxc *lxc, const struct driver_config *config, struct err 
 	lxc->state_dir = strdup(config->state_dir);
 	lxc->run_dir = strdup(config->run_dir);
 	lxc->log_dir = strdup(config->log_dir);
+	lxc->additions_dir = config->additions_dir ? strdup(config->additions_dir) : NULL;
 	if (!lxc->state_dir || !lxc->run_dir || !lxc->log_dir ||
 		asprintf(&lxc->seccomp, "%s/seccomp", config->state_dir) < 0)
 		return err_errno(err, ENOMEM, "no memory for a driver");
@@ -399,4 +499,5 @@ const struct driver_ops lxc_driver_ops = {
 	.exec = lxc_exec,
 	.console = lxc_console,
 	.file = lxc_file,
+	.stats = lxc_stats,
 };

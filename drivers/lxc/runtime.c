@@ -14,6 +14,8 @@
 #include "base/process.h"
 #include "drivers/lxc/cgroup.h"
 #include "drivers/lxc/definition.h"
+#include "drivers/lxc/limits.h"
+#include "drivers/lxc/monitor.h"
 
 #define STAT_MAX 4096
 
@@ -48,12 +50,12 @@ void runtime_load(const struct lxc_paths *paths, struct lxc_runtime *ret)
 
 	*ret = (struct lxc_runtime){0};
 	if (file_read(paths->pids, STAT_MAX, &text, NULL) == 0 &&
-		sscanf(text, "%d %" SCNu64 " %d %" SCNu64, &r.init.pid, &r.init.start,
-			&r.monitor.pid, &r.monitor.start) == 4)
+		sscanf(text, "%d %" SCNu64 " %d %" SCNu64 " %15s", &r.init.pid, &r.init.start,
+			&r.monitor.pid, &r.monitor.start, r.disk) >= 4)
 		*ret = r;
 }
 
-int runtime_save(const struct lxc_paths *paths, pid_t init, struct err *err)
+int runtime_save(const struct lxc_paths *paths, pid_t init, const char *disk, struct err *err)
 {
 	struct lxc_runtime now = {.init.pid = init};
 	AUTOFREE char *text = NULL;
@@ -64,8 +66,8 @@ int runtime_save(const struct lxc_paths *paths, pid_t init, struct err *err)
 		process_start_time(init, &now.init.start) < 0 ||
 		process_start_time(now.monitor.pid, &now.monitor.start) < 0)
 		return err_set(err, ERR_DRIVER, NULL, "the guest's init ended at once");
-	r = asprintf(&text, "%d %" PRIu64 " %d %" PRIu64 "\n", now.init.pid, now.init.start,
-		now.monitor.pid, now.monitor.start);
+	r = asprintf(&text, "%d %" PRIu64 " %d %" PRIu64 " %s\n", now.init.pid, now.init.start,
+		now.monitor.pid, now.monitor.start, disk ? disk : "");
 	r = r < 0 ? -ENOMEM : file_replace(paths->pids, text, 0600, false);
 	return r < 0 ? err_errno(err, r, "cannot write %s", paths->pids) : 0;
 }
@@ -82,9 +84,34 @@ static pid_t child_of(pid_t monitor)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
+/* Whether a child of the monitor runs a program of its own: until then it is the monitor's copy,
+ * in which liblxc prepares the guest. */
+static bool has_executed(pid_t child, pid_t monitor)
+{
+	char path[64], own[PATH_MAX] = "", other[PATH_MAX] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", child);
+	if (readlink(path, own, sizeof(own) - 1) < 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/exe", monitor);
+	return readlink(path, other, sizeof(other) - 1) > 0 && strcmp(own, other) != 0;
+}
+
+/* liblxc makes the groups of a guest that reboots anew, as the guest was configured at its start.
+ */
+static void take_up_limits(const struct lxc *lxc, const struct lxc_paths *paths, const char *id)
+{
+	struct lxc_definition d = {0};
+
+	if (definition_load(paths, id, &d, NULL) < 0)
+		return;
+	limits_apply(&lxc->cgroups, id, &d.guest.limits, d.guest.disk, NULL);
+	definition_finish(&d);
+}
+
 /* Between two inits, or before the end: which of them, only time tells. */
-static void look_at_monitor(
-	const struct lxc_paths *paths, const struct lxc_runtime *now, struct watch_look *ret)
+static void look_at_monitor(const struct lxc *lxc, const struct lxc_paths *paths,
+	const struct lxc_runtime *now, struct watch_look *ret)
 {
 	struct lxc_process next = {.pid = child_of(now->monitor.pid)};
 
@@ -93,7 +120,10 @@ static void look_at_monitor(
 	ret->settling = true;
 	if (next.pid > 0 && process_start_time(next.pid, &next.start) == 0 &&
 		next.pid != now->init.pid && lxc_process_alive(&next) &&
-		runtime_save(paths, next.pid, NULL) == 0) {
+		has_executed(next.pid, now->monitor.pid) &&
+		runtime_save(paths, next.pid, now->disk, NULL) == 0) {
+		take_up_limits(lxc, paths, ret->status.id);
+		unlink(paths->starting);
 		ret->status.state = GUEST_RUNNING;
 		ret->status.pid = next.pid;
 		ret->pids[1] = next.pid;
@@ -118,9 +148,11 @@ bool runtime_look(const struct lxc *lxc, const char *id, struct watch_look *ret)
 		ret->pids[0] = now.init.pid;
 		ret->pids[1] = now.monitor.pid;
 	} else if (lxc_process_alive(&now.monitor)) {
-		look_at_monitor(&paths, &now, ret);
+		look_at_monitor(lxc, &paths, &now, ret);
 	} else if (access(paths.starting, F_OK) == 0 && cgroup_is_populated(&lxc->cgroups, id)) {
 		ret->status.state = GUEST_STARTING;
+	} else {
+		ret->status.exit_status = monitor_read_exit(&paths);
 	}
 	return true;
 }

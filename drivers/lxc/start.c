@@ -1,10 +1,9 @@
-/* Starting guests: the one place, with exec.c, where liblxc is at work. */
+/* Starting guests: what liblxc is told, and what is done around it. */
 #include "drivers/lxc/start.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <lxc/lxccontainer.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +22,8 @@
 #include "base/file.h"
 #include "drivers/lxc/config.h"
 #include "drivers/lxc/limits.h"
+#include "drivers/lxc/monitor.h"
+#include "drivers/lxc/raw.h"
 #include "drivers/lxc/runtime.h"
 #include "drivers/lxc/stop.h"
 
@@ -66,6 +68,7 @@ int init_halt_signal(const char *rootfs, int *ret, struct err *err)
 static int write_config(const struct lxc *lxc, const struct lxc_definition *d,
 	const struct lxc_paths *paths, struct err *err)
 {
+	AUTOFREE char *additions = NULL;
 	struct lxc_config config = {.guest = &d->guest,
 		.idmap_base = lxc->idmap_base,
 		.idmap_count = lxc->idmap_count,
@@ -78,6 +81,10 @@ static int write_config(const struct lxc *lxc, const struct lxc_definition *d,
 	if (r < 0)
 		return r;
 	limits_host(&lxc->cgroups, &config.limits);
+	r = raw_read_additions(lxc->additions_dir, d->guest.name, &additions, err);
+	if (r < 0)
+		return r;
+	config.additions = additions;
 
 	AUTOFREE char *text = lxc_config_render(&config);
 
@@ -135,8 +142,15 @@ static bool first_error(const char *path, char *buf, size_t size)
 
 static int fail(const struct lxc_paths *paths, struct err *err)
 {
+	int status = monitor_read_exit(paths);
 	char cause[300];
 
+	if (status >= 0 && WIFEXITED(status))
+		return err_set(err, ERR_DRIVER, NULL,
+			"the guest's init ended at once, with status %d", WEXITSTATUS(status));
+	if (status >= 0)
+		return err_set(err, ERR_DRIVER, NULL,
+			"the guest's init ended at once, by signal %d", WTERMSIG(status));
 	if (first_error(paths->log, cause, sizeof(cause)))
 		return err_set(err, ERR_DRIVER, NULL, "the guest does not start: %s", cause);
 	return err_set(
@@ -146,34 +160,17 @@ static int fail(const struct lxc_paths *paths, struct err *err)
 /* --- Starting ----------------------------------------------------------------------------------
  */
 
-static int run_liblxc(const struct lxc *lxc, const char *id, const struct lxc_paths *paths,
-	pid_t *ret_init, struct err *err)
-{
-	struct lxc_container *c = lxc_container_new(id, lxc->run_dir);
-	bool ok;
-
-	if (!c)
-		return fail(paths, err);
-	ok = c->want_daemonize(c, true) && c->want_close_all_fds(c, true) && c->start(c, 0, NULL);
-	fault_point("driver.lxc.start.started");
-	if (ok)
-		*ret_init = c->init_pid(c);
-	lxc_container_put(c);
-	lxc_log_close();
-	return ok && *ret_init > 0 ? 0 : fail(paths, err);
-}
-
 /* liblxc runs newuidmap and newgidmap, by shells, when it finds them in PATH: four processes for
  * two writes that root may do itself. */
-static int start_without_path(const struct lxc *lxc, const char *id, const struct lxc_paths *paths,
-	pid_t *ret_init, struct err *err)
+static int start_without_path(const struct lxc *lxc, const struct driver_guest *guest,
+	const struct lxc_paths *paths, pid_t *ret_init, struct err *err)
 {
 	const char *found = getenv("PATH");
 	AUTOFREE char *path = found ? strdup(found) : NULL;
 	int r;
 
 	setenv("PATH", "/nonexistent", 1);
-	r = run_liblxc(lxc, id, paths, ret_init, err);
+	r = monitor_start(lxc, guest, paths, ret_init, err);
 	if (path)
 		setenv("PATH", path, 1);
 	else
@@ -206,13 +203,14 @@ static int start(const struct lxc *lxc, const struct lxc_definition *d,
 		r = mark_starting(paths, err);
 	if (r < 0)
 		return r;
-	fault_point("driver.lxc.start.marked");
-	r = start_without_path(lxc, id, paths, &init, err);
+	r = start_without_path(lxc, &d->guest, paths, &init, err);
+	if (r == -EIO)
+		return fail(paths, err);
 	if (r == 0)
-		r = runtime_save(paths, init, err);
+		r = runtime_save(paths, init, d->guest.disk, err);
 	fault_point("driver.lxc.start.saved");
 	if (r == 0)
-		r = limits_apply_later(&lxc->cgroups, id, &d->guest.limits, NULL, err);
+		r = limits_apply_later(&lxc->cgroups, id, &d->guest.limits, d->guest.disk, err);
 	if (r == 0)
 		unlink(paths->starting);
 	return r;

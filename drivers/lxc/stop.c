@@ -2,7 +2,6 @@
  * and what it would have done (link, control groups) is done here, at once and side by side. */
 #include "drivers/lxc/stop.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,12 +19,12 @@
 #include "base/process.h"
 #include "drivers/lxc/cgroup.h"
 #include "drivers/lxc/link.h"
+#include "drivers/lxc/monitor.h"
 #include "drivers/lxc/runtime.h"
 
 #define END_MS	       5000 /* a killed process that takes longer is stuck in the kernel */
 #define LISTEN_STEP_MS 10
 #define STATUS_MAX     16384
-#define CMDLINE_MAX    8192
 
 /* A pidfd of exactly that process, or -1 when it is gone. */
 static int open_process(const struct lxc_process *p)
@@ -85,37 +84,16 @@ static void ask(pid_t pid, int pidfd, int signal, uint64_t timeout_ms)
 /* --- Monitors that a crash has left without a run file -----------------------------------------
  */
 
-/* liblxc gives its monitors the command line "[lxc monitor] LXCPATH NAME". */
-static bool is_monitor_of(const char *pid, const char *title)
+static void kill_lost_monitor(const struct lxc_paths *paths)
 {
-	AUTOFREE char *text = NULL;
-	char path[64];
+	struct lxc_process lost;
 
-	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
-	return file_read(path, CMDLINE_MAX, &text, NULL) == 0 && strcmp(text, title) == 0;
-}
+	monitor_read_starting(paths, &lost);
 
-/* Kills them and waits for their end; only after a start was cut off, since it reads all of /proc.
- */
-static void kill_lost_monitors(const struct lxc *lxc, const char *id)
-{
-	CLEANUP(closedirp) DIR *proc = opendir("/proc");
-	AUTOFREE char *title = NULL;
-	struct dirent *e;
+	AUTOCLOSE int pidfd = open_process(&lost);
 
-	if (!proc || asprintf(&title, "[lxc monitor] %s %s", lxc->run_dir, id) < 0)
-		return;
-	while ((e = readdir(proc))) {
-		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-		AUTOCLOSE int pidfd = pid > 1 && pid != getpid() && is_monitor_of(e->d_name, title)
-					      ? process_pidfd(pid)
-					      : -1;
-
-		if (pidfd < 0)
-			continue;
-		send_signal(pidfd, SIGKILL);
-		wait_end(pidfd, END_MS);
-	}
+	send_signal(pidfd, SIGKILL);
+	wait_end(pidfd, END_MS);
 }
 
 /* --- Clearing up -------------------------------------------------------------------------------
@@ -127,8 +105,7 @@ int lxc_guest_clear(const struct lxc *lxc, const struct lxc_definition *d,
 	const char *id = d->guest.id;
 	int r;
 
-	if (access(paths->starting, F_OK) == 0)
-		kill_lost_monitors(lxc, id);
+	kill_lost_monitor(paths);
 	r = cgroup_kill_all(&lxc->cgroups, id, END_MS);
 	if (r < 0)
 		return err_set(err, ERR_DRIVER, NULL, "processes of guest %s do not end", id);

@@ -48,9 +48,11 @@ void groups_add(const char *name, bool v2, const char *controllers)
 
 void groups_put(const char *file, const char *text)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], dir[PATH_MAX];
 
 	path_of(file, path);
+	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+	assert_int_equal(file_mkdirs(dir, 0755), 0);
 	assert_int_equal(file_replace(path, text, 0600, false), 0);
 }
 

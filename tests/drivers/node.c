@@ -117,8 +117,9 @@ static void make_tree(const char *root)
 {
 	static const char *const dirs[] = {
 		"bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var"};
-	static const char *const tools[] = {
-		"sh", "cat", "echo", "sleep", "id", "pwd", "kill", "true", "ip", "ls", "trap", "head", "tr"};
+	static const char *const tools[] = {"sh", "cat", "echo", "sleep", "id", "pwd", "kill",
+		"true", "ip", "ls", "trap", "head", "tr", "dd", "timeout", "poweroff", "reboot",
+		"grep", "rm"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
@@ -133,6 +134,13 @@ static void make_tree(const char *root)
 			die(path);
 	}
 	put(root, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0644);
+}
+
+void node_make_rootfs(const char *root, const char *init)
+{
+	make_tree(root);
+	if (init)
+		put(root, "sbin/init", init, 0755);
 }
 
 const char *node_rootfs(enum rootfs_kind kind)
@@ -155,9 +163,7 @@ const char *node_rootfs(enum rootfs_kind kind)
 	if (mkdir(root, 0700) < 0 && errno != EEXIST)
 		die(root);
 	snprintf(root, PATH_MAX, "%s/private/rootfs-%d", g_dir, kind);
-	make_tree(root);
-	if (inits[kind])
-		put(root, "sbin/init", inits[kind], 0755);
+	node_make_rootfs(root, inits[kind]);
 	return root;
 }
 
@@ -184,15 +190,14 @@ static const char *find_process(const char *id, char *buf, size_t size)
 	return NULL;
 }
 
-/* Groups that are empty may stay of a guest that ended by itself, until it starts or goes. */
-static const char *find_group(const char *id, bool defined, char *buf, size_t size)
+static const char *find_group(const char *id, char *buf, size_t size)
 {
 	CLEANUP(closedirp) DIR *dir = opendir("/sys/fs/cgroup");
 	struct dirent *e;
 
 	while (dir && (e = readdir(dir))) {
 		snprintf(buf, size, "/sys/fs/cgroup/%s/corpus/%s", e->d_name, id);
-		if (!defined && access(buf, F_OK) == 0)
+		if (access(buf, F_OK) == 0)
 			return buf;
 	}
 	return NULL;
@@ -207,5 +212,6 @@ const char *node_leftovers(const char *id, bool defined)
 		return buf;
 	if (find_process(id, buf, sizeof(buf)))
 		return buf;
-	return find_group(id, defined, buf, sizeof(buf));
+	(void)defined;
+	return find_group(id, buf, sizeof(buf));
 }

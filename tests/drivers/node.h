@@ -11,6 +11,8 @@
 void node_enter(void);
 const char *node_dir(void);
 const char *node_rootfs(enum rootfs_kind kind);
+/* Makes one in `root`, with that script as its init; NULL: none. */
+void node_make_rootfs(const char *root, const char *init);
 
 /* NULL, or what is left of a guest: links, control groups, processes. */
 const char *node_leftovers(const char *id, bool defined);

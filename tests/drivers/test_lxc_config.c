@@ -121,6 +121,18 @@ static void a_guest_without_address_or_bridge_still_has_a_network_of_its_own(voi
 	assert_renders(&config, "no-bridge.conf");
 }
 
+static void what_is_added_by_hand_comes_last(void **state)
+{
+	const char *raw[] = {"lxc.environment = A=1", "lxc.prlimit.nofile = 4096", NULL};
+	struct driver_guest guest = plain();
+	struct lxc_config config = config_of(&guest);
+
+	(void)state;
+	guest.raw = raw;
+	config.additions = "# From /etc/corpus/guests.d/all.conf:\nlxc.environment = B=2\n";
+	assert_renders(&config, "additions.conf");
+}
+
 /* --- Hosts ----------------------------------------------------------------------------------- */
 
 static void control_groups_are_found_wherever_they_are_mounted(void **state)
@@ -239,6 +251,7 @@ int main(void)
 		cmocka_unit_test(limits_are_written_for_the_control_groups_of_the_host),
 		cmocka_unit_test(a_privileged_guest_has_no_map_but_a_list_of_devices),
 		cmocka_unit_test(a_guest_without_address_or_bridge_still_has_a_network_of_its_own),
+		cmocka_unit_test(what_is_added_by_hand_comes_last),
 		cmocka_unit_test(control_groups_are_found_wherever_they_are_mounted),
 		cmocka_unit_test(subordinate_ids_are_those_of_root),
 		cmocka_unit_test(the_signal_to_halt_follows_from_which_init_it_is),
