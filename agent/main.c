@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/api/api.h"
+#include "agent/audit/audit.h"
 #include "agent/core/worker.h"
 #include "agent/life/life.h"
 #include "agent/metrics/counters.h"
@@ -251,14 +252,14 @@ static enum role role_of(void *data, uid_t uid, const gid_t *gids, size_t gids_c
 	return config_role(agent->config, uid, gids, gids_count);
 }
 
-/* Counted; and the audit log: every change, by whom, from which process, with what result. */
 static void answered(
 	void *data, const struct http_request *request, unsigned status, int64_t duration_ns)
 {
-	const struct agent *agent = data;
+	struct agent *agent = data;
 
 	counters_request(agent->counters, http_route_path(request),
 		http_method_to_string(http_method(request)), status, duration_ns);
+	audit_answered(agent, request, status);
 	if (http_method(request) == HTTP_GET) {
 		log_debug("api.read", "path=%s status=%u us=%lld", LOG_Q(http_path(request)),
 			status, (long long)duration_ns / 1000);
@@ -268,6 +269,31 @@ static void answered(
 		http_method_to_string(http_method(request)), LOG_Q(http_path(request)),
 		http_peer_uid(request), http_peer_pid(request), status,
 		(long long)duration_ns / 1000000);
+}
+
+/* Without it the agent works on, and says so. */
+static void open_audit(struct agent *agent)
+{
+	const struct config *config = agent->config;
+	struct err err;
+
+	if (asprintf(&agent->audit_path, "%s/audit.log", config->log_dir) < 0) {
+		agent->audit_path = NULL;
+		err_errno(&err, ENOMEM, "cannot open the audit log");
+	} else if (audit_open(agent->audit_path, config->audit.size, config->audit.files,
+			   &agent->audit, &err) == 0) {
+		return;
+	}
+	log_error("audit.not_opened", "error=%s", LOG_Q(err.message));
+	agent_problem(agent, "audit", err.message);
+}
+
+static void reopen_audit(struct agent *agent)
+{
+	struct err err;
+
+	if (agent->audit && audit_reopen(agent->audit, &err) < 0)
+		agent_problem(agent, "audit", err.message);
 }
 
 static int create_http(struct agent *agent, struct err *err)
@@ -307,6 +333,8 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 		r = open_state(agent, options->salvage, err);
 	if (r == 0)
 		r = create_counters(agent, err);
+	if (r == 0)
+		open_audit(agent);
 	if (r == 0)
 		r = create_engine(agent, err);
 	if (r == 0)
@@ -351,6 +379,8 @@ static void dismantle(struct agent *agent)
 	agent->ipam = ipam_destroy(agent->ipam);
 	agent->net = net_close(agent->net);
 	agent->storage = storage_close(agent->storage);
+	agent->audit = audit_close(agent->audit);
+	free(agent->audit_path);
 	free(agent->images);
 	free(agent->node_text.text);
 	free(agent->slots_text.text);
@@ -408,6 +438,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 		agent_changed(reload->agent);
 		log_info("config.reloaded", "path=%s", reload->path ? reload->path : "-");
 	}
+	reopen_audit(reload->agent);
 	config_free(config);
 	sd_notify(0, "READY=1");
 	return 0;

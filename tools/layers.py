@@ -26,6 +26,7 @@ PARTS = {
     "agent/http": {"agent/api", "agent/ops", "agent/state"},
     "agent/state": {"agent/api", "agent/ops", "agent/http"},
     "agent/engine": {"agent/api", "agent/ops", "agent/node", "agent/http"},
+    "agent/audit": {"agent/api", "agent/ops", "agent/node", "agent/engine", "agent/http"},
     "agent/seed": {"agent/api", "agent/ops", "agent/node", "agent/engine", "agent/http"},
     "agent/ops": {"agent/api"},
 }

@@ -82,6 +82,7 @@ const struct http_route API_ROUTES[] = {
 	{HTTP_GET, GUEST "/stats", ROLE_VIEWER, BODY_NONE, NULL, api_guest_stats},
 	{HTTP_GET, "/metrics", ROLE_VIEWER, BODY_NONE, NULL, api_metrics},
 
+	{HTTP_GET, "/v1/audit", ROLE_ADMIN, BODY_NONE, QUERY("limit"), api_audit_get},
 	{HTTP_GET, "/v1/events", ROLE_VIEWER, BODY_NONE, QUERY("after", "follow"), api_events},
 	{HTTP_GET, "/v1/openapi.json", ROLE_VIEWER, BODY_NONE, NULL, api_openapi},
 };

@@ -67,10 +67,13 @@ static void moment_came(void *data, const struct op *op, const struct err *rejec
 	struct waiting *waiting = data;
 
 	waiting->waiter = NULL;
-	if (rejected)
+	if (rejected) {
+		/* It was noted as accepted: its refusal is news. */
+		http_set_note(waiting->request, "");
 		http_respond_error(waiting->request, rejected, NULL);
-	else
+	} else {
 		answer(waiting->request, waiting->agent, &op->info, op->args, waiting->as_change);
+	}
 }
 
 static int time_over(sd_event_source *source, uint64_t usec, void *data)
@@ -292,6 +295,7 @@ void change_submit(const struct change *change, int r, const struct err *err, st
 		op_plan_drop(plan);
 		out_of_memory(change->request);
 	} else {
+		audit_change(change->agent, change->request, plan->op);
 		engine_submit(change->agent->engine, plan->op, plan->txn);
 	}
 	json_decref(patch);

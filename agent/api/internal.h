@@ -69,6 +69,8 @@ void api_stats(struct http_request *request, void *data);
 void api_guest_stats(struct http_request *request, void *data);
 void api_metrics(struct http_request *request, void *data);
 
+void api_audit_get(struct http_request *request, void *data);
+
 void api_events(struct http_request *request, void *data);
 void api_openapi(struct http_request *request, void *data);
 
@@ -135,6 +137,9 @@ void change_nothing(
  * operation's own. */
 json_t *operation_with_result(
 	struct agent *agent, const struct operation *info, const json_t *args);
+
+/* Notes in the audit log who asks for the operation. */
+void audit_change(struct agent *agent, struct http_request *request, const struct op *op);
 
 /* Answers with the operation when it has ended or that time is over; `as_change`: the answer of a
  * change (a failure is its problem), else of a read (always the operation). */

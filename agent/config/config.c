@@ -32,6 +32,7 @@ static const struct config DEFAULTS = {
 		.dhcp = true,
 		.port_first = 40000,
 		.port_last = 60000},
+	.audit = {.size = 16 << 20, .files = 8},
 	.reconcile_ms = 60 * 1000,
 	.operations_kept_ms = 7ULL * 24 * 3600 * 1000,
 	.events_kept = 10000,

@@ -69,6 +69,11 @@ struct config {
 	struct access_grant *grants; /* root is always admin */
 	size_t grants_count;
 
+	struct {
+		uint64_t size;	/* bytes of a file, 16 MiB */
+		unsigned files; /* older ones that are kept, 8 */
+	} audit;
+
 	uint64_t reconcile_ms;	     /* how often what is is compared with what should be; 60 s */
 	uint64_t operations_kept_ms; /* finished operations are forgotten after it; 7 d */
 	uint64_t events_kept;	     /* 10000 */

@@ -243,6 +243,12 @@ static const struct key HEALTH_KEYS[] = {
 	{0},
 };
 
+static const struct key AUDIT_KEYS[] = {
+	{CONFIG("size", setting_size, audit.size), .min = 4096, .max = 1ULL << 30},
+	{CONFIG("files", setting_u32, audit.files), .min = 1, .max = 1000},
+	{0},
+};
+
 static const struct key RESTART_KEYS[] = {
 	{CONFIG("delay", setting_duration, restart.delay_ms), .min = 10, .max = DAY_MS},
 	{CONFIG("delay_max", setting_duration, restart.delay_max_ms), .min = 10, .max = DAY_MS},
@@ -269,6 +275,7 @@ const struct key CONFIG_KEYS[] = {
 	{.name = "drivers", .read = read_drivers},
 	{.name = "access", .read = read_access},
 	{CONFIG("stats_interval", setting_duration, stats_interval_ms), .max = DAY_MS},
+	{SECTION("audit", AUDIT_KEYS)},
 	{CONFIG("reconcile_interval", setting_duration, reconcile_ms), .min = 1000, .max = DAY_MS},
 	{CONFIG("operations_kept", setting_duration, operations_kept_ms), .min = 60 * 1000,
 		.max = 3650 * DAY_MS},

@@ -83,7 +83,13 @@ const char *http_query(const struct http_request *request, const char *name);  /
 const char *http_header(const struct http_request *request, const char *name); /* NULL: absent */
 const json_t *http_body(const struct http_request *request); /* borrowed; NULL: none */
 uid_t http_peer_uid(const struct http_request *request);
+gid_t http_peer_gid(const struct http_request *request); /* its first */
 pid_t http_peer_pid(const struct http_request *request);
+
+/* A word that stays with the request until its end, for `answered`; "": none. */
+#define HTTP_NOTE_MAX 31
+void http_set_note(struct http_request *request, const char *note);
+const char *http_note(const struct http_request *request);
 bool http_is_head(
 	const struct http_request *request); /* of the answer only the head will be sent */
 

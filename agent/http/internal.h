@@ -96,7 +96,9 @@ struct http_request {
 	bool modern; /* HTTP/1.1 */
 	enum role role;
 	uid_t uid;
+	gid_t gid;
 	pid_t pid;
+	char note[HTTP_NOTE_MAX + 1];
 	struct strbuf target; /* the path as sent, NUL, the query as sent */
 	size_t path_size;
 	char *scratch; /* decoded parameters */

@@ -1,6 +1,7 @@
 /* Requests: what handlers can ask about them, and how long they live. */
 #include <nettle/base16.h>
 #include <nettle/sha2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -56,6 +57,21 @@ const json_t *http_body(const struct http_request *request)
 uid_t http_peer_uid(const struct http_request *request)
 {
 	return request->uid;
+}
+
+gid_t http_peer_gid(const struct http_request *request)
+{
+	return request->gid;
+}
+
+void http_set_note(struct http_request *request, const char *note)
+{
+	snprintf(request->note, sizeof(request->note), "%s", note);
+}
+
+const char *http_note(const struct http_request *request)
+{
+	return request->note;
 }
 
 pid_t http_peer_pid(const struct http_request *request)
@@ -183,6 +199,7 @@ struct http_request *request_start(struct http_connection *connection, const cha
 	request->method = HTTP_OTHER;
 	request->started_ns = clock_monotonic_ns();
 	request->uid = connection->peer.uid;
+	request->gid = connection->peer.gids_count > 0 ? connection->peer.gids[0] : (gid_t)-1;
 	request->pid = connection->peer.pid;
 	return take_target(request, target) ? request : NULL;
 }

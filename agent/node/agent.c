@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include "agent/audit/audit.h"
 #include "agent/node/events.h"
 #include "agent/node/registry.h"
 #include "agent/state/db.h"
@@ -69,12 +70,43 @@ static const char *operation_event(enum operation_state state)
 	return operation_state_is_final(state) ? "operation.ended" : "operation.step";
 }
 
+void agent_audit(struct agent *agent, json_t *record)
+{
+	struct err err;
+
+	if (!agent->audit) {
+		json_decref(record);
+	} else if (audit_write(agent->audit, record, &err) < 0) {
+		log_error("audit.not_written", "error=%s", LOG_Q(err.message));
+		agent_problem(agent, "audit", err.message);
+	} else {
+		agent_problem_gone(agent, "audit");
+	}
+}
+
+/* What came of it; the record of the request says who asked. */
+static void audit_end(struct agent *agent, const struct op *op)
+{
+	const struct err *error = &op->info.error;
+	json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:s}", "event", "end", "operation",
+		op->info.id, "verb", op->info.verb, "target", op->info.target, "result",
+		operation_state_to_string(op->info.state));
+
+	if (error->code != ERR_OK) {
+		json_object_set_new(record, "code", json_string(err_code_to_string(error->code)));
+		json_object_set_new(record, "message", json_string(error->message));
+	}
+	agent_audit(agent, record);
+}
+
 void agent_operation_changed(void *data, const struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = data;
 	json_t *fields;
 
 	agent_changed(agent);
+	if (operation_state_is_final(op->info.state))
+		audit_end(agent, op);
 	fields = json_pack("{s:s, s:s, s:s, s:s}", "operation", op->info.id, "verb", op->info.verb,
 		"target", op->info.target, "state", operation_state_to_string(op->info.state));
 

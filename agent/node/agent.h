@@ -61,6 +61,8 @@ struct agent {
 	struct ipam *ipam;
 	struct engine *engine;
 	struct http_server *http;
+	struct audit *audit;
+	char *audit_path;
 	struct reconciler *reconciler;
 	struct sampler *sampler;
 	struct counters *counters;
@@ -142,6 +144,10 @@ void agent_set_guest_problem(
 
 /* To be called when no operation of the guest is under way and its state was seen. */
 void agent_guest_settled(struct agent *agent, struct guest_entry *entry);
+
+/* Adds a record to the audit log; takes it over. A log that cannot be written is a problem of the
+ * node. */
+void agent_audit(struct agent *agent, json_t *record);
 
 /* NULL and ERR_INVALID (field driver) when none of that name is configured. */
 struct agent_driver *agent_driver(struct agent *agent, const char *name, struct err *err);

@@ -106,6 +106,8 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME(events_kept);
 	SAME(stats_interval_ms);
 	SAME(stop_timeout_ms);
+	SAME(audit.size);
+	SAME(audit.files);
 	SAME(restart.delay_ms);
 	SAME(restart.delay_max_ms);
 	SAME(restart.reset_ms);
@@ -139,6 +141,8 @@ static void without_a_file_there_are_the_documented_defaults(void **state)
 	assert_int_equal(config->operations_kept_ms, 7 * 24 * 3600 * 1000);
 	assert_int_equal(config->events_kept, 10000);
 	assert_int_equal(config->stop_timeout_ms, 30000);
+	assert_int_equal(config->audit.size, 16 << 20);
+	assert_int_equal(config->audit.files, 8);
 	assert_int_equal(config->restart.delay_ms, 1000);
 	assert_int_equal(config->restart.delay_max_ms, 300 * 1000);
 	assert_int_equal(config->restart.reset_ms, 600 * 1000);
