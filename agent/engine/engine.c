@@ -92,6 +92,15 @@ static void note_step(struct op *op, const char *name)
 	snprintf(op->info.step, sizeof(op->info.step), "%s", name);
 }
 
+/* A test ordered this step to fail. */
+static void fail_step(struct op *op, void (*end)(struct op *op, int r, const struct err *err))
+{
+	struct err err;
+	int r = err_set(&err, ERR_DRIVER, NULL, "step %s was made to fail", op->info.step);
+
+	end(op, r, &err);
+}
+
 /* Starts the current step, or its undo, now that the journal knows. */
 static void begin_step(struct op *op)
 {
@@ -103,8 +112,10 @@ static void begin_step(struct op *op)
 		fault_point("ops.%s.%s.undo", op->verb->name, step->name);
 		step->undo(op);
 	} else {
-		fault_point("ops.%s.%s.before", op->verb->name, step->name);
-		step->apply(op);
+		if (fault_point("ops.%s.%s.before", op->verb->name, step->name))
+			fail_step(op, op_step_done);
+		else
+			step->apply(op);
 	}
 }
 
@@ -323,7 +334,10 @@ static void step_done(struct op *op, int r, const struct err *err)
 		turn_back(op, err);
 		return;
 	}
-	fault_point("ops.%s.%s.after", op->verb->name, op->info.step);
+	if (fault_point("ops.%s.%s.after", op->verb->name, op->info.step)) {
+		fail_step(op, step_done);
+		return;
+	}
 	op->private->attempts = 0;
 	op->info.step_index++;
 	/* Past the last step the change is made: too late to cancel. */

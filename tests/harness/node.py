@@ -214,6 +214,11 @@ class Node:
     def volumes(self):
         return _entries(self.pool / "volumes")
 
+    def snapshots(self):
+        """Names of snapshots by the id of their guest."""
+        folder = self.pool / "snapshots"
+        return {id: names for id in _entries(folder) if (names := _entries(folder / id))}
+
     def links(self):
         """Links on the bridge."""
         lines = self.bed.ip(testbed.NODE, "-o", "link", "show", "type", "veth").splitlines()

@@ -43,6 +43,8 @@ class Client(threading.Thread):
     def one_change(self):
         name = f"c{self.number}-{self.random.randrange(GUESTS)}.example.org"
         path = f"/v1/guests/{name}"
+        other = f"c{self.number}-{self.random.randrange(GUESTS)}.example.org"
+        snapshot = self.random.choice(("a", "b"))
         port = 46000 + self.number * 100 + self.random.randrange(20)
         method, path, body, query = self.random.choice([
             ("PUT", path, {"image": "busybox", "storage": {"size": "200MiB"}}, {}),
@@ -53,6 +55,12 @@ class Client(threading.Thread):
             ("DELETE", f"{path}/ports/tcp/{port}", None, {}),
             ("POST", f"{path}/storage/enlarge", {"size": "10MiB"}, {}),
             ("POST", f"{path}/storage/trim", {"size": "10MiB"}, {}),
+            ("POST", f"{path}/actions/freeze", None, {}), ("POST", f"{path}/actions/thaw", None, {}),
+            ("POST", f"{path}/actions/rename", {"name": other}, {}),
+            ("POST", f"{path}/actions/clone", {"name": other}, {}),
+            ("POST", f"{path}/snapshots", {"name": snapshot}, {}),
+            ("POST", f"{path}/snapshots/{snapshot}/restore", None, {}),
+            ("DELETE", f"{path}/snapshots/{snapshot}", None, {}),
             ("PATCH", path, {"labels": {"n": str(self.random.randrange(99))}}, {}),
             ("DELETE", path, None, {"destroy": "true"})])
         key = f"chaos-{self.number}-{self.random.getrandbits(64):x}"

@@ -1,12 +1,15 @@
 """Crashing the agent on purpose: verbs, their steps, and what must hold afterwards."""
 import contextlib
 import http.client
+import itertools
+import os
 
 from harness.api import Problem
 from harness.rootfs import PAGE
 from harness.shell import wait_for
 
 FINAL = ("done", "failed", "cancelled")
+LIVE = ("running", "frozen")  # has processes
 HANGUPS = (OSError, http.client.HTTPException)
 
 
@@ -31,6 +34,52 @@ class Crash:
         return None
 
 
+_keys = itertools.count()
+
+
+def new_key():
+    return f"crash-{os.getpid()}-{next(_keys)}"
+
+
+def die_and_recover(node, crash, faults):
+    """The change, the death by those faults, the recovery. Returns the operation, for ever ended;
+    None when nothing died."""
+    key = new_key()
+    node.restart(faults=faults)
+    if crash.send(node, key) is not None and node.process.poll() is None:
+        return None
+    node.died()
+    node.start()
+    settle(node)
+    answer = crash.send(node, key)
+    assert answer is not None and answer.status < 500 or answer.json["code"] == "driver_failed", answer
+    ended = settle(node)
+    same = [o for o in ended if o["id"] == answer.json.get("id", answer.json.get("operation"))]
+    assert len(same) == 1 and same[0]["state"] in ("done", "failed"), (faults, answer.text)
+    assert same[0]["verb"] == crash.verb
+    return same[0]
+
+
+def driver_dies(node, crash):
+    """For each step of a change: the driver dies when it is about to begin and again while it runs;
+    the change is repeated or undone, and its end is yielded."""
+    crash.prepare(node)
+    for step in crash.steps(node):
+        crash.prepare(node)
+        node.restart(faults=f"ops.{crash.verb}.{step}.before=wait:200")
+        driver = wait_for("the driver process", lambda: node.driver_pid("lxc"), 15)
+        begun = node.api.send(crash.method, crash.path, crash.body, query=crash.query,
+                              headers={"Idempotency-Key": new_key()})
+        assert begun.status == 202, begun.text
+        os.kill(driver, 9)
+        done = node.api.wait(begun.json["id"])
+        assert done["state"] in ("done", "failed"), done
+        wait_for("another driver process",
+                 lambda: node.driver_pid("lxc") not in (0, driver), 40)
+        assert_whole(node)
+        yield done
+
+
 def settle(node):
     """Waits until every operation has ended; returns them, newest first."""
     for operation in node.api.get("/v1/operations")["operations"]:
@@ -42,14 +91,16 @@ def settle(node):
 def assert_whole(node):
     """What the agent says and what the host holds are the same; nothing is lost or doubled."""
     wait_for("all guests are seen", lambda: all(
-        bool(guest.get("pid")) == (guest["state"] == "running") for guest in node.api.guests()))
+        bool(guest.get("pid")) == (guest["state"] in LIVE) for guest in node.api.guests()))
     node.remember()
     guests = node.api.guests()
     ids = {guest["id"] for guest in guests}
     assert set(node.volumes()) == ids, (node.volumes(), ids)
-    running = [g for g in guests if g["state"] == "running"]
-    assert all(g["state"] in ("running", "stopped") for g in guests), guests
+    running = [g for g in guests if g["state"] in LIVE]
+    assert all(g["state"] in ("running", "frozen", "stopped") for g in guests), guests
     assert len(node.links()) == len(running), (node.links(), running)
+    assert node.snapshots() == {guest["id"]: sorted(s["name"] for s in guest["snapshots"])
+                                for guest in guests if guest["snapshots"]}
     addresses = [guest["network"]["address"] for guest in guests]
     assert len(set(addresses)) == len(addresses)
     ports = node.api.get("/v1/ports")["ports"]

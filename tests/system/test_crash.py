@@ -1,13 +1,10 @@
 """kill -9 of the agent before and after every journalled step of a change, with real LXC. After the
 restart the same request, with its key, is answered with the one operation there is; nothing is
 leaked, lost or doubled; and another guest's page has answered all the time."""
-import itertools
-import os
-
 import pytest
-from crash import Crash, assert_pages, assert_whole, settle
+from crash import (Crash, assert_pages, assert_whole, die_and_recover, driver_dies, new_key,
+                   settle)
 from harness.rootfs import hollow_tar
-from harness.shell import wait_for
 
 NAME, BYSTANDER = "victim.example.org", "bystander.example.org"
 PATH = f"/v1/guests/{NAME}"
@@ -62,9 +59,6 @@ CRASHES = [
     Crash("guest.destroy", "DELETE", PATH, query={"destroy": "true"}, prepare=running),
 ]
 
-_keys = itertools.count()
-
-
 @pytest.fixture(scope="module")
 def node(lxc):
     """A node with a guest that shall notice nothing."""
@@ -73,22 +67,6 @@ def node(lxc):
     yield lxc
     lxc.restart()
     assert lxc.api.guest(BYSTANDER)["state"] == "running"
-
-
-def die_and_recover(node, crash, point):
-    """The change, the death at that point, the recovery. Returns the operation, for ever ended."""
-    key = f"crash-{os.getpid()}-{next(_keys)}"
-    node.restart(faults=f"{point}=kill@1")
-    crash.send(node, key)
-    node.died()
-    node.start()
-    settle(node)
-    answer = crash.send(node, key)
-    assert answer is not None and answer.status < 500, answer
-    same = [o for o in settle(node) if o["id"] == answer.json.get("id", answer.json.get("operation"))]
-    assert len(same) == 1 and same[0]["state"] in ("done", "failed"), (point, answer.text)
-    assert same[0]["verb"] == crash.verb
-    return same[0]
 
 
 def same(guest, before):
@@ -107,7 +85,7 @@ def test_kill_9_at_every_step(node, crash, when):
         for step in steps:
             point = f"ops.{crash.verb}{step}.{when}"
             crash.prepare(node)
-            done = die_and_recover(node, crash, point)
+            done = die_and_recover(node, crash, f"{point}=kill@1")
             # What was accepted is carried out: each of these changes can be finished.
             assert done["state"] == "done", (point, done)
             assert_whole(node)
@@ -125,7 +103,7 @@ def test_kill_9_at_every_undo(node, tmp_path):
     with node.nothing_noticed(45079):
         undone = 0
         for step in steps:
-            key = f"undo-{os.getpid()}-{next(_keys)}"
+            key = new_key()
             node.restart(faults=f"ops.guest.create.{step}.undo=kill@1")
             if crash.send(node, key) is not None:
                 continue  # this step has nothing to undo
@@ -142,24 +120,8 @@ def test_kill_9_at_every_undo(node, tmp_path):
 
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.verb)
 def test_kill_9_of_the_driver_process_during_a_change(node, crash):
-    """The driver dies when its step is about to begin and again while it runs; the change is
-    repeated or undone, and no guest notices."""
     with node.nothing_noticed(45079):
-        crash.prepare(node)
-        for step in crash.steps(node):
-            crash.prepare(node)
-            node.restart(faults=f"ops.{crash.verb}.{step}.before=wait:200")
-            driver = wait_for("the driver process", lambda: node.driver_pid("lxc"), 15)
-            key = f"driver-{os.getpid()}-{next(_keys)}"
-            begun = node.api.send(crash.method, crash.path, crash.body, query=crash.query,
-                                  headers={"Idempotency-Key": key})
-            assert begun.status == 202, begun.text
-            os.kill(driver, 9)
-            done = node.api.wait(begun.json["id"])
-            assert done["state"] in ("done", "failed"), done
-            wait_for("another driver process",
-                     lambda: node.driver_pid("lxc") not in (0, driver), 40)
-            assert_whole(node)
+        for _ in driver_dies(node, crash):
             assert_pages(node, NAME)
         node.restart()
     absent(node)
@@ -170,7 +132,7 @@ def test_many_deaths_in_a_row_during_one_create(node):
     """It dies at each step in turn, of the same operation, and is finished in the end."""
     absent(node)
     crash = CRASHES[0]
-    key = f"row-{os.getpid()}-{next(_keys)}"
+    key = new_key()
     for step in crash.steps(node):
         node.restart(faults=f"ops.guest.create.{step}.before=kill@1")
         crash.send(node, key)
