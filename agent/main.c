@@ -25,6 +25,7 @@
 #include "agent/ops/verbs.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/reconcile/retire.h"
+#include "agent/sessions/sessions.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -353,6 +354,9 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 	if (r < 0)
 		return r;
 	drivers_first_survey(agent, FIRST_SURVEY_US);
+	r = sessions_create(agent, &agent->sessions, err);
+	if (r < 0)
+		return r;
 	return create_http(agent, err);
 }
 
@@ -369,6 +373,7 @@ static void dismantle(struct agent *agent)
 	drivers_destroy(agent);
 	agent->workers = workers_destroy(agent->workers);
 	agent->sampler = sampler_destroy(agent->sampler);
+	agent->sessions = sessions_destroy(agent->sessions);
 	if (agent->db)
 		db_flush(agent->db, NULL);
 	agent->engine = engine_destroy(agent->engine);
@@ -407,6 +412,9 @@ static void take_reloadable(struct config *into, struct config *from)
 	into->stats_interval_ms = from->stats_interval_ms;
 	into->operations_kept_ms = from->operations_kept_ms;
 	into->events_kept = from->events_kept;
+	into->session_keep_ms = from->session_keep_ms;
+	into->sessions_per_guest = from->sessions_per_guest;
+	into->sessions_max = from->sessions_max;
 	into->stop_timeout_ms = from->stop_timeout_ms;
 	into->restart = from->restart;
 	into->health_parallel = from->health_parallel;

@@ -10,11 +10,12 @@ import sys
 MAY_USE = {
     "base": set(),
     "model": {"base"},
+    "session": {"base"},
     "drivers": {"model", "base"},
     "storage": {"model", "base"},
     "net": {"model", "base"},
-    "cli": {"model", "base"},
-    "agent": {"model", "base", "drivers", "storage", "net"},
+    "cli": {"model", "base", "session"},
+    "agent": {"model", "base", "session", "drivers", "storage", "net"},
 }
 # Inside drivers/ the backends do not know each other, and the agent's parts look downwards.
 PARTS = {
@@ -28,6 +29,7 @@ PARTS = {
     "agent/engine": {"agent/api", "agent/ops", "agent/node", "agent/http"},
     "agent/audit": {"agent/api", "agent/ops", "agent/node", "agent/engine", "agent/http"},
     "agent/seed": {"agent/api", "agent/ops", "agent/node", "agent/engine", "agent/http"},
+    "agent/sessions": {"agent/api", "agent/ops"},
     "agent/ops": {"agent/api"},
 }
 # Libraries belong to one place each.

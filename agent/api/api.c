@@ -63,6 +63,21 @@ const struct http_route API_ROUTES[] = {
 	{HTTP_PUT, GUEST "/ports/{}/{}", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_publish},
 	{HTTP_DELETE, GUEST "/ports/{}/{}", ROLE_OPERATOR, BODY_NONE, CHANGE, api_port_unpublish},
 
+	{HTTP_POST, GUEST "/exec", ROLE_OPERATOR, BODY_JSON, NULL, api_guest_exec},
+	{HTTP_GET, GUEST "/console", ROLE_OPERATOR, BODY_NONE, NULL, api_guest_console},
+	{HTTP_GET, GUEST "/logs", ROLE_VIEWER, BODY_NONE, QUERY("tail", "follow"), api_guest_logs},
+	{HTTP_GET, GUEST "/files", ROLE_OPERATOR, BODY_NONE, QUERY("path"), api_file_get},
+	{HTTP_PUT, GUEST "/files", ROLE_OPERATOR, BODY_STREAM,
+		QUERY("path", "mode", "uid", "gid", "directory"), api_file_put},
+	{HTTP_DELETE, GUEST "/files", ROLE_OPERATOR, BODY_NONE, QUERY("path"), api_file_delete},
+
+	{HTTP_GET, "/v1/sessions", ROLE_VIEWER, BODY_NONE, QUERY("guest"), api_session_list},
+	{HTTP_GET, "/v1/sessions/{}", ROLE_VIEWER, BODY_NONE, NULL, api_session_get},
+	{HTTP_DELETE, "/v1/sessions/{}", ROLE_OPERATOR, BODY_NONE, NULL, api_session_end},
+	{HTTP_GET, "/v1/sessions/{}/attach", ROLE_OPERATOR, BODY_NONE, QUERY("after", "input"),
+		api_session_attach},
+	{HTTP_POST, "/v1/sessions/{}/signal", ROLE_OPERATOR, BODY_JSON, NULL, api_session_signal},
+
 	{HTTP_GET, "/v1/ports", ROLE_VIEWER, BODY_NONE, QUERY("guest"), api_port_list},
 	{HTTP_GET, "/v1/ports/{}/{}", ROLE_VIEWER, BODY_NONE, NULL, api_port_get},
 	{HTTP_POST, "/v1/ports/{}/{}/switch", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_switch},

@@ -61,6 +61,20 @@ void api_image_get(struct http_request *request, void *data);
 void api_image_import(struct http_request *request, void *data);
 void api_image_delete(struct http_request *request, void *data);
 
+void api_guest_exec(struct http_request *request, void *data);
+void api_guest_console(struct http_request *request, void *data);
+void api_guest_logs(struct http_request *request, void *data);
+
+void api_session_list(struct http_request *request, void *data);
+void api_session_get(struct http_request *request, void *data);
+void api_session_end(struct http_request *request, void *data);
+void api_session_attach(struct http_request *request, void *data);
+void api_session_signal(struct http_request *request, void *data);
+
+void api_file_get(struct http_request *request, void *data);
+void api_file_put(struct http_request *request, void *data);
+void api_file_delete(struct http_request *request, void *data);
+
 void api_operation_list(struct http_request *request, void *data);
 void api_operation_get(struct http_request *request, void *data);
 void api_operation_cancel(struct http_request *request, void *data);
@@ -104,6 +118,20 @@ int requested_port(const struct http_request *request, unsigned i, enum port_pro
 
 json_t *snapshot_to_json(const struct guest_snapshot *snapshot);
 json_t *published_port_to_json(const struct guest *guest, const struct port *port);
+
+/* --- Sessions -------------------------------------------------------------------------------- */
+
+enum session_attachment {
+	ATTACH_LOOK,
+	ATTACH_TYPE,
+	ATTACH_BEGIN, /* type, in a session that was started for this client, and ends without it */
+};
+
+struct session;
+
+/* Answers 101 and hands the connection to the session. */
+void session_respond_stream(struct http_request *request, struct agent *agent,
+	const struct session *session, uint64_t after, enum session_attachment how);
 
 /* --- Changes --------------------------------------------------------------------------------- */
 

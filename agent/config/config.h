@@ -79,6 +79,9 @@ struct config {
 	uint64_t events_kept;	     /* 10000 */
 	uint64_t stats_interval_ms;  /* how often use is sampled without being asked for; 10 s;
 					0: never */
+	uint64_t session_keep_ms;    /* an ended session waits so long to be read; 60 s */
+	uint32_t sessions_per_guest; /* 128 */
+	uint32_t sessions_max;	     /* of the node; 1024 */
 	uint64_t stop_timeout_ms;    /* how long a guest may take to shut down; 30 s */
 
 	unsigned health_parallel; /* checks of guests' health side by side; 16 */

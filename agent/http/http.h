@@ -90,6 +90,7 @@ pid_t http_peer_pid(const struct http_request *request);
 #define HTTP_NOTE_MAX 31
 void http_set_note(struct http_request *request, const char *note);
 const char *http_note(const struct http_request *request);
+bool http_has_left(const struct http_request *request); /* the client; the answer goes nowhere */
 bool http_is_head(
 	const struct http_request *request); /* of the answer only the head will be sent */
 
@@ -140,6 +141,10 @@ void http_respond_error(struct http_request *request, const struct err *err, con
  * discarded. The handler runs before the body arrives; it may connect the pipe later, and the
  * client waits until then. */
 int http_stream_to_pipe(struct http_request *request, struct err *err);
+
+/* A descriptor (the caller closes it) that gives one byte when the whole body has gone into the
+ * pipe, before that ends, and is closed without one when the body was cut short. */
+int http_stream_whole(struct http_request *request, struct err *err);
 
 /* Whether the whole body arrived; may be asked on the loop after the pipe's end of file. */
 bool http_stream_complete(const struct http_request *request);

@@ -65,7 +65,8 @@ struct answer {
 };
 
 struct upload {
-	int fd; /* writing end of the pipe, or -1 */
+	int fd;	      /* writing end of the pipe, or -1 */
+	int whole_fd; /* of the one that tells that all has come, or -1 */
 	bool connected, complete;
 	sd_event_source *writable;
 };

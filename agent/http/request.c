@@ -79,6 +79,11 @@ pid_t http_peer_pid(const struct http_request *request)
 	return request->pid;
 }
 
+bool http_has_left(const struct http_request *request)
+{
+	return !request->connection;
+}
+
 bool http_is_head(const struct http_request *request)
 {
 	return request->head;
@@ -142,6 +147,7 @@ static void reset(struct http_request *request)
 		.server = request->server,
 		.connection = request->connection,
 		.upload.fd = -1,
+		.upload.whole_fd = -1,
 	};
 
 	request_release(request);
@@ -190,7 +196,7 @@ struct http_request *request_start(struct http_connection *connection, const cha
 		request = calloc(1, sizeof(*request));
 		if (!request)
 			return NULL;
-		request->upload.fd = -1;
+		request->upload.fd = request->upload.whole_fd = -1;
 		request->server = connection->server;
 		request->connection = connection;
 		connection->request = request;

@@ -35,6 +35,19 @@ int http_stream_to_pipe(struct http_request *request, struct err *err)
 	return TAKE_FD(reader);
 }
 
+int http_stream_whole(struct http_request *request, struct err *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_errno(err, errno, "cannot make a pipe");
+	if (request->connection)
+		request->upload.whole_fd = fds[1];
+	else
+		fd_close(fds[1]);
+	return fds[0];
+}
+
 bool http_stream_complete(const struct http_request *request)
 {
 	return request->upload.complete;
@@ -96,6 +109,9 @@ void upload_take(struct http_request *request, const char *data, size_t *size)
 void upload_end(struct http_request *request)
 {
 	request->upload.complete = true;
+	/* A pipe has room for a byte; where nobody reads it any more, nobody wants to know. */
+	if (request->upload.whole_fd >= 0 && write(request->upload.whole_fd, "", 1) < 0)
+		log_debug("http.whole_untold", "errno=%d", errno);
 	upload_finish(&request->upload);
 }
 
@@ -103,4 +119,5 @@ void upload_finish(struct upload *upload)
 {
 	upload->writable = sd_event_source_disable_unref(upload->writable);
 	upload->fd = fd_close(upload->fd);
+	upload->whole_fd = fd_close(upload->whole_fd);
 }

@@ -76,6 +76,7 @@ struct agent {
 		/* It is about to leave the table. */
 		void (*gone)(struct agent *agent, struct guest_entry *entry);
 	} hooks;
+	struct sessions *sessions;
 
 	struct net *net;	    /* NULL while it cannot be opened: see problems */
 	struct storage *storage;    /* the same */

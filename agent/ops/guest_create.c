@@ -8,6 +8,7 @@
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
 #include "agent/seed/seed.h"
+#include "agent/sessions/sessions.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -30,6 +31,7 @@ void guest_forget(struct agent *agent, struct guest_entry *entry)
 	if (agent->hooks.gone)
 		agent->hooks.gone(agent, entry);
 	guest_release_numbers(agent, entry->guest);
+	sessions_guest_gone(agent->sessions, entry->guest->id);
 	registry_remove(agent->registry, entry);
 }
 

@@ -9,6 +9,7 @@ import urllib.parse
 
 from .contract import contract
 from .http import Connection
+from .stream import Stream
 
 WAIT = 60  # seconds that a change may take before a test calls it hung
 
@@ -100,6 +101,31 @@ class Api:
                 return operation
             if time.monotonic() > deadline:
                 raise TimeoutError(f"operation not ended within {seconds} s: {operation}")
+
+    # --- sessions ---
+
+    def exec(self, name, *command, **fields):
+        """Runs a command to its end: what it said and how it ended."""
+        return self.call("POST", f"/v1/guests/{name}/exec",
+                         {"command": list(command), **fields}).json
+
+    def exec_stream(self, name, *command, early=b"", **fields):
+        """Runs a command and is attached to it."""
+        return Stream(self.socket_path, "POST", f"/v1/guests/{name}/exec",
+                      {"command": list(command), **fields}, early)
+
+    def attach(self, session, **query):
+        query = "?" + urllib.parse.urlencode(query) if query else ""
+        return Stream(self.socket_path, "GET", f"/v1/sessions/{session}/attach{query}")
+
+    def console(self, name):
+        return Stream(self.socket_path, "GET", f"/v1/guests/{name}/console")
+
+    def session(self, id):
+        return self.get(f"/v1/sessions/{id}")
+
+    def sessions(self, **query):
+        return self.get("/v1/sessions", **query)["sessions"]
 
     def events(self, after=None, header=None, timeout=20):
         return Events(self.socket_path, after, header, timeout)

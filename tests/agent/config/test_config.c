@@ -105,6 +105,9 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME(operations_kept_ms);
 	SAME(events_kept);
 	SAME(stats_interval_ms);
+	SAME(session_keep_ms);
+	SAME(sessions_per_guest);
+	SAME(sessions_max);
 	SAME(stop_timeout_ms);
 	SAME(audit.size);
 	SAME(audit.files);
