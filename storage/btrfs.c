@@ -5,6 +5,7 @@
 #include <btrfsutil.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/vfs.h>
 
 #include "base/cleanup.h"
+#include "storage/tree.h"
 
 DEFINE_CLEANUP(struct btrfs_util_subvolume_iterator *, btrfs_util_destroy_subvolume_iterator)
 
@@ -117,6 +119,28 @@ int btrfs_subvolume_delete(
 	fd = fd_close(fd);
 	deleted(data, id);
 	return 0;
+}
+
+int btrfs_subvolume_made(int fd, uint64_t *ret)
+{
+	struct btrfs_util_subvolume_info info;
+
+	if (btrfs_util_subvolume_info_fd(fd, 0, &info) != BTRFS_UTIL_OK)
+		return -errno;
+	*ret = info.otransid;
+	return 0;
+}
+
+int btrfs_is_cleaning(int fd)
+{
+	static const struct tree_range range = {.tree = BTRFS_ROOT_TREE_OBJECTID,
+		.type = BTRFS_ORPHAN_ITEM_KEY,
+		.min_object = BTRFS_ORPHAN_OBJECTID,
+		.max_object = BTRFS_ORPHAN_OBJECTID,
+		.max_offset = UINT64_MAX};
+	char item;
+
+	return tree_find(fd, &range, &item, sizeof(item));
 }
 
 int btrfs_commit(int fd)

@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "storage/account.h"
 #include "storage/btrfs.h"
 #include "storage/loop.h"
 #include "storage/pool.h"
@@ -392,6 +393,8 @@ int storage_tend(struct storage *storage, struct err *err)
 		log_warning("storage.quota.recount", "path=%s", storage->path);
 	if (r >= 0 && storage->own)
 		r = quota_sweep(&storage->quota);
+	if (r >= 0)
+		r = account_tend(storage);
 	if (r < 0)
 		return err_errno(err, r, "cannot tend the quotas of %s", storage->path);
 	r = storage_space(storage, &space, err);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "storage/btrfs.h"
+#include "storage/tree.h"
 
 /* Linux 6.7, newer than the headers of Debian 12. */
 #define CTL_ENABLE_SIMPLE  4
@@ -19,89 +20,16 @@
 
 #define FIGURE_MAX 64
 
-/* --- Search in the kernel's trees ------------------------------------------------------------ */
-
-struct search {
-	struct btrfs_ioctl_search_args args;
-	size_t at; /* offset of the next item in args.buf */
-	uint32_t left;
-	bool last;
-};
-
-static void search_init(struct search *s, uint64_t tree, uint32_t type, uint64_t from, uint64_t to)
-{
-	memset(s, 0, sizeof(*s));
-	s->args.key = (struct btrfs_ioctl_search_key){.tree_id = tree,
-		.min_type = type,
-		.max_type = type,
-		.min_objectid = from,
-		.max_objectid = to,
-		.max_offset = UINT64_MAX,
-		.max_transid = UINT64_MAX,
-		.nr_items = UINT32_MAX};
-}
-
-static int search_fill(struct search *s, int fd)
-{
-	s->args.key.nr_items = UINT32_MAX;
-	if (ioctl(fd, BTRFS_IOC_TREE_SEARCH, &s->args) < 0)
-		return -errno;
-	s->left = s->args.key.nr_items;
-	s->at = 0;
-	s->last = s->left == 0;
-	return 0;
-}
-
-/* Continue after the key that was seen last; the kernel returns what fits its buffer. */
-static void search_advance(struct search *s, const struct btrfs_ioctl_search_header *seen)
-{
-	s->args.key.min_objectid = seen->objectid;
-	s->args.key.min_type = seen->type;
-	s->args.key.min_offset = seen->offset + 1;
-	if (s->args.key.min_offset == 0)
-		s->args.key.min_objectid++;
-}
-
-/* 1 with an item, 0 at the end, or a negative errno. The kernel's range is one over the whole key,
- * so types in between come along and are passed over. */
-static int search_next(struct search *s, int fd, struct btrfs_ioctl_search_header *ret_header,
-	void *ret_item, size_t size)
-{
-	for (;;) {
-		uint32_t type = s->args.key.max_type;
-
-		if (s->left == 0 && !s->last) {
-			int r = search_fill(s, fd);
-
-			if (r < 0)
-				return r;
-		}
-		if (s->left == 0)
-			return 0;
-		memcpy(ret_header, s->args.buf + s->at, sizeof(*ret_header));
-		s->at += sizeof(*ret_header);
-		memset(ret_item, 0, size);
-		memcpy(ret_item, s->args.buf + s->at,
-			ret_header->len < size ? ret_header->len : size);
-		s->at += ret_header->len;
-		s->left--;
-		search_advance(s, ret_header);
-		if (ret_header->type == type)
-			return 1;
-	}
-}
-
 /* --- State ----------------------------------------------------------------------------------- */
 
 static int read_status(int fd, uint64_t *ret_flags)
 {
+	static const struct tree_range range = {.tree = BTRFS_QUOTA_TREE_OBJECTID,
+		.type = BTRFS_QGROUP_STATUS_KEY,
+		.max_offset = UINT64_MAX};
 	struct btrfs_qgroup_status_item item;
-	struct btrfs_ioctl_search_header header;
-	struct search s;
-	int r;
+	int r = tree_find(fd, &range, &item, sizeof(item));
 
-	search_init(&s, BTRFS_QUOTA_TREE_OBJECTID, BTRFS_QGROUP_STATUS_KEY, 0, 0);
-	r = search_next(&s, fd, &header, &item, sizeof(item));
 	/* Without quotas there is no tree. */
 	if (r == -ENOENT)
 		r = 0;
@@ -237,14 +165,13 @@ static int read_pending(const struct quota *quota, uint64_t subvolume, uint64_t 
 static int read_item(
 	const struct quota *quota, uint64_t subvolume, uint32_t type, void *item, size_t size)
 {
-	struct btrfs_ioctl_search_header header;
-	struct search s;
-	int r;
-
 	/* The key of a group is (0, type, group). */
-	search_init(&s, BTRFS_QUOTA_TREE_OBJECTID, type, 0, 0);
-	s.args.key.min_offset = s.args.key.max_offset = subvolume;
-	r = search_next(&s, quota->fd, &header, item, size);
+	const struct tree_range range = {.tree = BTRFS_QUOTA_TREE_OBJECTID,
+		.type = type,
+		.min_offset = subvolume,
+		.max_offset = subvolume};
+	int r = tree_find(quota->fd, &range, item, size);
+
 	return r == 0 ? -ENOENT : r < 0 ? r : 0;
 }
 
@@ -287,31 +214,36 @@ int quota_remove(const struct quota *quota, uint64_t subvolume)
 
 static int subvolume_exists(int fd, uint64_t subvolume)
 {
-	struct btrfs_ioctl_search_header header;
+	const struct tree_range range = {.tree = BTRFS_ROOT_TREE_OBJECTID,
+		.type = BTRFS_ROOT_ITEM_KEY,
+		.min_object = subvolume,
+		.max_object = subvolume,
+		.max_offset = UINT64_MAX};
 	struct btrfs_root_item item;
-	struct search s;
 
-	search_init(&s, BTRFS_ROOT_TREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, subvolume, subvolume);
-	return search_next(&s, fd, &header, &item, sizeof(item));
+	return tree_find(fd, &range, &item, sizeof(item));
 }
 
 int quota_sweep(const struct quota *quota)
 {
+	static const struct tree_range range = {.tree = BTRFS_QUOTA_TREE_OBJECTID,
+		.type = BTRFS_QGROUP_INFO_KEY,
+		.max_offset = UINT64_MAX};
+	CLEANUP(tree_walk_finish) struct tree_walk walk = {.fd = quota->fd, .range = range};
 	struct btrfs_qgroup_info_item info;
-	struct btrfs_ioctl_search_header header;
-	struct search s;
+	struct tree_item found;
 	int r;
 
-	search_init(&s, BTRFS_QUOTA_TREE_OBJECTID, BTRFS_QGROUP_INFO_KEY, 0, 0);
-	while ((r = search_next(&s, quota->fd, &header, &info, sizeof(info))) > 0) {
+	while ((r = tree_walk_next(&walk, &found)) > 0) {
+		tree_item_copy(&found, &info, sizeof(info));
 		/* The upper 16 bits are the level; groups of levels are not ours. One that still
 		 * counts something is needed still: to remove it would spoil the accounting. */
-		if (header.offset < BTRFS_FIRST_FREE_OBJECTID || header.offset >> 48 || info.rfer ||
+		if (found.offset < BTRFS_FIRST_FREE_OBJECTID || found.offset >> 48 || info.rfer ||
 			info.excl)
 			continue;
-		r = subvolume_exists(quota->fd, header.offset);
+		r = subvolume_exists(quota->fd, found.offset);
 		if (r == 0)
-			r = quota_remove(quota, header.offset);
+			r = quota_remove(quota, found.offset);
 		if (r < 0)
 			return r;
 	}

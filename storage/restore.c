@@ -15,6 +15,7 @@
 #include "storage/btrfs.h"
 #include "storage/restore.h"
 #include "storage/snapshot.h"
+#include "storage/written.h"
 
 DEFINE_CLEANUP(char **, names_free)
 
@@ -73,18 +74,34 @@ static int exchange(struct storage *s, const struct restore *restore)
 
 /* --- Restore --------------------------------------------------------------------------------- */
 
-/* What it holds has room in the size that the guest has now. */
-static int check_fits(
-	struct storage *s, const struct volume *snapshot, uint64_t size, struct err *err)
+/* What a guest that filled its volume holds may lie a little above its size. */
+#define TOLERANCE 16
+
+/* What the snapshot holds that is the guest's. */
+static int read_held(struct storage *s, const struct volume *volume, const struct volume *snapshot,
+	uint64_t *ret, struct err *err)
 {
 	struct volume_usage usage = {0};
-	int r = volume_read_usage(s, snapshot, false, &usage, err);
+	int r;
 
-	if (r < 0 || size >= volume_least(&usage))
+	if (!volume->account.kept) {
+		r = volume_read_usage(s, snapshot, false, &usage, err);
+		*ret = usage.used;
 		return r;
+	}
+	r = written_bytes(snapshot->fd, volume->account.origin, ret);
+	return r < 0 ? err_errno(err, r, "cannot measure the snapshot") : 0;
+}
+
+static int check_fits(uint64_t held, uint64_t size, struct err *err)
+{
+	struct volume_usage usage = {.used = held};
+
+	if (held <= size + size / TOLERANCE)
+		return 0;
 	return err_set(err, ERR_INVALID, "storage.size",
 		"the snapshot holds %s: the guest's size must be %llu bytes (%s) at least",
-		FMT_SIZE(usage.used), (unsigned long long)volume_least(&usage),
+		FMT_SIZE(held), (unsigned long long)volume_least(&usage),
 		FMT_SIZE(volume_least(&usage)));
 }
 
@@ -131,25 +148,42 @@ static int restore_volume(struct storage *s, const struct restore *restore,
 	return r < 0 ? err_errno(err, r, "cannot write volume %s to disk", restore->id) : 0;
 }
 
-static int check_restore(struct storage *s, const char *id, const char *name, uint64_t size,
-	struct volume *ret_snapshot, struct err *err)
+/* The guest's size holds what the snapshot does; its account is told. */
+static int prepare(struct storage *s, const struct restore *restore, int directory,
+	const struct volume *snapshot, uint64_t size, struct err *err)
 {
 	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
-	int r = volume_open_of(s, id, &volume, err);
+	uint64_t held = 0;
+	int r = volume_open_of(s, restore->id, &volume, err);
 
 	if (r == 0)
-		r = snapshot_open(s, id, name, ret_snapshot, err);
+		r = read_held(s, &volume, snapshot, &held, err);
 	if (r == 0)
-		r = volume_check_size(s, size, err);
+		r = check_fits(held, size, err);
+	if (r < 0)
+		return r;
+	r = account_inherit(directory, &volume, held, size);
+	return r < 0 ? err_errno(err, r, "cannot write the account of volume %s", restore->id) : 0;
+}
+
+static int restore_of(struct storage *s, const struct restore *restore, const char *name,
+	uint64_t size, struct err *err)
+{
+	CLEANUP(volume_finish) struct volume snapshot = {.fd = -1};
+	AUTOCLOSE int directory = account_hold(s, restore->id, ACCOUNT_IF_THERE);
+	int r;
+
+	if (directory < 0 && directory != -ENOENT)
+		return err_errno(err, directory, "cannot hold snapshots/%s", restore->id);
+	r = snapshot_open(s, restore->id, name, &snapshot, err);
 	if (r == 0)
-		r = check_fits(s, ret_snapshot, size, err);
-	return r < 0 ? r : pool_want_room(s, err);
+		r = prepare(s, restore, directory, &snapshot, size, err);
+	return r < 0 ? r : restore_volume(s, restore, &snapshot, size, err);
 }
 
 int snapshot_restore(
 	struct storage *storage, const char *id, const char *name, uint64_t size, struct err *err)
 {
-	CLEANUP(volume_finish) struct volume snapshot = {.fd = -1};
 	struct restore restore;
 	int r = begin(storage, id, &restore, err);
 
@@ -157,8 +191,10 @@ int snapshot_restore(
 		r = name_check_snapshot(name, "snapshot", err);
 	if (r < 0 || restore.aside == ASIDE_VOLUME)
 		return r;
-	r = check_restore(storage, id, name, size, &snapshot, err);
-	return r < 0 ? r : restore_volume(storage, &restore, &snapshot, size, err);
+	r = volume_check_size(storage, size, err);
+	if (r == 0)
+		r = pool_want_room(storage, err);
+	return r < 0 ? r : restore_of(storage, &restore, name, size, err);
 }
 
 /* --- The decision ---------------------------------------------------------------------------- */
@@ -170,6 +206,34 @@ static int discard(struct storage *s, const struct restore *restore, struct err 
 	return r < 0 ? err_errno(err, r, "cannot delete what volume %s was", restore->id) : 0;
 }
 
+/* What snapshots hold of the volume that comes back was forgotten meanwhile. */
+static int open_up(struct storage *s, const char *id, int directory)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	int r = volume_open_of(s, id, &volume, NULL);
+
+	return r == 0 && volume.account.kept ? account_open_up(s, directory, &volume) : r;
+}
+
+static int bring_back(struct storage *s, const struct restore *restore)
+{
+	AUTOCLOSE int directory = account_hold(s, restore->id, ACCOUNT_IF_THERE);
+	int r = directory == -ENOENT ? 0 : directory;
+
+	if (r < 0)
+		return r;
+	if (directory >= 0)
+		r = open_up(s, restore->id, directory);
+	if (r >= 0)
+		r = exchange(s, restore);
+	if (r == 0)
+		r = btrfs_commit(s->root);
+	fault_point("storage.restore.returned");
+	if (r == 0 && directory >= 0)
+		r = account_settle(s, directory, restore->id);
+	return r;
+}
+
 int snapshot_restore_undo(struct storage *storage, const char *id, struct err *err)
 {
 	struct restore restore;
@@ -178,12 +242,9 @@ int snapshot_restore_undo(struct storage *storage, const char *id, struct err *e
 	if (r < 0)
 		return r;
 	if (restore.aside == ASIDE_VOLUME) {
-		r = exchange(storage, &restore);
-		if (r == 0)
-			r = btrfs_commit(storage->root);
+		r = bring_back(storage, &restore);
 		if (r < 0)
 			return err_errno(err, r, "cannot bring back volume %s", id);
-		fault_point("storage.restore.returned");
 	}
 	return discard(storage, &restore, err);
 }

@@ -3,8 +3,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -13,41 +11,12 @@
 
 DEFINE_CLEANUP(char **, names_free)
 
-/* --- The directory of a guest's snapshots ---------------------------------------------------- */
-
-/* Whoever adds or removes a snapshot holds it: else one could remove the directory, being empty,
- * under the other's hands. -ENOENT, unless `make`. */
-static int hold_directory(struct storage *s, const char *id, bool make)
-{
-	for (;;) {
-		AUTOCLOSE int fd = -1;
-		struct stat st;
-
-		if (make && mkdirat(s->snapshots, id, 0700) < 0 && errno != EEXIST)
-			return -errno;
-		fd = openat(s->snapshots, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 || flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0)
-			return -errno;
-		if (st.st_nlink > 0)
-			return TAKE_FD(fd);
-	}
-}
-
-static int remove_if_empty(struct storage *s, const char *id)
-{
-	if (unlinkat(s->snapshots, id, AT_REMOVEDIR) == 0 || errno == ENOTEMPTY || errno == ENOENT)
-		return 0;
-	return -errno;
-}
-
 static int check_names(const char *id, const char *name, struct err *err)
 {
 	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
 
 	return r < 0 ? r : name_check_snapshot(name, "snapshot", err);
 }
-
-/* --- Life ------------------------------------------------------------------------------------ */
 
 int snapshot_open(
 	struct storage *s, const char *id, const char *name, struct volume *ret, struct err *err)
@@ -59,36 +28,42 @@ int snapshot_open(
 	return volume_open(s, s->snapshots, path, what, ret, err);
 }
 
-static int take(struct storage *s, const char *id, const char *name, const struct volume *volume,
-	struct err *err)
+static int take(struct storage *s, const char *id, const char *name, int directory, struct err *err)
 {
-	AUTOCLOSE int directory = hold_directory(s, id, true);
-	int r;
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	int r = volume_open_of(s, id, &volume, err);
 
-	if (directory < 0)
-		return err_errno(err, directory, "cannot make snapshots/%s", id);
-	fault_point("storage.snapshot.begun");
-	r = btrfs_subvolume_snapshot(volume->fd, directory, name, true);
-	fault_point("storage.snapshot.made");
-	if (r == -EEXIST)
-		return 0;
+	if (r < 0 || faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return r;
+	r = pool_want_room(s, err);
 	if (r < 0)
-		remove_if_empty(s, id);
+		return r;
+	fault_point("storage.snapshot.begun");
+	r = account_open_up(s, directory, &volume);
+	if (r == 0)
+		r = btrfs_subvolume_snapshot(volume.fd, directory, name, true);
+	fault_point("storage.snapshot.made");
 	return r < 0 ? err_errno(err, r, "cannot make snapshot %s", name) : 0;
 }
 
 int snapshot_create(struct storage *storage, const char *id, const char *name, struct err *err)
 {
-	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
-	int r = check_names(id, name, err);
+	AUTOCLOSE int directory = -1;
+	int r = check_names(id, name, err), settled;
 
-	if (r == 0)
-		r = volume_open_of(storage, id, &volume, err);
-	if (r == 0)
-		r = pool_want_room(storage, err);
-	return r < 0 ? r : take(storage, id, name, &volume, err);
+	if (r < 0)
+		return r;
+	directory = account_hold(storage, id, ACCOUNT_MAKE);
+	if (directory < 0)
+		return err_errno(err, directory, "cannot make snapshots/%s", id);
+	r = take(storage, id, name, directory, err);
+	settled = account_settle(storage, directory, id);
+	if (r == 0 && settled < 0)
+		return err_errno(err, settled, "cannot limit volume %s", id);
+	return r;
 }
 
+/* What it held is freed in the background, and the limit lowered by storage_tend. */
 int snapshot_delete(struct storage *storage, const char *id, const char *name, struct err *err)
 {
 	AUTOCLOSE int directory = -1;
@@ -96,12 +71,12 @@ int snapshot_delete(struct storage *storage, const char *id, const char *name, s
 
 	if (r < 0)
 		return r;
-	directory = hold_directory(storage, id, false);
+	directory = account_hold(storage, id, ACCOUNT_IF_THERE);
 	if (directory == -ENOENT)
 		return 0;
 	r = directory < 0 ? directory : pool_delete(storage, directory, name);
 	if (r == 0)
-		r = remove_if_empty(storage, id);
+		r = account_settle(storage, directory, id);
 	return r < 0 ? err_errno(err, r, "cannot delete snapshot %s", name) : 0;
 }
 
@@ -131,7 +106,7 @@ int snapshot_list(struct storage *storage, const char *id, char ***ret, struct e
 int snapshot_delete_all(struct storage *s, const char *id, struct err *err)
 {
 	CLEANUP(names_freep) char **names = NULL;
-	AUTOCLOSE int directory = hold_directory(s, id, false);
+	AUTOCLOSE int directory = account_hold(s, id, ACCOUNT_IF_THERE);
 	int r;
 
 	if (directory == -ENOENT)
@@ -139,7 +114,7 @@ int snapshot_delete_all(struct storage *s, const char *id, struct err *err)
 	r = directory < 0 ? directory : names_read(directory, is_snapshot, &names);
 	for (char **name = names; r == 0 && *name; name++)
 		r = pool_delete(s, directory, *name);
-	if (r == 0)
-		r = remove_if_empty(s, id);
+	if (r == 0 && unlinkat(s->snapshots, id, AT_REMOVEDIR) < 0)
+		r = -errno;
 	return r < 0 ? err_errno(err, r, "cannot delete the snapshots of guest %s", id) : 0;
 }

@@ -1,21 +1,24 @@
 /* A subvolume with a limit, open: what volumes, their snapshots and restores have in common. */
 #pragma once
 
+#include "storage/account.h"
 #include "storage/pool.h"
 
 struct volume {
 	int fd;
 	uint64_t subvolume;
-	uint64_t base; /* bytes charged for the image that are not the guest's own */
+	uint64_t base;		/* bytes charged for the image that are not the guest's own */
+	struct account account; /* kept only for a guest's volume */
 };
 
 /* `name` below `parent`; `what` it is for people: ERR_NOT_FOUND "there is no WHAT". */
 int volume_open(const struct storage *s, int parent, const char *name, const char *what,
 	struct volume *ret, struct err *err);
-/* The volume of guest `id`. */
+/* The volume of guest `id`, with its account. */
 int volume_open_of(const struct storage *s, const char *id, struct volume *ret, struct err *err);
 void volume_finish(struct volume *volume);
 
+/* The bare limit, of a volume without an account. */
 int volume_set_limit(
 	const struct storage *s, const struct volume *volume, uint64_t size, struct err *err);
 
@@ -23,6 +26,9 @@ int volume_set_limit(
  * always is. */
 int volume_read_usage(const struct storage *s, const struct volume *volume, bool exact,
 	struct volume_usage *ret, struct err *err);
+
+/* Makes `size` that of guest `id`'s volume, which is there, without asking what it holds. */
+int volume_apply_size(const struct storage *s, const char *id, uint64_t size, struct err *err);
 
 /* ERR_INVALID or ERR_NO_ROOM (storage.size) for a size that no volume of this pool can have. */
 int volume_check_size(struct storage *s, uint64_t size, struct err *err);

@@ -56,9 +56,14 @@ int volume_open(const struct storage *s, int parent, const char *name, const cha
 int volume_open_of(const struct storage *s, const char *id, struct volume *ret, struct err *err)
 {
 	char what[GUEST_ID_LEN + 8];
+	int r;
 
 	snprintf(what, sizeof(what), "volume %s", id);
-	return volume_open(s, s->volumes, id, what, ret, err);
+	r = volume_open(s, s->volumes, id, what, ret, err);
+	if (r < 0 || s->quota.mode != QUOTA_SIMPLE)
+		return r;
+	r = account_read(s, id, &ret->account);
+	return r < 0 ? err_errno(err, r, "cannot read the account of %s", what) : 0;
 }
 
 int volume_set_limit(
@@ -69,21 +74,28 @@ int volume_set_limit(
 	return r < 0 ? err_errno(err, r, "cannot set the limit") : 0;
 }
 
+static int charged_as_used(
+	const struct volume *volume, const struct quota_figures *figures, struct volume_usage *ret)
+{
+	uint64_t charged = figures->used + figures->pending;
+
+	ret->used = charged > volume->base ? charged - volume->base : 0;
+	ret->size = figures->limit == UINT64_MAX ? 0 : figures->limit - volume->base;
+	return 0;
+}
+
 int volume_read_usage(const struct storage *s, const struct volume *volume, bool exact,
 	struct volume_usage *ret, struct err *err)
 {
 	struct quota_figures figures = {0};
-	uint64_t used;
 	int r = exact ? btrfs_commit(s->root) : 0;
 
 	if (r == 0)
 		r = quota_read(&s->quota, volume->subvolume, &figures);
-	if (r < 0)
-		return err_errno(err, r, "cannot read the usage");
-	used = figures.used + figures.pending;
-	ret->used = used > volume->base ? used - volume->base : 0;
-	ret->size = figures.limit == UINT64_MAX ? 0 : figures.limit - volume->base;
-	return 0;
+	if (r == 0)
+		r = volume->account.kept ? account_usage(volume, &figures, ret)
+					 : charged_as_used(volume, &figures, ret);
+	return r < 0 ? err_errno(err, r, "cannot read the usage") : 0;
 }
 
 uint64_t volume_least(const struct volume_usage *usage)
@@ -132,21 +144,55 @@ static int check_fits(const struct storage *s, const struct volume *volume, uint
 		(unsigned long long)volume_least(&usage), FMT_SIZE(volume_least(&usage)));
 }
 
+static int apply_size(const struct storage *s, int directory, struct volume *volume, uint64_t size,
+	struct err *err)
+{
+	int r;
+
+	if (!volume->account.kept)
+		return volume_set_limit(s, volume, size, err);
+	r = account_set_size(s, directory, volume, size);
+	return r < 0 ? err_errno(err, r, "cannot set the limit") : 0;
+}
+
+/* The volume, and its account held where there is one, that both may be changed. */
+static int open_to_change(const struct storage *s, const char *id, struct volume *ret,
+	int *ret_directory, struct err *err)
+{
+	AUTOCLOSE int directory = account_hold(s, id, ACCOUNT_IF_THERE);
+	int r;
+
+	if (directory < 0 && directory != -ENOENT)
+		return err_errno(err, directory, "cannot hold snapshots/%s", id);
+	r = volume_open_of(s, id, ret, err);
+	if (r == 0)
+		*ret_directory = TAKE_FD(directory);
+	return r;
+}
+
+int volume_apply_size(const struct storage *s, const char *id, uint64_t size, struct err *err)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	AUTOCLOSE int directory = -1;
+	int r = open_to_change(s, id, &volume, &directory, err);
+
+	return r < 0 ? r : apply_size(s, directory, &volume, size, err);
+}
+
 int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
 	struct err *err)
 {
 	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	AUTOCLOSE int directory = -1;
 	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
 
 	if (r == 0)
-		r = volume_open_of(storage, id, &volume, err);
+		r = open_to_change(storage, id, &volume, &directory, err);
 	if (r == 0)
 		r = volume_check_size(storage, size, err);
 	if (r == 0)
 		r = check_fits(storage, &volume, size, ret_least, err);
-	if (r == 0)
-		r = volume_set_limit(storage, &volume, size, err);
-	return r;
+	return r < 0 ? r : apply_size(storage, directory, &volume, size, err);
 }
 
 int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
@@ -160,7 +206,11 @@ int volume_usage(struct storage *storage, const char *id, bool exact, struct vol
 		r = volume_open_of(storage, id, &volume, err);
 	if (r == 0)
 		r = volume_read_usage(storage, &volume, exact, &usage, err);
-	if (r == 0)
-		*ret = usage;
-	return r;
+	if (r < 0)
+		return r;
+	/* What is over it for a moment is nothing that a caller could do anything with. */
+	if (usage.size && usage.used > usage.size)
+		usage.used = usage.size;
+	*ret = usage;
+	return 0;
 }

@@ -53,7 +53,7 @@ void fixture_configure(
 /* Removes a loop pool, so that the next opening makes a new one; nothing on an existing btrfs. */
 void fixture_discard(struct fixture *f);
 
-/* Writes what is dirty in the pool to disk. */
+/* Writes what is dirty in the pool to disk, and wakes who frees what was deleted. */
 void fixture_sync(struct fixture *f);
 
 /* Imports the little image under that name. */
