@@ -186,6 +186,22 @@ class Node:
         return run("nsenter", "--target", pid, "--all", "--setuid", "0", "--setgid", "0", *argv,
                    check=check, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
+    def begin_in_guest(self, name, *argv):
+        """Starts a command in a guest that is limited and counted like the guest's own; returns it
+        as a subprocess.Popen."""
+        pid = self.api.guest(name)["pid"]
+        groups = list(_cgroups_of(pid))
+
+        def join():
+            for group in groups:
+                pathlib.Path(group, "cgroup.procs").write_text("0")
+
+        return subprocess.Popen(
+            ["nsenter", "--target", str(pid), "--all", "--setuid", "0", "--setgid", "0", *argv],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=join,
+            start_new_session=True)
+
     def guest_socket(self, name, kind=socket.SOCK_STREAM):
         """A socket that lives in a guest's network."""
         return testbed.socket_in(f"/proc/{self.api.guest(name)['pid']}/ns/net", kind=kind)
@@ -318,6 +334,23 @@ class FetchLoop(threading.Thread):
     def stop(self):
         self._end.set()
         self.join()
+
+
+def _cgroups_of(pid):
+    """The directories of a process's control groups, in v1 and v2."""
+    mounts = {}
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        words, tail = line.split(" - ")
+        kind, _, options = tail.split(" ", 2)
+        if kind == "cgroup2":
+            mounts[""] = words.split()[4]
+        elif kind == "cgroup":
+            mounts.update((option, words.split()[4]) for option in options.split(","))
+    for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        controller = controllers.split(",")[0]
+        if controller in mounts and path != "/":
+            yield mounts[controller] + path
 
 
 def _entries(path):

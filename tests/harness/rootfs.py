@@ -34,9 +34,9 @@ APPLETS = ("sh ip udhcpc httpd mount umount sleep cat echo dd ls mkdir rm nc wge
            "kill id chmod chown ln stat df sync head tail wc").split()
 
 
-def busybox_tar(path, prefix="", extra=()):
+def busybox_tar(path, prefix="", extra=(), init=INIT):
     """Writes an uncompressed tar. `prefix` puts the tree below a directory (LXD wants rootfs/);
-    `extra` are (name, bytes) files more."""
+    `extra` are (name, bytes) files more; `init` is the script of its init."""
     with open("/bin/busybox", "rb") as file:
         busybox = file.read()
     with tarfile.open(path, "w") as tar:
@@ -46,7 +46,7 @@ def busybox_tar(path, prefix="", extra=()):
         _file(tar, prefix + "bin/busybox", busybox, 0o755)
         for applet in APPLETS:
             _link(tar, f"{prefix}bin/{applet}", "busybox")
-        _file(tar, prefix + "sbin/init", INIT, 0o755)
+        _file(tar, prefix + "sbin/init", init, 0o755)
         _file(tar, prefix + "etc/udhcpc", UDHCPC, 0o755)
         _file(tar, prefix + "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644)
         _file(tar, prefix + "www/index.html", PAGE, 0o644)
