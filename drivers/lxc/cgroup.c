@@ -67,6 +67,19 @@ static bool parse_mount(const char *line, struct cgroup_hierarchy *h)
 	return true;
 }
 
+/* `parent`: where the guests' groups are made, or "" for the top. */
+static void place_groups(struct cgroups *c, const char *parent)
+{
+	char root[CGROUP_ROOT_MAX];
+
+	snprintf(root, sizeof(root), "%.*s%s" CGROUP_ROOT,
+		CGROUP_ROOT_MAX - (int)sizeof("/" CGROUP_ROOT), parent, *parent ? "/" : "");
+	for (size_t i = 0; i < c->count; i++)
+		(void)file_path(c->hierarchies[i].groups, sizeof(c->hierarchies[i].groups), "%s/%s",
+			c->hierarchies[i].mount, root);
+	memcpy(c->root, root, sizeof(root));
+}
+
 void cgroups_parse(const char *mountinfo, struct cgroups *ret)
 {
 	AUTOFREE char *copy = strdup(mountinfo);
@@ -87,6 +100,7 @@ void cgroups_parse(const char *mountinfo, struct cgroups *ret)
 		ret->count++;
 	}
 	ret->unified = ret->count > 0 && v1 == 0;
+	place_groups(ret, "");
 }
 
 /* Whether the mount can be reached, and does not lie below another one. */
@@ -100,6 +114,7 @@ static bool is_on_top(const struct cgroup_hierarchy *h)
 
 int cgroups_find(struct cgroups *ret, struct err *err)
 {
+	const char *parent = getenv(CGROUP_ENVIRONMENT);
 	AUTOFREE char *text = NULL;
 	int r = file_read("/proc/self/mountinfo", FILE_MAX, &text, NULL);
 	struct cgroups all;
@@ -114,6 +129,7 @@ int cgroups_find(struct cgroups *ret, struct err *err)
 			ret->hierarchies[ret->count++] = all.hierarchies[i];
 		}
 	ret->unified &= ret->count > 0;
+	place_groups(ret, parent ? parent : "");
 	return 0;
 }
 
@@ -130,14 +146,14 @@ const struct cgroup_hierarchy *cgroups_with(const struct cgroups *cgroups, const
 
 static int group_path(const struct cgroup_hierarchy *h, const char *id, const char *rest, char *buf)
 {
-	return file_path(buf, PATH_MAX, "%s/" CGROUP_ROOT "/%s%s", h->mount, id, rest);
+	return file_path(buf, PATH_MAX, "%s/%s%s", h->groups, id, rest);
 }
 
 /* --- Files of the guest's own group ---------------------------------------------------------- */
 
 static int file_of(const struct cgroup_hierarchy *h, const char *id, const char *file, char *buf)
 {
-	return file_path(buf, PATH_MAX, "%s/" CGROUP_ROOT "/%s/guest/%s", h->mount, id, file);
+	return file_path(buf, PATH_MAX, "%s/%s/guest/%s", h->groups, id, file);
 }
 
 int cgroup_read(const struct cgroups *cgroups, const char *controller, const char *id,
@@ -349,13 +365,8 @@ int cgroup_remove(const struct cgroups *cgroups, const char *id)
 
 void cgroup_remove_root(const struct cgroups *cgroups)
 {
-	for (size_t i = 0; i < cgroups->count; i++) {
-		char path[PATH_MAX];
-
-		if (file_path(path, sizeof(path), "%s/" CGROUP_ROOT,
-			    cgroups->hierarchies[i].mount) == 0)
-			rmdir(path);
-	}
+	for (size_t i = 0; i < cgroups->count; i++)
+		rmdir(cgroups->hierarchies[i].groups);
 }
 
 /* --- Freezing -------------------------------------------------------------------------------- */

@@ -13,19 +13,26 @@
 struct err;
 
 #define CGROUP_ROOT	   "corpus"
+#define CGROUP_ROOT_MAX	   160
 #define CGROUP_HIERARCHIES 24
 
 struct cgroup_hierarchy {
 	char mount[96];
 	bool v2;
-	char controllers[160]; /* ",cpu,memory," */
+	char controllers[160];		   /* ",cpu,memory," */
+	char groups[96 + CGROUP_ROOT_MAX]; /* the directory of all guests' groups */
 };
 
 struct cgroups {
 	struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHIES];
 	size_t count;
-	bool unified; /* only v2: its controllers are the ones to use */
+	bool unified;		    /* only v2: its controllers are the ones to use */
+	char root[CGROUP_ROOT_MAX]; /* of all guests' groups, from the mount: "corpus" */
 };
+
+/* Names the group that the guests' are made in ("corpus.slice/corpus-guests.service"): one that
+ * systemd has delegated to us, and keeps its hands off. Without it they lie at the top. */
+#define CGROUP_ENVIRONMENT "CORPUS_CGROUP"
 
 /* From the text of /proc/PID/mountinfo; reads the controllers of v2 from its own file. */
 void cgroups_parse(const char *mountinfo, struct cgroups *ret);

@@ -61,6 +61,8 @@ static void render_security(struct strbuf *b, const struct lxc_config *c)
 {
 	strbuf_addf(b, "lxc.seccomp.profile = %s\n", c->seccomp);
 	strbuf_add(b, "lxc.cap.drop = " DROPPED "\n");
+	if (c->apparmor_without_profile)
+		strbuf_add(b, "lxc.apparmor.profile = unconfined\n");
 	if (!c->guest->privileged)
 		return;
 	strbuf_addf(b, "lxc.cgroup%s.devices.deny = a\n", c->cgroup_v2 ? "2" : "");
@@ -99,10 +101,10 @@ static void render_cgroups(struct strbuf *b, const struct lxc_config *c)
 	size_t n = limits_plan(&c->limits, &c->guest->limits, NULL, false, list);
 
 	strbuf_addf(b,
-		"lxc.cgroup.dir.container = " CGROUP_ROOT "/%s/guest\n"
-		"lxc.cgroup.dir.monitor = " CGROUP_ROOT "/%s/monitor\n"
-		"lxc.cgroup.dir.monitor.pivot = " CGROUP_ROOT "/%s/pivot\n",
-		id, id, id);
+		"lxc.cgroup.dir.container = %1$s/%2$s/guest\n"
+		"lxc.cgroup.dir.monitor = %1$s/%2$s/monitor\n"
+		"lxc.cgroup.dir.monitor.pivot = %1$s/%2$s/pivot\n",
+		c->cgroup_root, id);
 	for (size_t i = 0; i < n; i++)
 		if (!list[i].later)
 			strbuf_addf(b, "lxc.cgroup%s.%s = %s\n", list[i].v2 ? "2" : "",

@@ -13,9 +13,13 @@ struct lxc_config {
 	const char *seccomp; /* path of the profile */
 	const char *log;     /* paths of the log and the console's */
 	const char *console;
-	const char *additions;	   /* checked lines, from files; NULL: none */
-	int halt_signal;	   /* what asks its init to shut down */
-	bool cgroup_v2;		   /* which of them keeps the devices */
+	const char *additions;	 /* checked lines, from files; NULL: none */
+	int halt_signal;	 /* what asks its init to shut down */
+	const char *cgroup_root; /* of all guests' groups */
+	bool cgroup_v2;		 /* which of them keeps the devices */
+	/* The kernel has AppArmor, and liblxc's own profile is not loaded: without a word of ours
+	 * no guest would start. */
+	bool apparmor_without_profile;
 	struct limits_host limits; /* which of them keep which limit */
 };
 

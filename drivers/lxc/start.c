@@ -65,6 +65,22 @@ int init_halt_signal(const char *rootfs, int *ret, struct err *err)
 /* --- Preparing ---------------------------------------------------------------------------------
  */
 
+#define APPARMOR_ENABLED  "/sys/module/apparmor/parameters/enabled"
+#define APPARMOR_PROFILES "/sys/kernel/security/apparmor/profiles"
+#define APPARMOR_DEFAULT  "lxc-container-default-cgns (" /* of liblxc, with cgroup namespaces */
+#define APPARMOR_MAX	  (1024 * 1024)
+
+static bool lacks_apparmor_profile(void)
+{
+	AUTOFREE char *enabled = NULL;
+	AUTOFREE char *profiles = NULL;
+
+	if (file_read(APPARMOR_ENABLED, APPARMOR_MAX, &enabled, NULL) < 0 || enabled[0] != 'Y')
+		return false;
+	return file_read(APPARMOR_PROFILES, APPARMOR_MAX, &profiles, NULL) < 0 ||
+	       !strstr(profiles, APPARMOR_DEFAULT);
+}
+
 static int write_config(const struct lxc *lxc, const struct lxc_definition *d,
 	const struct lxc_paths *paths, struct err *err)
 {
@@ -75,7 +91,9 @@ static int write_config(const struct lxc *lxc, const struct lxc_definition *d,
 		.seccomp = lxc->seccomp,
 		.log = paths->log,
 		.console = paths->console,
-		.cgroup_v2 = lxc->cgroups.unified};
+		.cgroup_root = lxc->cgroups.root,
+		.cgroup_v2 = lxc->cgroups.unified,
+		.apparmor_without_profile = lacks_apparmor_profile()};
 	int r = init_halt_signal(d->guest.rootfs, &config.halt_signal, err);
 
 	if (r < 0)

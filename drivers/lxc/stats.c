@@ -213,8 +213,7 @@ static const struct cgroup_hierarchy *hierarchy_of(const struct cgroups *c, cons
 
 static int group_of(const struct cgroup_hierarchy *h, const char *id, const char *file, char *buf)
 {
-	return file_path(buf, PATH_MAX, "%s/" CGROUP_ROOT "/%s/guest%s%s", h->mount, id,
-		file[0] ? "/" : "", file);
+	return file_path(buf, PATH_MAX, "%s/%s/guest%s%s", h->groups, id, file[0] ? "/" : "", file);
 }
 
 static bool read_source(const struct cgroups *c, const struct source *s, const char *id,

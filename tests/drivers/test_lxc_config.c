@@ -55,6 +55,7 @@ static struct lxc_config config_of(const struct driver_guest *guest)
 		.log = "/var/log/corpus/lxc/0123456789ab.log",
 		.console = "/var/log/corpus/lxc/0123456789ab.console",
 		.halt_signal = SIGPWR,
+		.cgroup_root = "corpus",
 		.limits = {.memory = LIMIT_V1, .cpu = LIMIT_V1, .pids = LIMIT_V1}};
 }
 
@@ -105,6 +106,8 @@ static void a_privileged_guest_has_no_map_but_a_list_of_devices(void **state)
 	config.halt_signal = SIGRTMIN + 3;
 	assert_renders(&config, "privileged-v1.conf");
 	config.cgroup_v2 = true;
+	config.cgroup_root = "corpus.slice/corpus-guests.service/corpus";
+	config.apparmor_without_profile = true;
 	assert_renders(&config, "privileged-v2.conf");
 }
 
