@@ -7,8 +7,10 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "cli/args.h"
+#include "cli/keys.h"
 
 const struct setting BODY_SETTINGS[] = {
 	{"image", "image", SETTING_TEXT, false},
@@ -19,6 +21,8 @@ const struct setting BODY_SETTINGS[] = {
 	{"swap", "limits.swap", SETTING_TEXT, true},
 	{"pids", "limits.pids", SETTING_NUMBER, true},
 	{"io-weight", "limits.io_weight", SETTING_NUMBER, true},
+	{"io-read", "limits.io_read", SETTING_TEXT, true},
+	{"io-write", "limits.io_write", SETTING_TEXT, true},
 	{"net-ingress", "limits.net_ingress", SETTING_TEXT, true},
 	{"net-egress", "limits.net_egress", SETTING_TEXT, true},
 	{"size", "storage.size", SETTING_TEXT, false},
@@ -27,10 +31,15 @@ const struct setting BODY_SETTINGS[] = {
 	{"env", "environment", SETTING_TEXT, true},
 	{"environment", "environment", SETTING_TEXT, true},
 	{"autostart", "autostart.on", SETTING_SWITCH, true},
+	{"autostart-order", "autostart.order", SETTING_NUMBER, true},
+	{"autostart-delay", "autostart.delay", SETTING_TEXT, true},
+	{"restart", "restart.policy", SETTING_TEXT, true},
+	{"restart-max", "restart.max", SETTING_NUMBER, true},
 	{0},
 };
 
-#define LABEL_PREFIX "label."
+#define USER_DATA_MAX (1 << 20) /* what fits in a request; the agent says what it takes */
+#define LABEL_PREFIX  "label."
 
 static const struct setting *find_setting(const char *name, size_t length)
 {
@@ -277,6 +286,51 @@ static int add_settings(json_t *body, const struct args *args, struct err *err)
 	return 0;
 }
 
+static int add_keys(json_t *body, const struct args *args, struct err *err)
+{
+	size_t position = 0;
+	const char *word;
+
+	while ((word = args_next(args, "ssh-key", &position))) {
+		json_auto_t *keys = NULL;
+		int r = keys_read(word, &keys, err);
+
+		if (r < 0)
+			return r;
+		if (!json_object_get(body, "ssh_keys"))
+			json_object_set_new(body, "ssh_keys", json_array());
+		json_array_extend(json_object_get(body, "ssh_keys"), keys);
+	}
+	return 0;
+}
+
+static int add_raw(json_t *body, const struct args *args)
+{
+	size_t position = 0;
+	const char *line;
+
+	while ((line = args_next(args, "raw", &position))) {
+		if (!json_object_get(body, "raw"))
+			json_object_set_new(body, "raw", json_array());
+		json_array_append_new(json_object_get(body, "raw"), json_string(line));
+	}
+	return 0;
+}
+
+static int add_user_data(json_t *body, const struct args *args, struct err *err)
+{
+	const char *file = args_value(args, "user-data");
+	AUTOFREE char *text = NULL;
+	int r;
+
+	if (!file)
+		return 0;
+	r = file_read(strcmp(file, "-") == 0 ? "/dev/stdin" : file, USER_DATA_MAX, &text, NULL);
+	if (r < 0)
+		return err_set(err, ERR_INVALID, NULL, "%s: %s", file, strerrordesc_np(-r));
+	return body_set(body, "user_data", json_string(text), err);
+}
+
 int body_for_new(const struct args *args, const char *name, json_t **ret, struct err *err)
 {
 	json_auto_t *body = json_object();
@@ -290,6 +344,12 @@ int body_for_new(const struct args *args, const char *name, json_t **ret, struct
 		r = add_ports(body, args, err);
 	if (r == 0)
 		r = add_labels(body, args, err);
+	if (r == 0)
+		r = add_keys(body, args, err);
+	if (r == 0)
+		r = add_raw(body, args);
+	if (r == 0)
+		r = add_user_data(body, args, err);
 	if (r == 0)
 		*ret = TAKE_PTR(body);
 	return r;

@@ -33,6 +33,8 @@ static const struct option CREATE_OPTIONS[] = {
 	{"swap", 0, "SIZE", "at most so much swap beyond memory"},
 	{"pids", 0, "N", "at most so many processes and threads"},
 	{"io-weight", 0, "N", "share of disk time, 1 to 10000; 100 is usual"},
+	{"io-read", 0, "SIZE", "bytes a second from the disk"},
+	{"io-write", 0, "SIZE", "bytes a second to it"},
 	{"net-ingress", 0, "SIZE", "bytes a second towards it"},
 	{"net-egress", 0, "SIZE", "bytes a second from it"},
 	{"size", 0, "SIZE", "of its storage: 5GiB"},
@@ -41,12 +43,21 @@ static const struct option CREATE_OPTIONS[] = {
 	{"label", 'l', "KEY=VALUE", "note this about it; may be repeated", COMPLETE_NOTHING,
 		.many = true},
 	{"env", 'e', "ENVIRONMENT", "dev, staging, preprod or prod", COMPLETE_ENVIRONMENT},
+	{"ssh-key", 0, "KEY|FILE", "may log in as root; may be repeated", COMPLETE_FILE,
+		.many = true},
+	{"user-data", 0, "FILE", "for cloud-init, or a script that is run once", COMPLETE_FILE},
+	{"raw", 0, "LINE", "of configuration for the driver; may be repeated", COMPLETE_NOTHING,
+		.many = true},
 	{"address", 0, "IP", "of the guests' network; else the first free one"},
 	{"mac", 0, "MAC", "of its network card; else one of 00:16:3e"},
 	{"no-start", 0, NULL, "leave it stopped"},
 	{"privileged", 0, NULL, "root inside is root outside"},
 	{"autostart", 0, NULL, "start with the node when it was running (so by default)"},
 	{"no-autostart", 0, NULL, "never start with the node"},
+	{"autostart-order", 0, "N", "guests of lower numbers start before it: 0"},
+	{"autostart-delay", 0, "TIME", "before guests of the next number start, as in 10s"},
+	{"restart", 0, "POLICY", "when it ends by itself: never, on-failure or always"},
+	{"restart-max", 0, "N", "restarts in a row until it is left alone: 10"},
 	{0},
 };
 
@@ -133,6 +144,11 @@ static const struct option OPERATION_OPTIONS[] = {
 	{0},
 };
 
+static const struct option AUDIT_OPTIONS[] = {
+	{"limit", 0, "N", "at most so many: 100"},
+	{0},
+};
+
 static const struct option EVENTS_OPTIONS[] = {
 	{"follow", 'f', NULL, "go on with what happens"},
 	{"after", 0, "N",
@@ -187,6 +203,14 @@ const struct command COMMANDS[] = {
 		CLONE_OPTIONS, 2, 2, GUEST, .change = true},
 	{"destroy", "guest_delete", "NAME...", "destroy guests and all they hold", cmd_destroy,
 		DESTROY_OPTIONS, 1, ANY, GUESTS, .change = true},
+	{"password", NULL, "NAME", "show root's password in a guest", cmd_password, NULL, 1, 1,
+		GUEST},
+	{"key list", NULL, "NAME", "list the ssh keys that may enter a guest", cmd_key_list, NULL,
+		1, 1, GUEST},
+	{"key add", NULL, "NAME KEY|FILE|-", "let ssh keys enter a guest", cmd_key_add, NULL, 2, 2,
+		{COMPLETE_GUEST, COMPLETE_FILE}, .change = true},
+	{"key remove", NULL, "NAME KEY|FILE|-", "let ssh keys enter a guest no more",
+		cmd_key_remove, NULL, 2, 2, {COMPLETE_GUEST, COMPLETE_FILE}, .change = true},
 	{"storage", NULL, "NAME", "show a guest's storage", cmd_storage, NULL, 1, 1, GUEST},
 	{"enlarge", NULL, "NAME [SIZE]", "add SIZE (5GiB) to a guest's storage", cmd_enlarge,
 		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
@@ -224,6 +248,7 @@ const struct command COMMANDS[] = {
 	{"cancel", NULL, "ID", "stop an operation and undo what it did", cmd_cancel, NULL, 1, 1,
 		{COMPLETE_OPERATION}, .change = true},
 	{"events", NULL, "", "show what happened, and what happens", cmd_events, EVENTS_OPTIONS},
+	{"audit", NULL, "", "show who asked for what, newest first", cmd_audit, AUDIT_OPTIONS},
 	{"version", NULL, "", "show the versions of command and agent", cmd_version},
 	{"help", NULL, "[COMMAND]", "show help", cmd_help, NULL, 0, 2,
 		{COMPLETE_COMMAND, COMPLETE_COMMAND}},

@@ -32,6 +32,12 @@ COMMAND(cmd_clone);
 
 COMMAND(cmd_destroy); /* cmd_destroy.c */
 
+COMMAND(cmd_password); /* cmd_access.c */
+COMMAND(cmd_key_list);
+COMMAND(cmd_key_add);
+COMMAND(cmd_key_remove);
+COMMAND(cmd_audit);
+
 COMMAND(cmd_storage); /* cmd_storage.c */
 COMMAND(cmd_enlarge);
 COMMAND(cmd_trim);

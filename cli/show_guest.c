@@ -78,8 +78,8 @@ static char *limits_in_short(const json_t *limits)
 		bool size;
 		const char *unit;
 	} LIMITS[] = {{"cpus", false, ""}, {"memory", true, ""}, {"swap", true, ""},
-		{"pids", false, ""}, {"io_weight", false, ""}, {"net_ingress", true, "/s"},
-		{"net_egress", true, "/s"}};
+		{"pids", false, ""}, {"io_weight", false, ""}, {"io_read", true, "/s"},
+		{"io_write", true, "/s"}, {"net_ingress", true, "/s"}, {"net_egress", true, "/s"}};
 	struct strbuf buf = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(LIMITS); i++) {

@@ -90,8 +90,8 @@ static void add_rest(struct table *facts, const json_t *rest)
 	const char *state = json_text(rest, "state");
 
 	if (strcmp(state, "stopping") == 0)
-		facts_addf(
-			facts, "guests", "guests are being stopped: %s still run", V_NUMBER(rest, "running"));
+		facts_addf(facts, "guests", "guests are being stopped: %s still run",
+			V_NUMBER(rest, "running"));
 	else if (strcmp(state, "waking") == 0)
 		facts_addf(facts, "rest", "guests are being started: %s still to come",
 			V_NUMBER(rest, "guests"));

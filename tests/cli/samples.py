@@ -28,6 +28,23 @@ BARE_GUEST = GUEST | {
     "limits": dict.fromkeys(GUEST["limits"]), "ssh": None, "pid": None, "since": None,
 }
 
+KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH8VdK/E6C "
+       "someone@example.org")
+OTHER_KEY = ("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBANcmtZ7rhZ/r"
+             "ntZ3fQKHQATfOpcwB276qhSegk0ZTfkygonb9za76hRQB2LFeDgS7789nnpC3nnU+UPozXrSrY=")
+
+AUDIT = {"records": [
+    {"event": "end", "operation": "00000000000000aa", "verb": "guest.create",
+     "target": "web1.example.org", "result": "done", "time": "2026-11-22T12:00:00.050Z"},
+    {"event": "request", "uid": 0, "user": "root", "gid": 0, "pid": 77, "command": "corpus",
+     "role": "admin", "from": "unix", "method": "POST", "path": "/v1/guests", "status": 202,
+     "operation": "00000000000000aa", "verb": "guest.create", "target": "web1.example.org",
+     "time": "2026-11-22T12:00:00.000Z"},
+    {"event": "request", "uid": 12345, "user": None, "gid": 100, "pid": 78, "command": "curl",
+     "role": "viewer", "from": "unix", "method": "DELETE", "path": "/v1/guests/web1.example.org",
+     "status": 403, "time": "2026-11-22T11:59:59.000Z"},
+]}
+
 OPERATION = {
     "id": "00000000000000aa", "verb": "guest.create", "target": "web1.example.org",
     "guest_id": "0123456789ab", "state": "running", "step": "volume", "step_index": 2,

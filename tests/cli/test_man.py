@@ -26,7 +26,7 @@ def test_groff_and_mandoc_have_nothing_to_say(page):
 
 def commands(corpus):
     part = corpus("help").stdout.split("commands:")[1].split("options of all")[0]
-    return [re.match(r"((image |snapshot )?[a-z]+)", line.strip()).group(1)
+    return [re.match(r"((image |snapshot |key )?[a-z]+)", line.strip()).group(1)
             for line in part.splitlines() if line.strip()]
 
 
