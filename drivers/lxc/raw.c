@@ -76,7 +76,7 @@ static bool key_allowed(const char *key, char why[static RAW_WHY_MAX])
 	for (size_t i = 0; i < ARRAY_SIZE(ROOTS); i++)
 		if (strcmp(key, ROOTS[i]) == 0) {
 			snprintf(why, RAW_WHY_MAX, "%s needs the name of a file: %s.FILE = VALUE",
-				key, key);
+				ROOTS[i], ROOTS[i]);
 			return false;
 		}
 	return true;
