@@ -314,7 +314,8 @@ static int connect_to(const char *path)
 
 	if (fd < 0)
 		return -errno;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (file_path(address.sun_path, sizeof(address.sun_path), "%s", path) < 0)
+		return -ENAMETOOLONG;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
 	return TAKE_FD(fd);
