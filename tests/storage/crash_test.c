@@ -4,10 +4,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/random.h"
+#include "crash.h"
 #include "fixture.h"
 #include "storage/btrfs.h"
 #include "tarball.h"
@@ -88,73 +88,17 @@ static int do_grow(struct storage **storage)
 	return r;
 }
 
-static const struct verb {
-	const char *name;
-	int (*run)(struct storage **storage);
-} g_verbs[] = {
+static const struct crash_verb g_verbs[] = {
 	{"open", do_open},
 	{"import", do_import},
 	{"delete-image", do_delete_image},
 	{"create", do_create},
 	{"destroy", do_destroy},
 	{"grow", do_grow},
+	{0},
 };
 
-static const struct verb *verb_of(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(g_verbs); i++)
-		if (strcmp(g_verbs[i].name, name) == 0)
-			return &g_verbs[i];
-	abort();
-}
-
-/* crash_test VERB PATH LOOP-FILE BACKEND: does it in a process that has not yet read its faults. */
-static int child_main(char **argv)
-{
-	struct storage *storage = NULL;
-
-	fixture_configure(&g_f, &g_backends[strtol(argv[4], NULL, 10)], argv[2], argv[3]);
-	g_f.config.loop_size = 300 * MIB;
-	g_f.config.loop_max = 900 * MIB;
-	if (verb_of(argv[1])->run(&storage) < 0) {
-		fprintf(stderr, "%s\n", g_err.message);
-		return 1;
-	}
-	storage_close(storage);
-	return 0;
-}
-
 /* --- The parent ------------------------------------------------------------------------------ */
-
-static pid_t start(const char *verb, const char *fault)
-{
-	char backend[8];
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid > 0)
-		return pid;
-	snprintf(backend, sizeof(backend), "%d", (int)(g_f.backend - g_backends));
-	setenv("CORPUS_FAULT", fault, 1);
-	execl("/proc/self/exe", "crash_test", verb, g_f.path, g_f.loop_file, backend, NULL);
-	_exit(127);
-}
-
-static int end_of(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
-}
-
-static void run(const char *verb)
-{
-	int status = end_of(start(verb, ""));
-
-	if (status != 0)
-		fail_msg("%s failed with status %#x", verb, (unsigned)status);
-}
 
 static size_t g_groups;
 
@@ -194,15 +138,9 @@ static void assert_recovers(void)
 	fixture_close(&g_f);
 }
 
-static void crash_at(const char *verb, const char *point)
+static void crash_and_recover(const char *verb, const char *point)
 {
-	char fault[96];
-	int status;
-
-	snprintf(fault, sizeof(fault), "%s%s", point, strchr(point, '=') ? "" : "=kill");
-	status = end_of(start(verb, fault));
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		fail_msg("%s did not pass %s: status %#x", verb, point, (unsigned)status);
+	crash_at(&g_f, verb, point);
 	assert_recovers();
 }
 
@@ -222,16 +160,16 @@ static void each_fault_point_is_recovered_from(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		crash_at(cases[i].verb, cases[i].point);
-	run("destroy");
+		crash_and_recover(cases[i].verb, cases[i].point);
+	crash_run(&g_f, "destroy");
 }
 
 static void replacing_an_image_is_all_or_nothing(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		run("import");
-		crash_at("import", i ? "storage.image.sealed" : "storage.image.named");
+		crash_run(&g_f, "import");
+		crash_and_recover("import", i ? "storage.image.sealed" : "storage.image.named");
 	}
 }
 
@@ -244,7 +182,7 @@ static void making_the_pool_is_recovered_from(void **state)
 	if (g_f.backend->on_existing)
 		skip();
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
-		crash_at("open", points[i]);
+		crash_and_recover("open", points[i]);
 		fixture_discard(&g_f);
 	}
 }
@@ -254,8 +192,8 @@ static void growing_is_recovered_from(void **state)
 	(void)state;
 	if (g_f.backend->on_existing)
 		skip();
-	crash_at("grow", "storage.grow.file");
-	run("grow");
+	crash_and_recover("grow", "storage.grow.file");
+	crash_run(&g_f, "grow");
 }
 
 /* At instants that no fault point stands at: in the unpacker, in a system call. */
@@ -265,12 +203,12 @@ static void any_instant_of_an_import_is_recovered_from(void **state)
 
 	(void)state;
 	for (int i = 0; i < 10; i++) {
-		pid_t pid = start("destroy", "");
+		pid_t pid = crash_start(&g_f, "destroy", "");
 
 		random_bytes(&delay_ms, sizeof(delay_ms));
 		poll(NULL, 0, delay_ms % 64);
 		kill(pid, SIGKILL);
-		end_of(pid);
+		crash_end(pid);
 		assert_recovers();
 	}
 }
@@ -278,8 +216,7 @@ static void any_instant_of_an_import_is_recovered_from(void **state)
 static int begin(void **state)
 {
 	fixture_prepare(&g_f, *state);
-	g_f.config.loop_size = 300 * MIB;
-	g_f.config.loop_max = 900 * MIB;
+	crash_configure(&g_f);
 	fixture_open(&g_f);
 	g_groups = fixture_groups(&g_f);
 	fixture_close(&g_f);
@@ -304,7 +241,7 @@ int main(int argc, char **argv)
 	int failed = 0;
 
 	if (argc == 5)
-		return child_main(argv);
+		return crash_main(&g_f, g_verbs, argv);
 	for (size_t i = 0; i < g_backends_count; i++) {
 		struct CMUnitTest tests[] = {
 			T(making_the_pool_is_recovered_from),
