@@ -47,6 +47,7 @@ struct config {
 		char *path;	 /* STATE_DIR/pool */
 		char *loop_file; /* STATE_DIR/pool.img; empty: path is on btrfs already */
 		uint64_t loop_size, loop_max; /* bytes: 20 GiB, 200 GiB; max 0: never grows */
+		bool classic_quota;	      /* quota: classic; else auto, see storage/storage.h */
 		uint64_t image_max_size, image_max_entries; /* 20 GiB, 1000000 */
 	} storage;
 

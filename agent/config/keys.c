@@ -208,12 +208,29 @@ static int read_slots(
 	return r;
 }
 
+static int read_quota(
+	const struct place *place, const struct key *key, void *member, struct err *err)
+{
+	bool *classic = member;
+	const char *text;
+	int r = place_text(place, &text, err);
+
+	(void)key;
+	if (r < 0)
+		return r;
+	if (strcmp(text, "auto") != 0 && strcmp(text, "classic") != 0)
+		return place_fail(place, err, "must be auto or classic, not \"%.40s\"", text);
+	*classic = strcmp(text, "classic") == 0;
+	return 0;
+}
+
 static const struct key STORAGE_KEYS[] = {
 	{CONFIG("path", setting_path, storage.path), .min = 1, .max = PATH_LENGTH},
 	{CONFIG("loop_file", setting_path, storage.loop_file), .max = PATH_LENGTH},
 	{CONFIG("loop_size", setting_size, storage.loop_size), .min = 256ULL << 20,
 		.max = 1024 * TIB},
 	{CONFIG("loop_max", setting_size, storage.loop_max), .max = 1024 * TIB},
+	{CONFIG("quota", read_quota, storage.classic_quota)},
 	{CONFIG("image_max_size", setting_size, storage.image_max_size), .min = 1 << 20,
 		.max = 1024 * TIB},
 	{CONFIG("image_max_entries", setting_u64, storage.image_max_entries), .min = 1,

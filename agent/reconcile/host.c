@@ -22,6 +22,7 @@ int host_open_storage(const struct config *config, struct storage **ret, struct 
 		.unpack_helper = unpack,
 		.image_max_size = config->storage.image_max_size,
 		.image_max_entries = config->storage.image_max_entries,
+		.quota = config->storage.classic_quota ? STORAGE_QUOTA_CLASSIC : STORAGE_QUOTA_AUTO,
 	};
 
 	return r < 0 ? r : storage_open(&pool, ret, err);

@@ -82,6 +82,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME_TEXT(storage.loop_file);
 	SAME(storage.loop_size);
 	SAME(storage.loop_max);
+	SAME(storage.classic_quota);
 	SAME(storage.image_max_size);
 	SAME(storage.image_max_entries);
 	SAME_TEXT(net.bridge);
@@ -265,6 +266,7 @@ static void every_kind_of_value_is_read(void **state)
 			  "  loop_file: \"\"\n"
 			  "  loop_size: 100GiB\n"
 			  "  loop_max: 0\n"
+			  "  quota: classic\n"
 			  "net: {gateway: 10.9.0.1, prefix: 24, dhcp: no, domain: a.org}\n"
 			  "idmap: {base: 1000000, count: 65536}\n"
 			  "drivers:\n"
@@ -282,6 +284,7 @@ static void every_kind_of_value_is_read(void **state)
 	assert_string_equal(config->storage.path, "/srv/corpus/pool");
 	assert_string_equal(config->storage.loop_file, "");
 	assert_true(config->storage.loop_size == 100ULL << 30);
+	assert_true(config->storage.classic_quota);
 	assert_int_equal(config->net.prefix, 24);
 	assert_false(config->net.dhcp);
 	assert_string_equal(config->net.domain, "a.org");
@@ -384,7 +387,8 @@ static const struct refusal REFUSALS[] = {
 	{"storage: {loop_size: 16777216TiB}\n", "storage.loop_size", 1, "a size like"},
 	{"stop_timeout: soon\n", "stop_timeout", 1, "a duration like"},
 	{"stop_timeout: 1ms\n", "stop_timeout", 1, "from 1 s"},
-	{"restart: {delay: 10m, delay_max: 5m}\n", "restart.delay_max", 1, "must not be less than restart.delay"},
+	{"restart: {delay: 10m, delay_max: 5m}\n", "restart.delay_max", 1,
+		"must not be less than restart.delay"},
 	{"socket_mode: rw\n", "socket_mode", 1, "in octal"},
 	{"socket_mode: 0888\n", "socket_mode", 1, "in octal"},
 	{"socket_mode: 7777\n", "socket_mode", 1, "in octal"},
@@ -419,6 +423,7 @@ static const struct refusal REFUSALS[] = {
 	{"net:\n  prefix: 24\n  gateway: 10.5.0.255\n", "net.gateway", 3, "a host in its"},
 	{"net:\n  port_last: 30000\n", "net.port_last", 2, "less than net.port_first"},
 	{"net:\n  port_first: 60001\n", "net.port_last", 0, "less than net.port_first"},
+	{"storage:\n  quota: simple\n", "storage.quota", 2, "must be auto or classic"},
 	{"storage:\n  loop_max: 10GiB\n", "storage.loop_max", 2, "at least storage.loop_size"},
 	{"idmap:\n  base: 100000\n", "idmap", 2, "both base and count"},
 	{"idmap: {base: 100000, count: 1000}\n", "idmap.count", 1, "at least 65536"},
