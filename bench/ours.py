@@ -44,6 +44,28 @@ class Ours:
         verb = "enlarge" if size > have else "trim"
         self.call("POST", f"/v1/guests/{name}/storage/{verb}?wait=60", {"to": size})
 
+    def fill_storage(self, name, megabytes):
+        """Puts that much into a guest's files, and onto the disk."""
+        self.node.in_guest(name, "sh", "-c",
+                           f"dd if=/dev/urandom of=/root/fill bs=1M count={megabytes}; sync")
+
+    def snapshot(self, name, snapshot):
+        self.done("POST", f"/v1/guests/{name}/snapshots?wait=60", {"name": snapshot})
+
+    def delete_snapshot(self, name, snapshot):
+        self.done("DELETE", f"/v1/guests/{name}/snapshots/{snapshot}?wait=60")
+
+    def restore(self, name, snapshot):
+        """Of a running guest: it runs again afterwards."""
+        self.done("POST", f"/v1/guests/{name}/snapshots/{snapshot}/restore?wait=60")
+
+    def clone(self, name, new):
+        self.done("POST", f"/v1/guests/{name}/actions/clone?wait=60", {"name": new})
+
+    def done(self, method, path, body=None):
+        done = self.call(method, path, body)
+        assert done["state"] == "done", done
+
     def pid(self):
         return self.node.pid
 
