@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "drivers/lxc/cgroup.h"
+#include "drivers/lxc/hostname.h"
 
 /* What no guest may do, not even one whose root is root outside: they are about the machine. */
 #define DROPPED                                                                                    \
@@ -34,7 +35,7 @@ static void render_root(struct strbuf *b, const struct lxc_config *c)
 {
 	const struct driver_guest *g = c->guest;
 
-	strbuf_addf(b, "lxc.uts.name = %s\n", g->name);
+	strbuf_addf(b, "lxc.uts.name = %.*s\n", hostname_length(g->name), g->name);
 	strbuf_addf(b, "lxc.rootfs.path = dir:%s\n", g->rootfs);
 	if (!g->privileged) {
 		strbuf_add(b, "lxc.rootfs.options = idmap=container\n");

@@ -17,6 +17,7 @@
 #include "drivers/lxc/definition.h"
 #include "drivers/lxc/exec.h"
 #include "drivers/lxc/file.h"
+#include "drivers/lxc/hostname.h"
 #include "drivers/lxc/instance.h"
 #include "drivers/lxc/limits.h"
 #include "drivers/lxc/probe.h"
@@ -249,7 +250,15 @@ static void lxc_watch_dispatch(struct driver *d, const char *id, driver_event_fn
 
 /* --- Optional -------------------------------------------------------------------------------- */
 
-static int update_running(struct subject *s, const struct driver_guest *guest, struct err *err)
+/* A name that the guest gave itself stays until it is renamed. */
+static int rename_running(
+	pid_t init, const struct driver_guest *from, const struct driver_guest *to, struct err *err)
+{
+	return strcmp(from->name, to->name) == 0 ? 0 : hostname_set(init, to->name, err);
+}
+
+static int update_running(
+	struct subject *s, pid_t init, const struct driver_guest *guest, struct err *err)
 {
 	const struct driver_guest *before = &s->definition.guest;
 	const struct cgroups *cgroups = &s->lxc->cgroups;
@@ -257,10 +266,14 @@ static int update_running(struct subject *s, const struct driver_guest *guest, s
 
 	if (r < 0)
 		return r;
+	r = rename_running(init, before, guest, err);
 	fault_point("driver.lxc.update.applied");
-	r = definition_save(&s->paths, guest, err);
-	if (r < 0)
+	if (r == 0)
+		r = definition_save(&s->paths, guest, err);
+	if (r < 0) {
 		limits_apply(cgroups, guest->id, &before->limits, before->disk, NULL);
+		rename_running(init, guest, before, NULL);
+	}
 	return r;
 }
 
@@ -275,7 +288,7 @@ static int lxc_update(struct driver *d, const struct driver_guest *guest, struct
 	if (r < 0)
 		return r;
 	look(d, guest->id, &status);
-	return status.pid > 0 ? update_running(&s, guest, err)
+	return status.pid > 0 ? update_running(&s, status.pid, guest, err)
 			      : definition_save(&s.paths, guest, err);
 }
 

@@ -53,6 +53,7 @@ def test_a_running_guest_has_its_new_name_at_once_and_all_else_stays(lxc, web):
         with pytest.raises(Problem) as gone:
             lxc.api.guest(OLD)
         assert gone.value.status == 404
+        assert lxc.in_guest(NEW, "hostname").strip() == NEW
         wait_for("its new name resolves", lambda: resolve(lxc, NEW) == address)
         wait_for("its old name does not", lambda: resolve(lxc, OLD) is None)
     assert [g["name"] for g in lxc.api.guests()] == [NEW]
@@ -60,6 +61,7 @@ def test_a_running_guest_has_its_new_name_at_once_and_all_else_stays(lxc, web):
     assert [lxc.api.guest(NEW)[k] for k in ("id", "network", "ports")] == \
         [before[k] for k in ("id", "network", "ports")]
     lxc.api.act(NEW, "restart")
+    assert lxc.in_guest(NEW, "hostname").strip() == NEW
     assert lxc.in_guest(NEW, "hostname").strip() in (NEW, "new")
     lxc.await_page(web)
 
@@ -69,8 +71,24 @@ def test_a_stopped_guest_starts_under_its_new_name(lxc, web):
     rename(lxc, OLD, NEW)
     assert lxc.api.guest(NEW)["state"] == "stopped"
     lxc.api.act(NEW, "start")
+    assert lxc.in_guest(NEW, "hostname").strip() == NEW
     assert lxc.in_guest(NEW, "hostname").strip() in (NEW, "new")
     lxc.await_page(web)
+
+
+def test_a_name_that_is_longer_than_a_kernel_takes_is_cut_at_its_first_dot(lxc, web):
+    long = "long." + ".".join(["label"] * 15) + ".example.org"
+    rename(lxc, OLD, long)
+    assert lxc.in_guest(long, "hostname").strip() == "long"
+    lxc.api.act(long, "restart")
+    assert lxc.in_guest(long, "hostname").strip() == "long"
+    assert lxc.in_guest(long, "cat", "/etc/hostname") == f"{long}\n"
+
+
+def test_a_name_that_a_guest_gave_itself_outlives_other_changes(lxc, web):
+    lxc.in_guest(OLD, "hostname", "self-made")
+    lxc.api.change("PATCH", f"/v1/guests/{OLD}", {"limits": {"pids": 200}})
+    assert lxc.in_guest(OLD, "hostname").strip() == "self-made"
 
 
 def test_the_old_name_is_free_afterwards(lxc, web):

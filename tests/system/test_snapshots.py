@@ -177,6 +177,36 @@ def test_a_frozen_guest_runs_after_its_restore(lxc, web):
     lxc.await_page(web)
 
 
+def test_a_full_guest_can_be_snapshotted_and_restored(lxc, web):
+    lxc.in_guest(NAME, "sh", "-c", "dd if=/dev/zero of=/root/fill bs=1M; true")
+    snapshot(lxc, "full")
+    lxc.in_guest(NAME, "rm", "/root/fill")
+    write(lxc, "room")
+    assert restore(lxc, "full")["state"] == "running"
+    used = lxc.api.get(f"{PATH}/storage")
+    assert used["used"] > 50 * MIB and used["used"] <= used["size"]
+    # It may still hold its full size live, whatever the snapshot holds.
+    lxc.in_guest(NAME, "rm", "/root/fill")
+    lxc.in_guest(NAME, "dd", "if=/dev/zero", "of=/root/again", "bs=1M", "count=40")
+
+
+def test_what_needs_more_room_than_the_guest_has_now_is_refused_and_changes_nothing(lxc, web):
+    lxc.in_guest(NAME, "dd", "if=/dev/urandom", "of=/root/fill", "bs=1M", "count=40")
+    snapshot(lxc, "big")
+    lxc.in_guest(NAME, "rm", "/root/fill")
+    write(lxc, "small")
+    wait_for("the room is free", lambda: lxc.api.get(f"{PATH}/storage")["least"] < 20 * MIB)
+    lxc.api.change("POST", f"{PATH}/storage/trim", {"to": "20MiB"})
+    with pytest.raises(Problem) as refused:
+        restore(lxc, "big")
+    assert (refused.value.status, refused.value.field) == (422, "storage.size")
+    # It was ended for it, and goes on as it was.
+    assert lxc.api.guest(NAME)["state"] == "running" and read(lxc) == "small"
+    lxc.await_page(web)
+    lxc.api.change("POST", f"{PATH}/storage/enlarge", {"to": "64MiB"})
+    assert restore(lxc, "big")["state"] == "running"
+
+
 def test_a_restore_to_what_cannot_start_brings_the_old_state_back(lxc, web):
     """The snapshot was taken while the guest had lost its init."""
     lxc.in_guest(NAME, "busybox", "mv", "/sbin/init", "/sbin/init.away")
