@@ -338,51 +338,6 @@ static int lxc_file(struct driver *d, const char *id, const struct driver_file *
 	return r < 0 ? r : lxc_guest_file(&s.paths, &s.definition, file, ret, err);
 }
 
-/* Those that run have files of a run; one that ends meanwhile is left out. */
-static int add_stats(const struct lxc *lxc, const char *id, struct driver_stats *ret)
-{
-	struct lxc_runtime now;
-	struct lxc_paths paths;
-	int r = lxc_paths(lxc, id, &paths, NULL);
-
-	if (r < 0)
-		return r;
-	runtime_load(&paths, &now);
-	if (now.init.pid == 0)
-		return -ENOENT;
-	r = stats_read(&lxc->cgroups, id, now.disk[0] ? now.disk : NULL, ret);
-	if (r == 0)
-		memcpy(ret->id, id, GUEST_ID_LEN + 1);
-	return r == 0 && ret->pids == 0 && cgroups_with(&lxc->cgroups, "pids") ? -ENOENT : r;
-}
-
-static int stats_of_all(
-	const struct lxc *lxc, struct driver_stats **ret, size_t *ret_count, struct err *err)
-{
-	CLEANUP(closedirp) DIR *dir = opendir(lxc->run_dir);
-	AUTOFREE struct driver_stats *list = calloc(1, sizeof(*list));
-	size_t count = 0, room = 1;
-	struct dirent *e;
-
-	if (!dir || !list)
-		return err_errno(err, errno, "cannot list %s", lxc->run_dir);
-	while ((e = readdir(dir))) {
-		if (count == room) {
-			struct driver_stats *grown = reallocarray(list, room * 2, sizeof(*list));
-
-			if (!grown)
-				return err_errno(err, ENOMEM, "no memory for a list");
-			list = grown;
-			room *= 2;
-		}
-		if (add_stats(lxc, e->d_name, &list[count]) == 0)
-			count++;
-	}
-	*ret = TAKE_PTR(list);
-	*ret_count = count;
-	return 0;
-}
-
 static int lxc_stats(struct driver *d, const char *id, struct driver_stats **ret, size_t *ret_count,
 	struct err *err)
 {
@@ -390,14 +345,14 @@ static int lxc_stats(struct driver *d, const char *id, struct driver_stats **ret
 	int r;
 
 	if (!id)
-		return stats_of_all(lxc_of(d), ret, ret_count, err);
+		return lxc_guests_stats(lxc_of(d), ret, ret_count, err);
 	r = check_running(d, id, err);
 	if (r < 0)
 		return r;
 	one = calloc(1, sizeof(*one));
 	if (!one)
 		return err_errno(err, ENOMEM, "no memory for statistics");
-	if (add_stats(lxc_of(d), id, one) < 0)
+	if (lxc_guest_stats(lxc_of(d), id, one) < 0)
 		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
 	*ret = TAKE_PTR(one);
 	*ret_count = 1;

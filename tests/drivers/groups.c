@@ -41,8 +41,9 @@ void groups_add(const char *name, bool v2, const char *controllers)
 
 	snprintf(h->mount, sizeof(h->mount), "%s/%s", g_dir, name);
 	snprintf(h->controllers, sizeof(h->controllers), "%s", controllers);
+	snprintf(h->groups, sizeof(h->groups), "%s/%s/" CGROUP_ROOT, g_dir, name);
 	h->v2 = v2;
-	snprintf(path, sizeof(path), "%s/" CGROUP_ROOT "/" GROUPS_ID "/guest", h->mount);
+	snprintf(path, sizeof(path), "%s/" GROUPS_ID "/guest", h->groups);
 	assert_int_equal(file_mkdirs(path, 0755), 0);
 }
 

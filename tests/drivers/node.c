@@ -46,11 +46,20 @@ const char *node_dir(void)
 	return g_dir;
 }
 
+/* Before Linux 6.3 a file system in memory cannot be mapped for a guest: then the tests have to run
+ * where /tmp is on a disk. */
+static bool is_on_disk(void)
+{
+	return getenv("CORPUS_TEST_ON_DISK") != NULL;
+}
+
 static void leave(void)
 {
 	if (getpid() != g_owner)
 		return;
 	umount2(g_dir, MNT_DETACH);
+	if (is_on_disk())
+		file_remove_tree(g_dir);
 	rmdir(g_dir);
 }
 
@@ -89,7 +98,8 @@ void node_enter(void)
 	atexit(leave);
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("tmpfs", g_dir, "tmpfs", 0, "mode=755") < 0)
+		(!is_on_disk() && mount("tmpfs", g_dir, "tmpfs", 0, "mode=755") < 0) ||
+		chmod(g_dir, 0755) < 0)
 		die("namespaces");
 	if (getenv("CORPUS_TEST_UNIFIED"))
 		mount_unified();
@@ -119,7 +129,7 @@ static void make_tree(const char *root)
 		"bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var"};
 	static const char *const tools[] = {"sh", "cat", "echo", "sleep", "id", "pwd", "kill",
 		"true", "ip", "ls", "trap", "head", "tr", "dd", "timeout", "poweroff", "reboot",
-		"grep", "rm"};
+		"grep", "rm", "mount"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {

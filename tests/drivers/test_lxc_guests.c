@@ -313,7 +313,9 @@ static void a_memory_limit_below_what_is_used_is_refused_and_changes_nothing(voi
 		(struct guest_limits){.cpu_milli = 500, .memory = 64 * MIB, .pids = 100};
 	run_guest(&guest);
 	/* Files in memory cannot be taken back, unlike those of a disk. */
-	assert_int_equal(run_in(GUEST_A, "dd if=/dev/zero of=/tmp/held bs=1M count=24"), 0);
+	assert_int_equal(run_in(GUEST_A, "mount -t tmpfs none /run && "
+					 "dd if=/dev/zero of=/run/held bs=1M count=24"),
+		0);
 	guest.limits = (struct guest_limits){.cpu_milli = 900, .memory = 16 * MIB, .pids = 9};
 	assert_true(lxc_driver_ops.update(g_driver, &guest, &err) < 0);
 	assert_int_equal(err.code, ERR_INVALID);
@@ -323,7 +325,7 @@ static void a_memory_limit_below_what_is_used_is_refused_and_changes_nothing(voi
 	assert_int_equal(
 		strtoull(kernel("memory", "memory.limit_in_bytes", "memory.max"), NULL, 10),
 		before.memory);
-	assert_int_equal(run_in(GUEST_A, "rm /tmp/held"), 0);
+	assert_int_equal(run_in(GUEST_A, "rm /run/held"), 0);
 	update(&guest);
 	assert_kernel_has(&guest.limits);
 }
