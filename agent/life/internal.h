@@ -36,10 +36,11 @@ struct life_guest {
 	int64_t ran_since_ms; /* 0: it does not run */
 	int64_t ran_ms;	      /* how long it ran, when it has ended; see restart_facts */
 	sd_event_source *restart;
-	struct health *health; /* NULL: not checked */
-	bool unhealthy;	       /* and to be restarted for it */
-	bool given_up;	       /* restarted too often */
-	bool not_started;      /* with the node, or after maintenance, though it should have */
+	struct health *health;	       /* NULL: not checked */
+	struct first_boot *first_boot; /* NULL: its user data are not being run */
+	bool unhealthy;		       /* and to be restarted for it */
+	bool given_up;		       /* restarted too often */
+	bool not_started; /* with the node, or after maintenance, though it should have */
 };
 
 struct life {
@@ -91,3 +92,9 @@ void restart_forget(struct life_guest *guest);
 /* Nothing is under way with the guest: whether and how it is checked may have changed. */
 void health_look(struct life_guest *guest);
 void health_forget(struct life_guest *guest);
+
+/* --- first_boot.c: user data ----------------------------------------------------------------- */
+
+/* Nothing is under way with the guest: it may run for the first time. */
+void first_boot_look(struct life_guest *guest);
+void first_boot_forget(struct life_guest *guest);

@@ -37,6 +37,7 @@ static void guest_forget_life(struct life_guest *guest)
 	walk_forget(guest);
 	restart_forget(guest);
 	health_forget(guest);
+	first_boot_forget(guest);
 	guest->entry->life = NULL;
 	free(guest);
 }
@@ -104,6 +105,7 @@ static void look_at(struct life_guest *guest)
 	}
 	walk_look(guest);
 	health_look(guest);
+	first_boot_look(guest);
 	restart_look(guest);
 }
 

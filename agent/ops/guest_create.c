@@ -53,6 +53,9 @@ void create_end(struct op *op, struct db_txn *txn)
 	if (op->info.state == OPERATION_DONE) {
 		agent_set_guest_state(agent, entry,
 			entry->guest->want_running ? GUEST_RUNNING : GUEST_STOPPED, NULL, txn);
+		/* Nothing to run: that need not be found out, and written, by itself. */
+		entry->guest->first_boot_done |=
+			entry->guest->want_running && !entry->guest->user_data;
 		db_put_guest(txn, entry->guest);
 		guest_event(agent, entry->guest, "guest.created", txn);
 		op_guest_left(op, entry);

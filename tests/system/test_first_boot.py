@@ -7,6 +7,7 @@ import warnings
 import pytest
 from harness import rootfs
 from harness.api import Problem
+from harness.shell import wait_for
 
 KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH8VdK/E6C "
        "someone@example.org")
@@ -141,3 +142,77 @@ def test_only_admins_read_credentials(make_node, user, role):
     node.api.create(NAME, driver="fake")
     answer = node.api.send_as(user, "GET", f"/v1/guests/{NAME}/credentials")
     assert answer.status == 403
+
+
+# --- User data that are a script, in real containers -----------------------------------------------
+
+SCRIPT = "#!/bin/sh\necho said; echo ran >>/root/ran\n"
+
+
+@pytest.fixture
+def scripted(lxc):
+    """Creates a guest with that script; destroyed afterwards."""
+    def make(script, **fields):
+        lxc.api.create(NAME, user_data=script, **fields)
+        return lxc.api.guest(NAME)
+    yield make
+    for left in lxc.api.guests():
+        lxc.api.destroy(left["name"])
+
+
+def how_it_ended(node, guest):
+    """The event about a guest's user data; waited for."""
+    def is_it(event):
+        return event["type"] == "guest.user_data" and event["id"] == guest["id"]
+    with node.api.events(after=0) as stream:
+        return stream.until(is_it)[-1]
+
+
+def runs_of(node, guest):
+    path = in_volume(node, guest, "root/ran")
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_script_is_run_once_and_its_end_is_told(lxc, scripted):
+    guest = scripted(SCRIPT + "exit 3\n")
+    assert how_it_ended(lxc, guest)["status"] == 3
+    assert runs_of(lxc, guest) == ["ran"]
+    lxc.api.act(NAME, "restart")
+    lxc.restart()
+    lxc.api.act(NAME, "restart")
+    assert runs_of(lxc, guest) == ["ran"]
+    with pytest.raises(Problem) as refused:
+        lxc.api.change("PATCH", f"/v1/guests/{NAME}", {"user_data": "#!/bin/sh\n"})
+    assert refused.value.code == "conflict" and refused.value.field == "user_data"
+
+
+def test_a_script_outlives_a_kill_of_the_agent_and_is_not_run_again(lxc, scripted):
+    guest = scripted("#!/bin/sh\nwhile [ ! -e /root/go ]; do sleep 0.05; done\n" + SCRIPT[10:])
+    begun = in_volume(lxc, guest, "etc/corpus/user-data.begun")
+    wait_for("the script's beginning", begun.exists)
+    lxc.kill9()
+    lxc.start()
+    in_volume(lxc, guest, "root/go").touch()
+    wait_for("its end", lambda: runs_of(lxc, guest))
+    lxc.api.act(NAME, "restart")
+    assert runs_of(lxc, guest) == ["ran"]
+
+
+def test_a_script_waits_for_the_first_start(lxc, scripted):
+    guest = scripted(SCRIPT, start=False)
+    lxc.api.change("PATCH", f"/v1/guests/{NAME}", {"user_data": SCRIPT + "exit 7\n"})
+    assert runs_of(lxc, guest) == []
+    lxc.api.act(NAME, "start")
+    assert how_it_ended(lxc, guest)["status"] == 7
+    assert runs_of(lxc, guest) == ["ran"]
+
+
+def test_a_script_that_is_killed_says_by_what(lxc, scripted):
+    guest = scripted("#!/bin/sh\nkill -9 $$\n")
+    assert how_it_ended(lxc, guest)["signal"] == "KILL"
+
+
+def test_what_is_no_script_is_only_laid_down(lxc, scripted):
+    guest = scripted("key=value\n")
+    assert read(lxc, guest, "etc/corpus/user-data") == "key=value\n"
+    assert not in_volume(lxc, guest, "etc/corpus/user-data.begun").exists()
