@@ -157,6 +157,13 @@ static const struct option EVENTS_OPTIONS[] = {
 	{0},
 };
 
+static const struct option TOP_OPTIONS[] = {
+	{"once", '1', NULL, "a plain table, once; so it is where there is no terminal"},
+	{"interval", 0, "TIME", "how often it is shown anew: 2s"},
+	{"sort", 0, "WHAT", "by cpu, memory, io, network, disk or name"},
+	{0},
+};
+
 #define GUESTS                                                                                     \
 	{                                                                                          \
 		COMPLETE_GUEST, COMPLETE_GUEST                                                     \
@@ -247,6 +254,7 @@ const struct command COMMANDS[] = {
 		OPERATION_OPTIONS, 1, 1, {COMPLETE_OPERATION}},
 	{"cancel", NULL, "ID", "stop an operation and undo what it did", cmd_cancel, NULL, 1, 1,
 		{COMPLETE_OPERATION}, .change = true},
+	{"top", NULL, "", "show what node and guests use, again and again", cmd_top, TOP_OPTIONS},
 	{"events", NULL, "", "show what happened, and what happens", cmd_events, EVENTS_OPTIONS},
 	{"audit", NULL, "", "show who asked for what, newest first", cmd_audit, AUDIT_OPTIONS},
 	{"version", NULL, "", "show the versions of command and agent", cmd_version},

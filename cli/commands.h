@@ -16,6 +16,8 @@ COMMAND(cmd_cancel);
 
 COMMAND(cmd_events); /* cmd_events.c */
 
+COMMAND(cmd_top); /* cmd_top.c */
+
 COMMAND(cmd_list); /* cmd_guest.c */
 COMMAND(cmd_show);
 COMMAND(cmd_create);

@@ -10,6 +10,7 @@
 #include "agent/node/agent.h"
 #include "agent/node/registry.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
 
@@ -177,6 +178,7 @@ char *stats_all_json(const struct agent *agent, size_t *ret_size)
 	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
 
 	add_node_name(&text, agent->config->node_name);
+	add_time(&text, "time", clock_realtime_ms());
 	add_time(&text, "sampled", sampler_sampled_ms(agent->sampler));
 	add_node(&text, agent);
 	strbuf_add(&text, ",\"guests\":[");

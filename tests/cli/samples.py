@@ -129,3 +129,30 @@ def sse(*events):
     """A stream of events as the API sends it."""
     return "".join(f"id: {event['number']}\nevent: {event['type']}\n"
                    f"data: {json.dumps(event)}\n\n" for event in events)
+
+
+def guest_stats(name, seconds, cpu=0.0, memory=0, state="running", **over):
+    """A guest that uses so many processors all the time, as it is after so many seconds."""
+    used = None if over.get("unknown_since") or state != "running" else 1
+    return {
+        "name": name, "id": name.encode().hex()[:12].ljust(12, "0"), "driver": "lxc", "state": state,
+        "sampled": f"2026-11-22T12:00:{seconds:02}.000Z", "unknown_since": None,
+        "cpu": {"set": 2, "used_ns": used and int(cpu * seconds * 1e9), "periods": used,
+                "throttled": used and over.pop("throttled", 0), "throttled_ns": used},
+        "memory": {"set": 1 << 30, "used": used and memory, "peak": used, "cache": used,
+                   "oom_kills": used and over.pop("oom_kills", 0)},
+        "swap": {"set": None, "used": used}, "pids": {"set": 100, "used": used and 7, "refused": used},
+        "io": {"set_read": None, "set_write": None, "read_bytes": used and 500 * seconds,
+               "write_bytes": used, "reads": used, "writes": used},
+        "network": {"set_ingress": None, "set_egress": None} | {
+            f"{way}_{what}": used and 2048 * seconds for way in ("received", "sent")
+            for what in ("bytes", "packets", "dropped")},
+        "storage": {"set": 5 << 30, "used": 3 << 30},
+    } | over
+
+
+def node_stats(seconds, *guests):
+    return {"name": "node1", "time": f"2026-11-22T12:00:{seconds:02}.500Z", "sampled": f"2026-11-22T12:00:{seconds:02}.000Z", "node": {
+        "cpus": 4, "cpu_used_ns": int(1e9) * seconds, "memory": 16 << 30, "memory_used": 4 << 30,
+        "storage": 100 << 30, "storage_used": 50 << 30, "slots": 8, "slots_used": len(guests),
+        "problems": 0, "guests": {"running": len(guests)}}, "guests": list(guests)}

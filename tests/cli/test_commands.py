@@ -193,6 +193,12 @@ CASES = [
          operation(state="cancelled")),
     Case("cancel-too-late", "cancel 00000000000000aa",
          (409, problem("illegal_state", 409, "the operation has ended"))),
+    Case("top", "top", *[samples.node_stats(
+        s, samples.guest_stats("db", s, cpu=0.25, memory=64 << 20),
+        samples.guest_stats("off", s, state="stopped"),
+        samples.guest_stats(WEB, s, cpu=1.5, memory=300 << 20)) for s in (10, 12)]),
+    Case("top-json", "top --json", samples.node_stats(10, samples.guest_stats("db", 10))),
+    Case("usage-top", "top --sort size"),
     Case("events", "events", samples.sse(*samples.EVENTS)),
     Case("events-after-json", "events --after 1 --json", samples.sse(samples.EVENTS[1])),
     Case("version", "version", samples.NODE),

@@ -2,6 +2,7 @@
 Prometheus takes."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 from harness.api import Problem
 from harness.http import Connection
+from harness.node import TOP
 from harness.shell import wait_for
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -41,6 +43,9 @@ def value(text, name, **labels):
 def guest(fake):
     fake.api.change("POST", "/v1/guests", BODY | {
         "name": NAME, "limits": {"memory": "64MiB", "cpus": 1.5, "net_egress": 1000000}})
+    # Figures of before its start may be up to a second old.
+    wait_for("its figures", lambda: fake.api.get(f"/v1/guests/{NAME}/stats")["cpu"]["used_ns"]
+             is not None)
     yield fake.api.guest(NAME)
     fake.api.destroy(NAME)
 
@@ -126,6 +131,13 @@ def test_open_metrics_are_read_by_a_strict_parser(fake, guest):
     assert value(text, "corpus_operation_duration_seconds_count", **done) == count
     assert value(text, "corpus_operation_duration_seconds_bucket", le="+Inf", **done) == count
     assert 0 < value(text, "corpus_operation_duration_seconds_sum", **done) < 60 * count
+
+
+def test_every_metric_is_explained(fake, guest):
+    page = (TOP / "docs/metrics.md").read_text()
+    names = {re.sub("_(bucket|sum|count)$", "", name) for name, _ in samples(metrics(fake)[0])}
+    assert len(names) > 40
+    assert [name for name in sorted(names) if f"`{name}" not in page] == []
 
 
 def test_requests_and_failures_are_counted(fake, guest):
