@@ -152,6 +152,16 @@ static void add_reach(struct table *facts, const json_t *guest)
 	facts_add(facts, "ssh", ssh);
 }
 
+static void add_snapshots(struct table *facts, const json_t *guest)
+{
+	const json_t *snapshots = json_at(guest, "snapshots");
+	size_t count = json_array_size(snapshots);
+
+	if (count > 0)
+		facts_addf(facts, "snapshots", "%zu, the newest is %s", count,
+			json_text(json_array_get(snapshots, count - 1), "name"));
+}
+
 void show_guest(struct cli *cli, const json_t *guest)
 {
 	struct table *facts = facts_create();
@@ -162,6 +172,7 @@ void show_guest(struct cli *cli, const json_t *guest)
 	add_settings(facts, guest);
 	add_reach(facts, guest);
 	facts_add(facts, "created", V_TIME(guest, "created"));
+	add_snapshots(facts, guest);
 	facts_print(cli, facts);
 	if (json_array_size(json_at(guest, "ports")) > 0) {
 		fputc('\n', cli->out);

@@ -127,10 +127,10 @@ static int restore_restore(struct op *op, struct err *err)
 
 static void restored(struct op *op, struct guest_entry *entry, struct db_txn *txn)
 {
-	bool runs = arg_is_true(op, "start");
+	enum guest_state after = arg_is_true(op, "start") ? GUEST_RUNNING : GUEST_STOPPED;
 
-	entry->guest->want_running = runs;
-	agent_set_guest_state(op->agent, entry, runs ? GUEST_RUNNING : GUEST_STOPPED, NULL, txn);
+	op_note_cause(op, entry->guest, after);
+	agent_set_guest_state(op->agent, entry, after, NULL, txn);
 	db_put_guest(txn, entry->guest);
 	snapshot_event(op, "guest.restored", txn);
 }

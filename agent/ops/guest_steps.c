@@ -363,8 +363,8 @@ int op_state_begin(struct op *op, struct db_txn *txn, struct err *err)
 	return 0;
 }
 
-/* What is to be of a guest, by who moved it: its restarts are counted until somebody does. */
-static void note_cause(const struct op *op, struct guest *guest, enum guest_state after)
+/* Its restarts are counted until somebody moves it. */
+void op_note_cause(const struct op *op, struct guest *guest, enum guest_state after)
 {
 	bool done = op->info.state == OPERATION_DONE;
 	enum op_cause cause = op_cause(op);
@@ -388,7 +388,7 @@ void op_state_end(struct op *op, struct db_txn *txn)
 	if (!entry)
 		return;
 	if (after != GUEST_STATE_MAX_) {
-		note_cause(op, entry->guest, after);
+		op_note_cause(op, entry->guest, after);
 		if (op->info.state == OPERATION_DONE)
 			agent_set_guest_state(agent, entry, after, NULL, txn);
 		registry_refreshed(agent->registry, entry);

@@ -77,6 +77,15 @@ static bool same_for_driver(const struct guest *a, const struct guest *b)
 	return guest_limits_equal(&a->limits, &limits) && strv_equal(a->raw, b->raw);
 }
 
+/* One that does not run takes them up at its next start, whatever its driver can. */
+static void update_driver(struct op *op, const struct guest *wanted)
+{
+	if (op_guest(op)->guest->state == GUEST_STOPPED)
+		driver_step_take_up(op, wanted);
+	else
+		driver_step(op, DRIVER_CALL_UPDATE, wanted);
+}
+
 static void limits_apply(struct op *op)
 {
 	CLEANUP(guest_freep) struct guest *wanted = wanted_guest(op);
@@ -86,7 +95,7 @@ static void limits_apply(struct op *op)
 	if (same_for_driver(wanted, op_guest(op)->guest))
 		op_step_done(op, 0, NULL);
 	else
-		driver_step(op, DRIVER_CALL_UPDATE, wanted);
+		update_driver(op, wanted);
 }
 
 static void limits_undo(struct op *op)

@@ -58,6 +58,9 @@ int op_state_begin(struct op *op, struct db_txn *txn, struct err *err);
 void op_state_end(struct op *op, struct db_txn *txn);
 void op_guest_reject(struct op *op);
 
+/* What is to be of a guest, by who moved it to that state. */
+void op_note_cause(const struct op *op, struct guest *guest, enum guest_state after);
+
 /* An operation about the guest is off its list: what the others that are accepted lead to. */
 void op_guest_off(const struct op *op, struct guest_entry *entry);
 

@@ -5,6 +5,7 @@ from harness.contract import contract
 
 NAME = "whole.example.org"
 OTHER = "other.example.org"
+CLONE = "clone.example.org"
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,16 @@ def life(fake, calls):
     change("PATCH", f"/v1/guests/{NAME}", {"labels": {"tier": "web"}})
     do("GET", "/v1/guests")
     do("GET", f"/v1/guests/{NAME}")
-    for verb in ("stop", "start", "restart", "kill"):
+    do("GET", f"/v1/guests/{NAME}/credentials")
+    for verb in ("stop", "start", "freeze", "thaw", "restart", "kill"):
         change("POST", f"/v1/guests/{NAME}/actions/{verb}")
+    change("POST", f"/v1/guests/{NAME}/snapshots", {"name": "before"})
+    do("GET", f"/v1/guests/{NAME}/snapshots")
+    do("GET", f"/v1/guests/{NAME}/snapshots/before")
+    change("POST", f"/v1/guests/{NAME}/snapshots/before/restore")
+    change("POST", f"/v1/guests/{NAME}/actions/clone", {"name": CLONE, "snapshot": "before"})
+    change("POST", f"/v1/guests/{CLONE}/actions/rename", {"name": f"new-{CLONE}"})
+    change("DELETE", f"/v1/guests/{NAME}/snapshots/before")
     do("GET", f"/v1/guests/{NAME}/storage")
     change("POST", f"/v1/guests/{NAME}/storage/enlarge", {"size": "1GiB"})
     change("POST", f"/v1/guests/{NAME}/storage/trim", {"size": "1GiB"})
@@ -68,9 +77,11 @@ def life(fake, calls):
     do("DELETE", f"/v1/sessions/{id}")
     operations = do("GET", "/v1/operations")["operations"]
     do("GET", f"/v1/operations/{operations[0]['id']}")
+    do("GET", "/v1/audit")
     do("GET", "/v1/events", after=0, follow="false")
     change("DELETE", f"/v1/guests/{NAME}", destroy="true")
     change("DELETE", f"/v1/guests/{OTHER}", destroy="true")
+    change("DELETE", f"/v1/guests/new-{CLONE}", destroy="true")
 
 
 def test_every_endpoint_answers_as_described(fake, calls):
