@@ -67,6 +67,12 @@ struct firewall_ops {
 	/* Optional (NULL): whether the rules that apply() left are still as they were, by the
 	 * cheapest question that the backend knows. True when it cannot tell. */
 	bool (*intact)(struct firewall *firewall);
+
+	/* Optional, both or neither: a descriptor that is readable when rules were changed, opened
+	 * by the first call and owned by the firewall; and whether somebody else changed what is
+	 * ours since the last call. Neither blocks. From one thread. */
+	int (*watch_fd)(struct firewall *firewall, struct err *err);
+	bool (*watch_dispatch)(struct firewall *firewall);
 };
 
 extern const struct firewall_ops firewall_nft;

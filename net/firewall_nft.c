@@ -23,6 +23,7 @@
 #include "net/nft_load.h"
 #include "net/nft_ruleset.h"
 #include "net/nft_sets.h"
+#include "net/nft_watch.h"
 
 #define TRIES 16 /* of a change that others' changes may overtake */
 
@@ -31,6 +32,7 @@
 struct firewall {
 	struct firewall_net net;
 	struct nfnl nfnl;
+	struct nft_watch watch;
 	uint64_t rules; /* fingerprint of our rules as they were loaded; 0: not yet */
 };
 
@@ -38,6 +40,7 @@ static struct firewall *nft_close(struct firewall *firewall)
 {
 	if (!firewall)
 		return NULL;
+	nft_watch_close(&firewall->watch);
 	nfnl_close(&firewall->nfnl);
 	free(firewall);
 	return NULL;
@@ -457,6 +460,18 @@ static int nft_unpublish(
 		     : 0;
 }
 
+static int nft_watch_rules(struct firewall *firewall, struct err *err)
+{
+	int r = nft_watch_open(&firewall->watch, firewall->nfnl.portid, err);
+
+	return r < 0 ? r : nft_watch_fd(&firewall->watch);
+}
+
+static bool nft_look(struct firewall *firewall)
+{
+	return nft_watch_dispatch(&firewall->watch);
+}
+
 static bool nft_intact(struct firewall *firewall)
 {
 	uint64_t now = 0;
@@ -501,4 +516,6 @@ const struct firewall_ops firewall_nft = {
 	.publish = nft_publish,
 	.unpublish = nft_unpublish,
 	.intact = nft_intact,
+	.watch_fd = nft_watch_rules,
+	.watch_dispatch = nft_look,
 };

@@ -212,6 +212,18 @@ int net_repair(struct net *net, unsigned *ret_changes, struct err *err)
 	return make_so(net, ret_changes, err);
 }
 
+int net_watch_fd(struct net *net, struct err *err)
+{
+	if (!net->ops->watch_fd)
+		return err_set(err, ERR_UNSUPPORTED, NULL, "this firewall cannot be watched");
+	return net->ops->watch_fd(net->firewall, err);
+}
+
+bool net_watch_dispatch(struct net *net)
+{
+	return net->ops->watch_dispatch(net->firewall);
+}
+
 int net_teardown(struct net *net, struct err *err)
 {
 	unsigned changes = 0;

@@ -70,6 +70,12 @@ int net_apply(struct net *net, const struct net_guest *guests, size_t guests_cou
  * makes it so again. Safe beside all other calls. */
 int net_repair(struct net *net, unsigned *ret_changes, struct err *err);
 
+/* A descriptor that becomes readable when somebody, or we, changed rules of the firewall; owned by
+ * the network. When it is: whether somebody else changed what is ours, so that net_repair should be
+ * called. Neither blocks; both from one thread. */
+int net_watch_fd(struct net *net, struct err *err);
+bool net_watch_dispatch(struct net *net);
+
 /* Removes bridge, tables and dnsmasq: retirement of a node, and tests. */
 int net_teardown(struct net *net, struct err *err);
 

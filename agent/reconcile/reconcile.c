@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "agent/config/config.h"
 #include "agent/core/worker.h"
@@ -27,16 +28,25 @@
 /* How often the pool is looked after (it may have to grow), and what cannot be opened is tried. */
 #define TEND_US UINT64_C(5000000)
 
+/* After somebody touched our rules: a moment, for all of what they do to be done; and so long
+ * between two comparisons, whatever they do. */
+#define REPAIR_SOON_NS	INT64_C(100000000)
+#define REPAIR_APART_NS INT64_C(1000000000)
+
 struct reconciler {
 	struct agent *agent;
 	sd_event_source *timer;
+	sd_event_source *watch; /* of the firewall; NULL while it cannot be */
 	int64_t last_round_ns;
+	int64_t last_repair_ns;
+	bool repair; /* the network is to be compared soon */
 };
 
 /* One round: what the worker needs, and what it found. */
 struct round {
 	struct agent *agent;
 	bool whole;	   /* compare everything, not only look after the pool */
+	bool repair;	   /* compare the network */
 	uint64_t accepted; /* operations, before it looked */
 	struct storage *storage;
 	struct net *net;
@@ -209,7 +219,7 @@ static void round_work(void *data)
 
 	look_at_pool(round);
 	(void)fault_point("reconcile.pool.seen");
-	if (round->net && round->whole)
+	if (round->net && (round->whole || round->repair))
 		net_repair(round->net, &round->repaired, &round->net_err);
 	else if (!round->net)
 		host_open_net(round->config, &round->net, &round->net_err);
@@ -281,14 +291,59 @@ static void round_results(struct agent *agent, struct round *round)
 	if (round->repaired > 0)
 		told_repaired(agent, round->repaired);
 	tell(agent, "storage", &round->storage_err);
-	if (round->whole || !agent->net || net_opened)
+	if (round->whole || round->repair || !agent->net || net_opened)
 		tell(agent, "net", &round->net_err);
+}
+
+static uint64_t until_repair_us(const struct reconciler *reconciler)
+{
+	int64_t past = clock_monotonic_ns() - reconciler->last_repair_ns;
+	int64_t left = REPAIR_APART_NS - past;
+
+	return left > REPAIR_SOON_NS ? (uint64_t)left / 1000 : REPAIR_SOON_NS / 1000;
 }
 
 static void arm(struct reconciler *reconciler)
 {
-	sd_event_source_set_time_relative(reconciler->timer, TEND_US);
+	sd_event_source_set_time_relative(
+		reconciler->timer, reconciler->repair ? until_repair_us(reconciler) : TEND_US);
 	sd_event_source_set_enabled(reconciler->timer, SD_EVENT_ONESHOT);
+}
+
+/* Somebody changed rules: a flush, a firewall's reload. Soon they are compared; while a round is
+ * under way, by the next one. */
+static int rules_changed(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct reconciler *reconciler = data;
+	int armed = SD_EVENT_OFF;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (!net_watch_dispatch(reconciler->agent->net) || reconciler->repair)
+		return 0;
+	log_debug("net.touched", "what=\"rules of ours were changed by somebody else\"");
+	reconciler->repair = true;
+	sd_event_source_get_enabled(reconciler->timer, &armed);
+	if (armed != SD_EVENT_OFF)
+		arm(reconciler);
+	return 0;
+}
+
+static void watch(struct reconciler *reconciler)
+{
+	struct agent *agent = reconciler->agent;
+	struct err err;
+	int fd;
+
+	if (reconciler->watch || !agent->net)
+		return;
+	fd = net_watch_fd(agent->net, &err);
+	if (fd < 0)
+		log_warning("net.not_watched", "error=%s", LOG_Q(err.message));
+	else
+		sd_event_add_io(
+			agent->loop, &reconciler->watch, fd, EPOLLIN, rules_changed, reconciler);
 }
 
 static void round_done(void *data)
@@ -301,6 +356,7 @@ static void round_done(void *data)
 	round_free(round);
 	if (!reconciler)
 		return; /* the agent is ending */
+	watch(reconciler);
 	arm(reconciler);
 }
 
@@ -328,8 +384,13 @@ static int timer_elapsed(sd_event_source *source, uint64_t usec, void *data)
 		.net = agent->net,
 		.config = agent->config,
 		.accepted = engine_accepted(agent->engine),
+		.repair = reconciler->repair,
 		.whole = now - reconciler->last_round_ns >=
 			 (int64_t)agent->config->reconcile_ms * 1000000};
+	if (round->whole || round->repair) {
+		reconciler->last_repair_ns = now;
+		reconciler->repair = false;
+	}
 	if (round->whole) {
 		reconciler->last_round_ns = now;
 		drivers_survey(agent);
@@ -358,6 +419,7 @@ int reconciler_create(struct agent *agent, struct reconciler **ret, struct err *
 		return err_errno(err, r, "cannot make the reconciler");
 	}
 	prune(agent);
+	watch(reconciler);
 	*ret = reconciler;
 	return 0;
 }
@@ -366,6 +428,7 @@ struct reconciler *reconciler_destroy(struct reconciler *reconciler)
 {
 	if (!reconciler)
 		return NULL;
+	sd_event_source_disable_unref(reconciler->watch);
 	sd_event_source_disable_unref(reconciler->timer);
 	free(reconciler);
 	return NULL;

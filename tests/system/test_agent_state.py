@@ -277,6 +277,22 @@ def test_what_nobody_knows_is_one_problem_of_each_kind_until_it_is_gone(make_nod
              not problem(node, "orphan.guests.fake"), 20)
 
 
+def test_rules_that_somebody_takes_away_come_back_within_two_seconds(bare):
+    create(bare, ports=[{"guest": 80, "host": 45093}])
+    there = bare.bed.inside(testbed.NODE)
+    run(*there, "nft", "add table inet theirs { chain c { counter ; } ; }")
+    bare.api.act(NAME, "restart")
+    assert "net.touched" not in bare.log.read_text()  # our own changes, and others' tables
+    for damage in ("delete table ip corpus", "flush map ip corpus ports", "flush ruleset"):
+        run(*there, "nft", *damage.split())
+        assert "45093" not in bare.rules()
+        wait_for(f"the rules after: {damage}", lambda: "45093" in bare.rules(), 2)
+    # What repaired them is not taken for another change.
+    touched = bare.log.read_text().count("net.touched")
+    bare.api.act(NAME, "restart")
+    assert bare.log.read_text().count("net.touched") == touched
+
+
 def test_an_image_that_came_during_a_round_of_comparison_stays(make_node):
     node = make_node(settings={"reconcile_interval": "1s"}, drivers=("fake",))
     node.restart(faults="reconcile.pool.seen=wait:1500")
