@@ -7,170 +7,94 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/process.h"
+#include "drivers/inside/apart.h"
+#include "drivers/inside/command.h"
 
 #define WAIT_STEPS 5000 /* of a millisecond */
 
-/* What became of the command, from its process to the call: a pid, or how it failed. */
-struct report {
-	pid_t pid;
-	int errnum; /* 0: not failed so far */
-	char field[12];
-};
+/* Where everything is in the process that waits. */
+enum { IN, OUT, ERRS, STATUS, CHANNEL, ROOT, GUEST, LOCK };
 
-/* --- In the command's process ------------------------------------------------------------------
- */
-
-static void fail(int channel, const char *field)
-{
-	struct report report = {.errnum = errno};
-
-	snprintf(report.field, sizeof(report.field), "%s", field);
-	_exit(write(channel, &report, sizeof(report)) < 0);
-}
-
-static void become(const struct driver_exec *e, int channel)
-{
-	if (dup2(e->stdin_fd, 0) < 0 || dup2(e->stdout_fd, 1) < 0 || dup2(e->stderr_fd, 2) < 0)
-		fail(channel, "");
-	setsid();
-	if (e->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
-		fail(channel, "terminal");
-	if (chdir(e->cwd ? e->cwd : "/") < 0)
-		fail(channel, "cwd");
-	clearenv();
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
-	setenv("HOME", "/root", 1);
-	setenv("TERM", "linux", 1);
-	for (size_t i = 0; e->env && e->env[i]; i++)
-		putenv((char *)e->env[i]);
-	signal(SIGPIPE, SIG_DFL);
-	execvp(e->argv[0], (char *const *)e->argv);
-	fail(channel, "command");
-}
-
-/* --- In the process that waits -----------------------------------------------------------------
- */
-
-static void keep_only(int status_fd, int guest, int lock)
-{
-	dup2(status_fd, 3);
-	dup2(guest, 4);
-	dup2(lock, 5);
-	syscall(SYS_close_range, 6U, ~0U, 0U);
-	syscall(SYS_close_range, 0U, 2U, 0U);
-}
-
+/* The guest may end first. */
 static void wait_for(pid_t command)
 {
 	struct pollfd p[] = {
-		{.fd = process_pidfd(command), .events = POLLIN}, {.fd = 4, .events = POLLIN}};
-	int status;
+		{.fd = process_pidfd(command), .events = POLLIN}, {.fd = GUEST, .events = POLLIN}};
 
 	while (poll(p, ARRAY_SIZE(p), -1) < 0 && errno == EINTR)
 		;
 	if (!p[0].revents) {
 		kill(-command, SIGKILL);
 		kill(command, SIGKILL);
-		waitpid(command, NULL, 0);
-		_exit(0);
 	}
-	while (waitpid(command, &status, 0) < 0 && errno == EINTR)
-		;
-	_exit(write(3, &status, sizeof(status)) < 0);
+	command_wait(command, STATUS);
 }
 
-/* `channel` closes itself where the command is executed: then it has nothing to report. */
-static void wait_in_background(
-	const struct driver_exec *exec, int guest, const char *lock_file, int channel)
+static void wait_in_background(const struct driver_exec *exec)
 {
-	int lock = open(lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	struct report report = {0};
-	int status_fd, high;
+	int failure[2];
+	pid_t pid = pipe2(failure, O_CLOEXEC) < 0 ? -1 : fork();
 
-	setsid();
-	if (lock < 0 || flock(lock, LOCK_SH) < 0)
-		fail(channel, "");
-	report.pid = fork();
-	if (report.pid == 0) {
+	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		become(exec, channel);
+		setsid();
+		command_become(exec, ROOT, failure[1], CHANNEL);
 	}
-	if (report.pid < 0 || write(channel, &report, sizeof(report)) < 0)
+	for (int fd = IN; fd <= ERRS; fd++)
+		close(fd);
+	if (pid < 0)
 		_exit(1);
+	close(failure[1]);
+	command_tell(pid, failure[0], CHANNEL);
+	close(CHANNEL);
 	prctl(PR_SET_NAME, "fake-waiter");
-	/* Out of the way of the numbers that are about to be used. */
-	status_fd = fcntl(exec->status_fd, F_DUPFD, 10);
-	high = fcntl(guest, F_DUPFD, 10);
-	keep_only(status_fd, high, fcntl(lock, F_DUPFD, 10));
-	wait_for(report.pid);
+	wait_for(pid);
 }
 
-/* --- In the call -------------------------------------------------------------------------------
- */
-
-static int describe(const struct report *r, const char *command, struct err *err)
+/* The lock is held for as long as the process that waits lives. */
+static int open_lock(const char *path)
 {
-	bool is_command = strcmp(r->field, "command") == 0;
+	AUTOCLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	if (!r->field[0])
-		return err_errno(err, r->errnum, "cannot run a command");
-	if (is_command && r->errnum == ENOENT)
-		return err_set(err, ERR_NOT_FOUND, "command",
-			"there is no command %.100s in the guest", command);
-	return err_set(err, ERR_INVALID, r->field, "%s: %s", r->field, strerrordesc_np(r->errnum));
+	return fd >= 0 && flock(fd, LOCK_SH) == 0 ? TAKE_FD(fd) : -1;
 }
 
-/* The waiter tells the pid, then the command how it failed, or nothing. */
-static int read_reports(int channel, const char *command, pid_t *ret_pid, struct err *err)
+int fake_exec_start(const struct driver_exec *exec, const struct fake_exec *where, pid_t *ret_pid,
+	struct err *err)
 {
-	struct report report;
-
-	while (read(channel, &report, sizeof(report)) == sizeof(report)) {
-		if (report.errnum)
-			return describe(&report, command, err);
-		*ret_pid = report.pid;
-	}
-	return *ret_pid > 0 ? 0 : err_set(err, ERR_DRIVER, NULL, "the command was not started");
-}
-
-int fake_exec_start(const struct driver_exec *exec, pid_t guest, const char *lock_file,
-	pid_t *ret_pid, struct err *err)
-{
-	AUTOCLOSE int pidfd = process_pidfd(guest);
+	struct driver_exec e = *exec;
+	AUTOCLOSE int guest = process_pidfd(where->guest);
+	AUTOCLOSE int root = open(where->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTOCLOSE int lock = open_lock(where->lock_file);
 	AUTOCLOSE int ours = -1;
 	AUTOCLOSE int theirs = -1;
-	int pair[2];
-	pid_t middle;
+	int pair[2], r;
 
-	if (pidfd < 0 || pipe2(pair, O_CLOEXEC) < 0)
+	if (guest < 0 || root < 0 || lock < 0 || pipe2(pair, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "cannot run a command");
 	ours = pair[0];
 	theirs = pair[1];
-	middle = fork();
-	if (middle < 0)
-		return err_errno(err, errno, "cannot fork for a command");
-	if (middle == 0) {
-		if (fork() == 0)
-			wait_in_background(exec, pidfd, lock_file, theirs);
-		_exit(0);
+	r = apart_fork();
+	if (r < 0)
+		return err_errno(err, r, "cannot fork for a command");
+	if (r == 0) {
+		int *const fds[] = {&e.stdin_fd, &e.stdout_fd, &e.stderr_fd, &e.status_fd, &theirs,
+			&root, &guest, &lock};
+
+		apart_keep_only(fds, ARRAY_SIZE(fds));
+		wait_in_background(&e);
 	}
 	theirs = fd_close(theirs);
-	while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
-		;
-	*ret_pid = 0;
-	return read_reports(ours, exec->argv[0], ret_pid, err);
+	return command_await(ours, ret_pid, err);
 }
 
 void fake_exec_wait_all(const char *lock_file)

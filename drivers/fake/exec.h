@@ -1,5 +1,5 @@
-/* Commands "in" fake guests: processes of the node that end with the guest; used inside
- * drivers/fake only. */
+/* Commands "in" fake guests: processes of the node that end with the guest, with the users of its
+ * root tree; used inside drivers/fake only. */
 #pragma once
 
 #include <sys/types.h>
@@ -8,9 +8,14 @@
 
 struct err;
 
-/* Starts the command and what waits for its end, which holds a lock on `lock_file` for as long. */
-int fake_exec_start(const struct driver_exec *exec, pid_t guest, const char *lock_file,
-	pid_t *ret_pid, struct err *err);
+struct fake_exec {
+	pid_t guest;
+	const char *rootfs;
+	const char *lock_file; /* locked for as long as something waits for a command */
+};
+
+int fake_exec_start(const struct driver_exec *exec, const struct fake_exec *where, pid_t *ret_pid,
+	struct err *err);
 
 /* Waits for the end of all that was started with that lock file. */
 void fake_exec_wait_all(const char *lock_file);

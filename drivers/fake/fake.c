@@ -284,7 +284,9 @@ static int do_signal(struct fake *f, const char *id, bool freeze, struct err *er
 static int do_exec(struct fake *f, const char *id, const struct driver_exec *exec, pid_t *ret_pid,
 	struct err *err)
 {
-	char lock[PATH_MAX];
+	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
 	pid_t pid = 0;
 	int r = running_pid(f, id, &pid, err);
 
@@ -293,9 +295,19 @@ static int do_exec(struct fake *f, const char *id, const struct driver_exec *exe
 	if (fake_process_is_frozen(pid))
 		return err_set(
 			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
-	if (lock_path(f, id, lock) < 0)
-		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
-	return fake_exec_start(exec, pid, lock, ret_pid, err);
+	r = paths(f, id, definition, pid_file, err);
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r < 0)
+		return r;
+	r = lock_path(f, id, lock) < 0
+		    ? err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long")
+		    : fake_exec_start(exec,
+			      &(struct fake_exec){
+				      .guest = pid, .rootfs = guest.rootfs, .lock_file = lock},
+			      ret_pid, err);
+	unload(json, &guest);
+	return r;
 }
 
 /* What is typed is what it says. */

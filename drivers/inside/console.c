@@ -13,19 +13,17 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "drivers/inside/apart.h"
 
 #define PART	  4096 /* PIPE_BUF: that much never blocks on a pipe that takes something */
 #define LINGER_MS 2000 /* for what a guest said last, to a reader that is slow */
 #define RETRY_MS  50   /* while the log is between two names */
-#define FDS_ASIDE 64
 
 /* --- The log ---------------------------------------------------------------------------------- */
 
@@ -278,46 +276,26 @@ static void follow(struct follower *f)
 /* --- A process of its own ----------------------------------------------------------------------
  */
 
-/* Holds nothing but what it needs: the descriptors get out of the way of all others first, then
- * take their places. */
-static void keep_only(int *const *fds, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		*fds[i] = *fds[i] >= 0 ? fcntl(*fds[i], F_DUPFD_CLOEXEC, FDS_ASIDE) : -1;
-	syscall(SYS_close_range, 0U, FDS_ASIDE - 1U, 0U);
-	for (size_t i = 0; i < count; i++)
-		*fds[i] = *fds[i] >= 0 ? fcntl(*fds[i], F_DUPFD_CLOEXEC, 0) : -1;
-	syscall(SYS_close_range, (unsigned)count, ~0U, 0U);
-}
-
 static void become_follower(struct follower *f)
 {
 	int *const fds[] = {&f->client, &f->notify, &f->life, &f->input, &f->hold, &f->history.log,
 		&f->history.older};
 
-	keep_only(fds, ARRAY_SIZE(fds));
+	apart_keep_only(fds, ARRAY_SIZE(fds));
 	prctl(PR_SET_NAME, "corpus-console");
 	if (chdir("/") == 0)
 		follow(f);
 	_exit(0);
 }
 
-/* Its session is made before it, so that the end of this call, which kills its own process group,
- * cannot meet it. */
 static int start_follower(struct follower *f, struct err *err)
 {
-	pid_t middle = fork();
+	int r = apart_fork();
 
-	if (middle < 0)
-		return err_errno(err, errno, "cannot fork to follow the console");
-	if (middle == 0) {
-		setsid();
-		if (fork() == 0)
-			become_follower(f);
-		_exit(0);
-	}
-	while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (r < 0)
+		return err_errno(err, r, "cannot fork to follow the console");
+	if (r == 0)
+		become_follower(f);
 	return 0;
 }
 

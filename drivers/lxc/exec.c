@@ -1,77 +1,125 @@
-/* Commands inside guests, by liblxc's attach: it is waited for by a process of its own. */
+/* Commands inside guests. liblxc's attach brings a process into the guest, with the namespaces,
+ * control groups, capabilities and system calls that the guest's configuration gives it; from there
+ * it is drivers/inside/command's. Who calls attach becomes the parent of the command, so that is a
+ * process of its own, which then keeps nothing but the descriptor for the wait status, and lives in
+ * the monitor's control groups: whatever ends the guest ends it too. */
 #include "drivers/lxc/exec.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lxc/lxccontainer.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
+#include "drivers/inside/apart.h"
+#include "drivers/inside/command.h"
 
-static pid_t attach(const struct lxc *lxc, const char *id, const struct driver_exec *exec)
+/* Where everything is in the process that waits. */
+enum { IN, OUT, ERRS, STATUS, CHANNEL, DESCRIPTORS };
+
+struct command {
+	const struct driver_exec *exec;
+	int failure[2];
+};
+
+static int be_command(void *data)
 {
-	static const char *const plain[] = {
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-		"TERM=linux", NULL};
+	const struct command *c = data;
+
+	command_become(
+		c->exec, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), c->failure[1], CHANNEL);
+}
+
+static pid_t attach(const struct lxc *lxc, const char *id, struct command *command)
+{
 	struct lxc_container *c = lxc_container_new(id, lxc->run_dir);
 	lxc_attach_options_t options = LXC_ATTACH_OPTIONS_DEFAULT;
-	lxc_attach_command_t command = {
-		.program = (char *)exec->argv[0], .argv = (char **)exec->argv};
 	pid_t pid = -1;
 
 	options.env_policy = LXC_ATTACH_CLEAR_ENV;
-	options.extra_env_vars = (char **)(exec->env && exec->env[0] ? exec->env : plain);
-	options.initial_cwd = (char *)(exec->cwd ? exec->cwd : "/");
-	options.stdin_fd = exec->stdin_fd;
-	options.stdout_fd = exec->stdout_fd;
-	options.stderr_fd = exec->stderr_fd;
-	if (!c || c->attach(c, lxc_attach_run_command, &command, &options, &pid) < 0)
+	options.initial_cwd = (char *)"/";
+	if (!c || c->attach(c, be_command, command, &options, &pid) < 0)
 		return -1;
 	return pid;
 }
 
-static void wait_for_it(
-	const struct lxc *lxc, const char *id, const struct driver_exec *exec, int report)
+/* The guest's root may give terminals and pipes on to its users only when they are its own. */
+static void give_to_guest(const struct lxc *lxc)
 {
-	pid_t pid;
-	int status;
+	struct stat st;
 
-	setsid();
-	pid = attach(lxc, id, exec);
-	if (write(report, &pid, sizeof(pid)) != sizeof(pid))
-		_exit(1);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			_exit(1);
-	_exit(write(exec->status_fd, &status, sizeof(status)) != sizeof(status));
+	for (int fd = IN; fd <= ERRS; fd++)
+		if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || isatty(fd)) &&
+			fchown(fd, lxc->idmap_base, lxc->idmap_base) < 0)
+			continue; /* it can still be used, but not opened again */
 }
 
-int lxc_guest_exec(const struct lxc *lxc, const char *id, const struct driver_exec *exec,
-	pid_t *ret_pid, struct err *err)
+static void join_monitor(const struct lxc *lxc, const char *id)
 {
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < lxc->cgroups.count; i++)
+		if (file_path(path, sizeof(path), "%s/%s/monitor/cgroup.procs",
+			    lxc->cgroups.hierarchies[i].groups, id) == 0)
+			file_write(path, "0"); /* gone with the guest, perhaps */
+}
+
+/* Keeps nothing but the descriptor for the wait status. */
+static void wait_in_background(
+	const struct lxc *lxc, const struct lxc_definition *d, const struct driver_exec *exec)
+{
+	struct command command = {.exec = exec};
+	struct err err = {0};
+	pid_t pid = -1;
+
+	if (!d->guest.privileged)
+		give_to_guest(lxc);
+	if (pipe2(command.failure, O_CLOEXEC) == 0)
+		pid = attach(lxc, d->guest.id, &command);
+	if (pid < 0) {
+		err_set(&err, ERR_DRIVER, NULL, "cannot enter guest %s; its log may say why",
+			d->guest.name);
+		command_tell_failure(CHANNEL, &err);
+		_exit(1);
+	}
+	for (int fd = IN; fd <= ERRS; fd++)
+		close(fd);
+	close(command.failure[1]);
+	command_tell(pid, command.failure[0], CHANNEL);
+	syscall(SYS_close_range, (unsigned)CHANNEL, ~0U, 0U);
+	prctl(PR_SET_NAME, "corpus-waiter");
+	join_monitor(lxc, d->guest.id);
+	command_wait(pid, STATUS);
+}
+
+int lxc_guest_exec(const struct lxc *lxc, const struct lxc_definition *d,
+	const struct driver_exec *exec, pid_t *ret_pid, struct err *err)
+{
+	struct driver_exec e = *exec;
 	AUTOCLOSE int ours = -1;
 	AUTOCLOSE int theirs = -1;
-	int pair[2];
-	pid_t middle;
+	int pair[2], r;
 
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "cannot make a pipe");
 	ours = pair[0];
 	theirs = pair[1];
-	middle = fork();
-	if (middle < 0)
-		return err_errno(err, errno, "cannot fork for a command");
-	if (middle == 0) {
-		if (fork() == 0)
-			wait_for_it(lxc, id, exec, theirs);
-		_exit(0);
+	r = apart_fork();
+	if (r < 0)
+		return err_errno(err, r, "cannot fork for a command");
+	if (r == 0) {
+		int *const fds[DESCRIPTORS] = {
+			&e.stdin_fd, &e.stdout_fd, &e.stderr_fd, &e.status_fd, &theirs};
+
+		apart_keep_only(fds, DESCRIPTORS);
+		wait_in_background(lxc, d, &e);
 	}
 	theirs = fd_close(theirs);
-	while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (read(ours, ret_pid, sizeof(*ret_pid)) != sizeof(*ret_pid) || *ret_pid <= 0)
-		return err_set(err, ERR_DRIVER, NULL, "cannot run a command in the guest");
-	return 0;
+	return command_await(ours, ret_pid, err);
 }

@@ -315,9 +315,19 @@ static int lxc_freeze(struct driver *d, const char *id, bool frozen, struct err 
 static int lxc_exec(struct driver *d, const char *id, const struct driver_exec *exec,
 	pid_t *ret_pid, struct err *err)
 {
-	int r = check_running(d, id, err);
+	CLEANUP(subject_finish) struct subject s;
+	struct driver_status status = {0};
+	int r = subject_load(d, id, &s, err);
 
-	return r < 0 ? r : lxc_guest_exec(lxc_of(d), id, exec, ret_pid, err);
+	if (r < 0)
+		return r;
+	look(d, id, &status);
+	if (status.state == GUEST_FROZEN)
+		return err_set(
+			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
+	if (status.pid == 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	return lxc_guest_exec(s.lxc, &s.definition, exec, ret_pid, err);
 }
 
 static int lxc_console(

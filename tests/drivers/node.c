@@ -3,12 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,12 +88,23 @@ static void mount_sys(void)
 		die("mounting /sys");
 }
 
+/* The tests use the same ids, in the one tree of control groups that the machine has: one at a time,
+ * wherever they are started from. */
+static void take_turn(void)
+{
+	int fd = open("/tmp/corpus-test-lxc-groups.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		die("the lock of the control groups");
+}
+
 void node_enter(void)
 {
 	if (geteuid() != 0) {
 		fprintf(stderr, "this test needs root\n");
 		exit(1);
 	}
+	take_turn();
 	if (!mkdtemp(g_dir))
 		die(g_dir);
 	g_owner = getpid();

@@ -418,51 +418,6 @@ static void a_guest_can_be_frozen_and_thawed(void **state)
 	destroy_guest(GUEST_A);
 }
 
-/* --- Commands inside ---------------------------------------------------------------------------
- */
-
-static void exec_passes_input_output_and_exit_status(void **state)
-{
-	(void)state;
-	if (!can(DRIVER_CAN_EXEC))
-		skip();
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
-	assert_exec((const char *[]){"sh", "-c", "cat; echo err >&2; exit 7", NULL}, "hello\n",
-		"hello\n", "err\n", W_EXITCODE(7, 0));
-	assert_exec((const char *[]){"sh", "-c", "kill -9 $$", NULL}, "", "", "",
-		W_EXITCODE(0, SIGKILL));
-	destroy_guest(GUEST_A);
-}
-
-static void exec_sets_environment_and_directory(void **state)
-{
-	(void)state;
-	if (!can(DRIVER_CAN_EXEC))
-		skip();
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
-	assert_exec((const char *[]){"sh", "-c", "echo $HOME; pwd; id -u", NULL}, "",
-		"/root\n/\n0\n", "", 0);
-	destroy_guest(GUEST_A);
-}
-
-static void exec_in_a_stopped_guest_is_refused(void **state)
-{
-	const char *argv[] = {"true", NULL};
-	struct driver_exec exec = {
-		.argv = argv, .stdin_fd = 0, .stdout_fd = 1, .stderr_fd = 2, .status_fd = 2};
-	struct outcome o;
-
-	(void)state;
-	if (!can(DRIVER_CAN_EXEC))
-		skip();
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	o = call((struct driver_request){.call = DRIVER_CALL_EXEC, .id = GUEST_A, .exec = &exec});
-	assert_int_not_equal(o.result, 0);
-	destroy_guest(GUEST_A);
-}
-
 static int run_life(const char *name)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,9 +439,6 @@ static int run_life(const char *name)
 		guest_test(limits_change_while_it_runs_and_stay),
 		guest_test(a_memory_limit_below_what_is_used_is_refused),
 		guest_test(a_guest_can_be_frozen_and_thawed),
-		guest_test(exec_passes_input_output_and_exit_status),
-		guest_test(exec_sets_environment_and_directory),
-		guest_test(exec_in_a_stopped_guest_is_refused),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
@@ -498,6 +450,7 @@ int conformance_run(const char *name, const struct environment *e)
 
 	guests_begin(e);
 	failed = run_life(name);
+	failed += commands_run(name);
 	failed += consoles_run(name);
 	failed += files_run(name);
 	guests_end();

@@ -1,0 +1,30 @@
+/* Commands inside guests, from the last steps before their execution to their end. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "drivers/driver.h"
+
+struct err;
+
+/* Three take part: the command; what waits for its end, which is its parent; and the call that
+ * wants it. Two pipes lead from each to the next: the command tells how it failed, or by closing
+ * its pipe that it has been executed; and the call is told one of pid and failure. */
+
+/* In what is to be the command, which stands where it is to run already and has its standard
+ * descriptors at 0, 1 and 2: finds the user below `root`, takes the terminal, and executes. Does
+ * not return. A failure is told by `failure`, to be closed on exec. Nothing is executed when nobody
+ * reads from the pipe to the call any more. */
+void command_become(const struct driver_exec *exec, int root, int failure, int call)
+	__attribute__((noreturn));
+
+/* In what waits, once the command's end of `failure` is the only one: tells the call what has
+ * become of it. Does not return when it failed. */
+void command_tell(pid_t pid, int failure, int call);
+void command_tell_failure(int fd, const struct err *error);
+
+/* Waits for the end of a child and tells its wait status. Does not return. */
+void command_wait(pid_t pid, int status_fd) __attribute__((noreturn));
+
+/* In the call: what became of it. */
+int command_await(int call, pid_t *ret_pid, struct err *err);
