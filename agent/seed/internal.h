@@ -20,6 +20,11 @@ char *render_meta_data(const struct guest *guest);
 extern const char RENDER_VENDOR_DATA[];
 extern const char RENDER_NETWORK_CONFIG[];
 
+/* A host key of OpenSSH made of that many random bytes, and its public half. */
+#define HOST_KEY_SEED 32
+char *render_host_key(const uint8_t seed[static HOST_KEY_SEED], const char *comment);
+char *render_host_key_public(const uint8_t seed[static HOST_KEY_SEED], const char *comment);
+
 #define PASSWORD_HASH_MAX 384
 
 /* The hash for /etc/shadow; -ENOMEM, -EINVAL. */

@@ -51,6 +51,6 @@ int password_hash(const char *password, char ret[static PASSWORD_HASH_MAX])
 	hash = crypt_r(password, setting, data);
 	if (!hash || *hash == '*' || strlen(hash) >= PASSWORD_HASH_MAX)
 		return -EINVAL;
-	strcpy(ret, hash);
+	memcpy(ret, hash, strlen(hash) + 1);
 	return 0;
 }

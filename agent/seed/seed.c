@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/random.h"
 #include "base/strv.h"
 #include "storage/storage.h"
 
@@ -185,7 +186,31 @@ static int put_place(struct seed *seed)
 	return put(seed, "/this_port", port, 0644, 0);
 }
 
-/* An empty machine-id is filled at the next boot (machine-id(5)); keys are made by the image. */
+/* In place of its original's, where it has an ssh server. */
+static int put_host_key(struct seed *seed)
+{
+	static const char path[] = "/etc/ssh/ssh_host_ed25519_key";
+	uint8_t random[HOST_KEY_SEED];
+	AUTOFREE char *comment = NULL;
+	AUTOFREE char *key = NULL;
+	AUTOFREE char *public = NULL;
+	int r;
+
+	if (asprintf(&comment, "root@%s", seed->guest->name) < 0)
+		comment = NULL;
+	random_bytes(random, sizeof(random));
+	key = comment ? render_host_key(random, comment) : NULL;
+	public = comment ? render_host_key_public(random, comment) : NULL;
+	explicit_bzero(random, sizeof(random));
+	r = put(seed, path, key, 0600, 0);
+	if (r == 0)
+		r = put(seed, "/etc/ssh/ssh_host_ed25519_key.pub", public, 0644, 0);
+	if (key)
+		explicit_bzero(key, strlen(key));
+	return r;
+}
+
+/* An empty machine-id is filled at the next boot (machine-id(5)). */
 static int drop_identity(struct seed *seed)
 {
 	static const char *const theirs[] = {"/var/lib/dbus/machine-id",
@@ -194,6 +219,7 @@ static int drop_identity(struct seed *seed)
 		"/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_rsa_key.pub",
 		"/etc/ssh/ssh_host_dsa_key", "/etc/ssh/ssh_host_dsa_key.pub"};
 	AUTOFREE char *machine_id = NULL;
+	AUTOFREE char *sshd = NULL;
 	int r = fetch(seed, "/etc/machine-id", false, &machine_id);
 
 	r = r < 0 ? r : 0;
@@ -201,7 +227,9 @@ static int drop_identity(struct seed *seed)
 		r = put(seed, "/etc/machine-id", "", 0444, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(theirs) && r == 0; i++)
 		r = drop(seed, theirs[i]);
-	return r;
+	if (r == 0)
+		r = fetch(seed, "/etc/ssh/sshd_config", false, &sshd);
+	return r == 0 && sshd ? put_host_key(seed) : r < 0 ? r : 0;
 }
 
 /* --- cloud-init ------------------------------------------------------------------------------ */
@@ -254,7 +282,7 @@ int seed_apply(struct storage *storage, const struct guest *guest, const char *n
 	unsigned parts, struct seed_result *ret, struct err *err)
 {
 	struct seed_result result = {0};
-	struct err local;
+	struct err local = {0};
 	struct seed seed = {.storage = storage,
 		.guest = guest,
 		.node_name = node_name,

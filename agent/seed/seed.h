@@ -21,7 +21,7 @@ enum seed_part {
 	SEED_USER_DATA = 1 << 2, /* for the hook */
 	SEED_PASSWORD = 1 << 3,	 /* root's, in /etc/shadow */
 	SEED_PLACE = 1 << 4,	 /* /this_host, /this_port */
-	SEED_IDENTITY = 1 << 5,	 /* of a clone: no machine-id or host keys of its original */
+	SEED_IDENTITY = 1 << 5,	 /* of a clone: not the machine-id and host keys of its original */
 	SEED_LENIENT = 1 << 6,	 /* nothing is needed: for undoing, which must come to an end */
 	/* In each case cloud-init's seed follows where the image has it. */
 

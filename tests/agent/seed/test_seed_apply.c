@@ -148,6 +148,8 @@ static void an_image_with_cloud_init_gets_its_seed(void **state)
 
 static void a_clone_is_nobody_elses_double(void **state)
 {
+	AUTOFREE char *key = NULL;
+
 	(void)state;
 	assert_int_equal(mkdir(IN("/etc/ssh"), 0755), 0);
 	put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
@@ -157,9 +159,20 @@ static void a_clone_is_nobody_elses_double(void **state)
 	seeded(SEED_CLONE);
 	assert_holds("/etc/machine-id", "");
 	assert_absent("/etc/ssh/ssh_host_rsa_key");
-	assert_absent("/etc/ssh/ssh_host_ed25519_key.pub");
+	key = get("/etc/ssh/ssh_host_ed25519_key.pub");
+	assert_memory_equal(key, "ssh-ed25519 AAAA", 16);
+	assert_non_null(strstr(key, " root@web1.example.org\n"));
+	assert_mode("/etc/ssh/ssh_host_ed25519_key", 0600);
 	assert_holds("/etc/ssh/sshd_config", "");
 	seeded(SEED_NEW);
+}
+
+static void a_clone_without_an_ssh_server_gets_no_key(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(IN("/etc/ssh"), 0755), 0);
+	seeded(SEED_CLONE);
+	assert_absent("/etc/ssh/ssh_host_ed25519_key");
 }
 
 static void hostile_files_are_left_out_and_named(void **state)
@@ -256,6 +269,7 @@ int main(void)
 		TEST(a_whole_image_gets_everything_and_again_the_same),
 		TEST(an_image_with_cloud_init_gets_its_seed),
 		TEST(a_clone_is_nobody_elses_double),
+		TEST(a_clone_without_an_ssh_server_gets_no_key),
 		TEST(hostile_files_are_left_out_and_named),
 		TEST(what_was_asked_for_and_cannot_be_is_an_error_with_the_path),
 		TEST(it_takes_few_milliseconds),

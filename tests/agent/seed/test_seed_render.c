@@ -146,6 +146,22 @@ static void passwords_are_new_and_their_hashes_open_to_them_alone(void **state)
 	assert_null(strpbrk(hash, ":\n"));
 }
 
+/* The golden files were read by ssh-keygen -y, which gave the public one for the private one. */
+static void host_keys_are_as_openssh_keeps_them(void **state)
+{
+	uint8_t seed[HOST_KEY_SEED];
+	AUTOFREE char *key = NULL;
+	AUTOFREE char *public = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(seed); i++)
+		seed[i] = (uint8_t)(i * 7);
+	key = render_host_key(seed, "root@web1.example.org");
+	public = render_host_key_public(seed, "root@web1.example.org");
+	assert_golden("ssh_host_ed25519_key", key);
+	assert_golden("ssh_host_ed25519_key.pub", public);
+}
+
 static void what_changed_says_what_is_seeded_again(void **state)
 {
 	struct guest a = {.name = (char *)"a"}, b = {.name = (char *)"a"};
@@ -172,6 +188,7 @@ int main(void)
 		cmocka_unit_test(only_roots_password_changes),
 		cmocka_unit_test(meta_data_of_cloud_init),
 		cmocka_unit_test(passwords_are_new_and_their_hashes_open_to_them_alone),
+		cmocka_unit_test(host_keys_are_as_openssh_keeps_them),
 		cmocka_unit_test(what_changed_says_what_is_seeded_again),
 	};
 
