@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "storage/btrfs.h"
 #include "storage/volume.h"
 #include "storage/written.h"
@@ -20,9 +22,7 @@
 DEFINE_CLEANUP(char **, names_free)
 
 #define ATTRIBUTE "trusted.corpus.account"
-#define FORMAT	  "size=%" PRIu64 " pinned=%" PRIu64 " cloned=%d origin=%" PRIu64 " inherited=%" PRIu64
-#define SCAN	  "size=%" SCNu64 " pinned=%" SCNu64 " cloned=%d origin=%" SCNu64 " inherited=%" SCNu64
-#define TEXT_MAX  160
+#define TEXT_MAX  300
 
 /* --- Kept on disk ---------------------------------------------------------------------------- */
 
@@ -44,24 +44,55 @@ int account_hold(const struct storage *s, const char *id, enum account_hold how)
 	}
 }
 
+/* In the order in which they are written. */
+static const struct {
+	const char *name;
+	size_t offset;
+} FIELDS[] = {
+	{"size", offsetof(struct account, size)},
+	{"pinned", offsetof(struct account, pinned)},
+	{"cloned", offsetof(struct account, cloned)},
+	{"origin", offsetof(struct account, origin)},
+	{"inherited", offsetof(struct account, inherited)},
+	{"measured", offsetof(struct account, measured.subvolume)},
+	{"generation", offsetof(struct account, measured.generation)},
+	{"written", offsetof(struct account, measured.written)},
+	{"charged", offsetof(struct account, measured.charged)},
+};
+
+static int parse(char *text, struct account *account)
+{
+	char *rest = text;
+
+	for (size_t i = 0; i < ARRAY_SIZE(FIELDS); i++) {
+		size_t length = strlen(FIELDS[i].name);
+		char *word = strsep(&rest, " ");
+
+		if (!word || strncmp(word, FIELDS[i].name, length) != 0 || word[length] != '=' ||
+			parse_u64(word + length + 1, UINT64_MAX,
+				(uint64_t *)((char *)account + FIELDS[i].offset)) < 0)
+			return -EUCLEAN;
+	}
+	return 0;
+}
+
 static int read_of(int directory, struct account *ret)
 {
 	struct account account = {.kept = true};
 	char text[TEXT_MAX];
-	int cloned = 0;
 	ssize_t n = fgetxattr(directory, ATTRIBUTE, text, sizeof(text) - 1);
+	int r = n < 0 ? -errno : 0;
 
-	if (n < 0 && errno != ENODATA)
-		return -errno;
-	text[n < 0 ? 0 : n] = '\0';
-	if (n < 0)
+	if (r == 0) {
+		text[n] = '\0';
+		r = parse(text, &account);
+	} else if (r == -ENODATA) {
 		account.kept = false;
-	else if (sscanf(text, SCAN, &account.size, &account.pinned, &cloned, &account.origin,
-			 &account.inherited) != 5)
-		return -EUCLEAN;
-	account.cloned = cloned;
-	*ret = account;
-	return 0;
+		r = 0;
+	}
+	if (r == 0)
+		*ret = account;
+	return r;
 }
 
 int account_read(const struct storage *s, const char *id, struct account *ret)
@@ -79,11 +110,18 @@ int account_read(const struct storage *s, const char *id, struct account *ret)
 
 int account_write(int directory, const struct account *account)
 {
-	char text[TEXT_MAX];
-	int n = snprintf(text, sizeof(text), FORMAT, account->size, account->pinned,
-		account->cloned, account->origin, account->inherited);
+	char text[TEXT_MAX], before[TEXT_MAX];
+	size_t used = 0;
 
-	return fsetxattr(directory, ATTRIBUTE, text, (size_t)n, 0) < 0 ? -errno : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(FIELDS); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s=%" PRIu64,
+			i ? " " : "", FIELDS[i].name,
+			*(const uint64_t *)((const char *)account + FIELDS[i].offset));
+	/* Most have not changed since; to write the same would keep the disk busy. */
+	if (fgetxattr(directory, ATTRIBUTE, before, sizeof(before)) == (ssize_t)used &&
+		memcmp(before, text, used) == 0)
+		return 0;
+	return fsetxattr(directory, ATTRIBUTE, text, used, 0) < 0 ? -errno : 0;
 }
 
 /* --- What it means --------------------------------------------------------------------------- */
@@ -99,36 +137,56 @@ static int inherited(const struct volume *volume, uint64_t *ret)
 	return r;
 }
 
-int account_usage(
-	const struct volume *volume, const struct quota_figures *figures, struct volume_usage *ret)
+/* Never too little, but for what snapshots that were deleted since took off the charge. */
+static uint64_t guess(const struct volume *volume, uint64_t charged)
 {
-	uint64_t most = 0, written = 0;
+	uint64_t then = volume->account.measured.charged;
+
+	return volume->account.measured.written + (charged > then ? charged - then : 0);
+}
+
+static bool is_measured(const struct volume *volume)
+{
+	return volume->account.measured.subvolume == volume->subvolume;
+}
+
+int account_usage(const struct volume *volume, const struct quota_figures *figures, bool fresh,
+	struct volume_usage *ret)
+{
+	uint64_t charged = figures->used + figures->pending, most = 0, written = 0;
 	int r = inherited(volume, &most);
 
-	if (r == 0)
+	if (r == 0 && (fresh || !is_measured(volume))) {
 		r = written_bytes(volume->fd, volume->account.origin, &written);
+		written += figures->pending;
+	} else {
+		written = guess(volume, charged);
+	}
 	if (r < 0)
 		return r;
-	most += figures->used + figures->pending;
-	written += figures->pending;
+	most += charged;
 	ret->used = written < most ? written : most;
 	ret->size = volume->account.size;
 	return 0;
 }
 
 /* Whether the guest holds more than its size, which the limit alone does not prevent: it lets the
- * guest write anew what others hold, and cannot tell whether it deleted that first. What is held
- * is estimated, hence the tolerance. */
+ * guest write anew what others hold, and cannot tell whether it deleted that first. What is held is
+ * estimated, hence the tolerance. */
 static int is_over(const struct volume *volume, const struct quota_figures *figures)
 {
-	uint64_t size = volume->account.size, most = 0;
+	uint64_t size = volume->account.size, bound = size + size / 32, most = 0;
 	struct volume_usage usage = {0};
 	int r = inherited(volume, &most);
 
-	if (r < 0 || size == 0 || most + figures->used + figures->pending <= size)
+	most += figures->used + figures->pending;
+	if (r < 0 || size == 0 || !is_measured(volume) || most <= bound)
 		return r;
-	r = account_usage(volume, figures, &usage);
-	return r < 0 ? r : usage.used > size + size / 32;
+	r = account_usage(volume, figures, false, &usage);
+	/* It may have deleted something since. */
+	if (r == 0 && usage.used > bound)
+		r = account_usage(volume, figures, true, &usage);
+	return r < 0 ? r : usage.used > bound;
 }
 
 static uint64_t limit_of(const struct account *account, uint64_t charged, bool over)
@@ -224,39 +282,74 @@ static int forget(const struct storage *s, const char *id)
 	return 0;
 }
 
-static int settle(const struct storage *s, int directory, const char *id, struct volume *volume)
+/* A guest that has not written since is not measured again. */
+static int measure(struct volume *volume, const struct quota_figures *figures)
 {
 	struct account *account = &volume->account;
-	uint64_t pinned = account->pinned, left = 0, charged, limit;
-	struct quota_figures figures = {0};
-	int r = quota_read(&s->quota, volume->subvolume, &figures), shared, over;
+	uint64_t generation, written;
+	int r = btrfs_subvolume_changed(volume->fd, &generation);
 
-	charged = figures.used + figures.pending;
-	shared = r < 0 ? r : is_shared(s, directory, account, charged);
-	over = shared < 0 ? shared : is_over(volume, &figures);
-	r = over < 0 ? over : inherited(volume, &left);
+	if (r < 0 || (is_measured(volume) && account->measured.generation == generation))
+		return r;
+	r = written_bytes(volume->fd, account->origin, &written);
 	if (r < 0)
 		return r;
-	account->pinned = !shared ? 0 : pinned < charged ? pinned : charged;
-	limit = limit_of(account, charged, over);
-	if (account->pinned != pinned)
-		r = account_write(directory, account);
-	if (r == 0 && limit != figures.limit)
-		r = quota_set_limit(&s->quota, volume->subvolume, limit);
-	if (r == 0 && !shared && left == 0)
-		r = forget(s, id);
-	return r;
+	account->measured.subvolume = volume->subvolume;
+	account->measured.generation = generation;
+	account->measured.written = written;
+	account->measured.charged = figures->used;
+	return 0;
 }
 
-int account_settle(const struct storage *s, int directory, const char *id)
+/* Yields whether anybody else may hold what the volume wrote. */
+static int limit_anew(const struct storage *s, int directory, struct volume *volume,
+	const struct quota_figures *figures)
+{
+	struct account *account = &volume->account;
+	uint64_t charged = figures->used + figures->pending, limit;
+	int shared = is_shared(s, directory, account, charged), r;
+	int over = shared < 0 ? shared : is_over(volume, figures);
+
+	if (over < 0)
+		return over;
+	account->pinned = !shared ? 0 : account->pinned < charged ? account->pinned : charged;
+	limit = limit_of(account, charged, over);
+	r = limit == figures->limit ? 0 : quota_set_limit(&s->quota, volume->subvolume, limit);
+	return r < 0 ? r : shared;
+}
+
+static int settle(const struct storage *s, int directory, struct volume *volume, bool measuring)
+{
+	struct quota_figures figures;
+	int r = quota_read(&s->quota, volume->subvolume, &figures), shared;
+
+	if (r == 0 && measuring)
+		r = measure(volume, &figures);
+	if (r < 0)
+		return r;
+	shared = limit_anew(s, directory, volume, &figures);
+	r = shared < 0 ? shared : account_write(directory, &volume->account);
+	return r < 0 ? r : shared;
+}
+
+int account_settle(const struct storage *s, int directory, const char *id, bool measuring)
 {
 	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
 	struct err err = {0};
+	uint64_t had = 0;
 	int r = volume_open_of(s, id, &volume, &err);
 
-	if (r < 0)
-		return err.code == ERR_NOT_FOUND ? forget(s, id) : r;
-	return volume.account.kept ? settle(s, directory, id, &volume) : forget(s, id);
+	if (r < 0 && err.code != ERR_NOT_FOUND)
+		return r;
+	if (r == 0 && volume.account.kept) {
+		r = settle(s, directory, &volume, measuring);
+		if (r == 0)
+			r = inherited(&volume, &had);
+		/* Others, or the time before a restore, still count. */
+		if (r != 0 || had > 0)
+			return r < 0 ? r : 0;
+	}
+	return forget(s, id);
 }
 
 static bool is_id(const char *name)
@@ -272,7 +365,8 @@ int account_tend(const struct storage *s)
 	for (char **name = names; name && *name; name++) {
 		AUTOCLOSE int directory = account_hold(s, *name, ACCOUNT_TRY);
 
-		int settled = directory >= 0 ? account_settle(s, directory, *name) : directory;
+		int settled =
+			directory >= 0 ? account_settle(s, directory, *name, true) : directory;
 
 		if (settled < 0 && settled != -ENOENT && settled != -EWOULDBLOCK)
 			log_warning("storage.account.unsettled", "guest=%s error=%s", *name,

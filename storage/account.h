@@ -28,12 +28,18 @@ struct account {
 	uint64_t size; /* what was asked for; 0: no limit */
 	/* What others hold, at most, of what the volume is charged with. */
 	uint64_t pinned;
-	/* It, or a snapshot, was copied to another guest. Who shares the copies is not known. */
-	bool cloned;
+	/* 1: it, or a snapshot, was copied to another guest. Who shares the copies is not known. */
+	uint64_t cloned;
 	/* All that was written after this transaction is the guest's, what is older its image's. */
 	uint64_t origin;
 	/* What a restored volume had at first, and is not charged with. */
 	uint64_t inherited;
+	/* What the guest held when it was measured last, which costs time; see account_usage. */
+	struct {
+		uint64_t subvolume;  /* 0: never */
+		uint64_t generation; /* of it, at the last commit */
+		uint64_t written, charged;
+	} measured;
 };
 
 /* Opens the directory snapshots/ID, and holds it until it is closed: nobody else changes account,
@@ -60,12 +66,14 @@ int account_inherit(int directory, struct volume *volume, uint64_t held, uint64_
 int account_set_size(const struct storage *s, int directory, struct volume *volume, uint64_t size);
 
 /* With the directory held: bounds what others hold by what the volume is charged with, sets the
- * limit accordingly, and removes account and directory when they are not needed any more. */
-int account_settle(const struct storage *s, int directory, const char *id);
+ * limit accordingly, and removes account and directory when they are not needed any more. What the
+ * guest holds is measured again only with `measure`, and only when it may have changed. */
+int account_settle(const struct storage *s, int directory, const char *id, bool measure);
 
-/* The same for all guests whose directories nobody holds. */
+/* The same for all guests whose directories nobody holds, measuring. */
 int account_tend(const struct storage *s);
 
-/* What a volume with an account holds that is the guest's, given what it is charged with. */
-int account_usage(
-	const struct volume *volume, const struct quota_figures *figures, struct volume_usage *ret);
+/* What a volume with an account holds that is the guest's, given what it is charged with. With
+ * `fresh` it is measured; else, where it has been, what was charged since is added to that. */
+int account_usage(const struct volume *volume, const struct quota_figures *figures, bool fresh,
+	struct volume_usage *ret);

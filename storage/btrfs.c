@@ -131,6 +131,16 @@ int btrfs_subvolume_made(int fd, uint64_t *ret)
 	return 0;
 }
 
+int btrfs_subvolume_changed(int fd, uint64_t *ret)
+{
+	struct btrfs_util_subvolume_info info;
+
+	if (btrfs_util_subvolume_info_fd(fd, 0, &info) != BTRFS_UTIL_OK)
+		return -errno;
+	*ret = info.generation;
+	return 0;
+}
+
 int btrfs_is_cleaning(int fd)
 {
 	static const struct tree_range range = {.tree = BTRFS_ROOT_TREE_OBJECTID,

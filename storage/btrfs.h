@@ -30,8 +30,10 @@ int btrfs_subvolume_set_read_only(int fd);
 int btrfs_subvolume_delete(
 	int parent, const char *name, void (*deleted)(void *data, uint64_t subvolume), void *data);
 
-/* The transaction that made the subvolume that fd lies in. */
+/* The transaction that made the subvolume that fd lies in; the last one committed that changed it.
+ */
 int btrfs_subvolume_made(int fd, uint64_t *ret);
+int btrfs_subvolume_changed(int fd, uint64_t *ret);
 
 /* 1 while blocks of deleted subvolumes are still being freed, 0 when they are. */
 int btrfs_is_cleaning(int fd);

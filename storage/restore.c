@@ -39,7 +39,7 @@ static int subvolume_of(int parent, const char *name, uint64_t *ret)
 static int look(struct storage *s, const char *id, struct restore *ret)
 {
 	struct restore restore = {.id = id};
-	uint64_t volume, aside;
+	uint64_t volume = 0, aside = 0;
 	int r;
 
 	snprintf(restore.aside_name, sizeof(restore.aside_name), POOL_REPLACED "%s", id);
@@ -85,7 +85,7 @@ static int read_held(struct storage *s, const struct volume *volume, const struc
 	int r;
 
 	if (!volume->account.kept) {
-		r = volume_read_usage(s, snapshot, false, &usage, err);
+		r = volume_read_usage(s, snapshot, USAGE_CAREFUL, &usage, err);
 		*ret = usage.used;
 		return r;
 	}
@@ -230,7 +230,7 @@ static int bring_back(struct storage *s, const struct restore *restore)
 		r = btrfs_commit(s->root);
 	fault_point("storage.restore.returned");
 	if (r == 0 && directory >= 0)
-		r = account_settle(s, directory, restore->id);
+		r = account_settle(s, directory, restore->id, false);
 	return r;
 }
 

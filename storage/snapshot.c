@@ -57,7 +57,7 @@ int snapshot_create(struct storage *storage, const char *id, const char *name, s
 	if (directory < 0)
 		return err_errno(err, directory, "cannot make snapshots/%s", id);
 	r = take(storage, id, name, directory, err);
-	settled = account_settle(storage, directory, id);
+	settled = account_settle(storage, directory, id, false);
 	if (r == 0 && settled < 0)
 		return err_errno(err, settled, "cannot limit volume %s", id);
 	return r;
@@ -76,7 +76,7 @@ int snapshot_delete(struct storage *storage, const char *id, const char *name, s
 		return 0;
 	r = directory < 0 ? directory : pool_delete(storage, directory, name);
 	if (r == 0)
-		r = account_settle(storage, directory, id);
+		r = account_settle(storage, directory, id, false);
 	return r < 0 ? err_errno(err, r, "cannot delete snapshot %s", name) : 0;
 }
 

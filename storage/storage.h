@@ -123,8 +123,9 @@ int volume_destroy(struct storage *storage, const char *id, struct err *err);
 int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
 	struct err *err);
 
-/* ERR_NOT_FOUND. What the guest wrote a moment ago is always counted; what it freed a moment ago
- * may be counted still, unless `exact`, which forces a commit. */
+/* ERR_NOT_FOUND. What the guest wrote a moment ago is counted (but where snapshots of it were
+ * deleted since the last storage_tend, perhaps not all); what it freed a moment ago may be counted
+ * still. Neither holds with `exact`, which forces a commit, and measures a guest with snapshots. */
 int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
 	struct err *err);
 

@@ -22,9 +22,13 @@ void volume_finish(struct volume *volume);
 int volume_set_limit(
 	const struct storage *s, const struct volume *volume, uint64_t size, struct err *err);
 
-/* With `exact`, what was freed a moment ago is not counted any more; what was written a moment ago
- * always is. */
-int volume_read_usage(const struct storage *s, const struct volume *volume, bool exact,
+/* What was written a moment ago always counts; what was freed a moment ago does not. */
+enum usage_how {
+	USAGE_EXACT,   /* that holds, at the price of a commit */
+	USAGE_CAREFUL, /* what was freed a moment ago may count still */
+	USAGE_CHEAP,   /* that, and with snapshots for some seconds what was written may not */
+};
+int volume_read_usage(const struct storage *s, const struct volume *volume, enum usage_how how,
 	struct volume_usage *ret, struct err *err);
 
 /* Makes `size` that of guest `id`'s volume, which is there, without asking what it holds. */

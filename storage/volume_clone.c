@@ -81,7 +81,7 @@ static int open_up(struct storage *s, const struct clone *clone, int directory, 
 
 	if (r < 0)
 		return r;
-	volume.account.cloned = true;
+	volume.account.cloned = 1;
 	r = account_open_up(s, directory, &volume);
 	return r < 0 ? err_errno(err, r, "cannot limit volume %s", clone->from) : 0;
 }
@@ -108,7 +108,7 @@ static int make_held(struct storage *s, const struct clone *clone, struct err *e
 	if (directory < 0)
 		return err_errno(err, directory, "cannot hold snapshots/%s", clone->from);
 	r = make(s, clone, directory, err);
-	settled = account_settle(s, directory, clone->from);
+	settled = account_settle(s, directory, clone->from, false);
 	if (r == 0 && settled < 0)
 		return err_errno(err, settled, "cannot limit volume %s", clone->from);
 	return r;

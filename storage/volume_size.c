@@ -84,16 +84,16 @@ static int charged_as_used(
 	return 0;
 }
 
-int volume_read_usage(const struct storage *s, const struct volume *volume, bool exact,
+int volume_read_usage(const struct storage *s, const struct volume *volume, enum usage_how how,
 	struct volume_usage *ret, struct err *err)
 {
 	struct quota_figures figures = {0};
-	int r = exact ? btrfs_commit(s->root) : 0;
+	int r = how == USAGE_EXACT ? btrfs_commit(s->root) : 0;
 
 	if (r == 0)
 		r = quota_read(&s->quota, volume->subvolume, &figures);
 	if (r == 0)
-		r = volume->account.kept ? account_usage(volume, &figures, ret)
+		r = volume->account.kept ? account_usage(volume, &figures, how != USAGE_CHEAP, ret)
 					 : charged_as_used(volume, &figures, ret);
 	return r < 0 ? err_errno(err, r, "cannot read the usage") : 0;
 }
@@ -129,10 +129,10 @@ static int check_fits(const struct storage *s, const struct volume *volume, uint
 	uint64_t *ret_least, struct err *err)
 {
 	struct volume_usage usage = {0};
-	int r = volume_read_usage(s, volume, false, &usage, err);
+	int r = volume_read_usage(s, volume, USAGE_CAREFUL, &usage, err);
 
 	if (r == 0 && size < usage.size && size < volume_least(&usage))
-		r = volume_read_usage(s, volume, true, &usage, err);
+		r = volume_read_usage(s, volume, USAGE_EXACT, &usage, err);
 	if (r < 0)
 		return r;
 	if (ret_least)
@@ -205,7 +205,8 @@ int volume_usage(struct storage *storage, const char *id, bool exact, struct vol
 	if (r == 0)
 		r = volume_open_of(storage, id, &volume, err);
 	if (r == 0)
-		r = volume_read_usage(storage, &volume, exact, &usage, err);
+		r = volume_read_usage(
+			storage, &volume, exact ? USAGE_EXACT : USAGE_CHEAP, &usage, err);
 	if (r < 0)
 		return r;
 	/* What is over it for a moment is nothing that a caller could do anything with. */
