@@ -2,6 +2,7 @@
  * field that is wrong, in one place for all its clients. */
 #include "cli/body.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "cli/args.h"
+#include "cli/health.h"
 #include "cli/keys.h"
 
 const struct setting BODY_SETTINGS[] = {
@@ -35,6 +37,12 @@ const struct setting BODY_SETTINGS[] = {
 	{"autostart-delay", "autostart.delay", SETTING_TEXT, true},
 	{"restart", "restart.policy", SETTING_TEXT, true},
 	{"restart-max", "restart.max", SETTING_NUMBER, true},
+	{"health", "health", SETTING_HEALTH, true},
+	{"health-interval", "health.interval", SETTING_TEXT, true},
+	{"health-timeout", "health.timeout", SETTING_TEXT, true},
+	{"health-retries", "health.retries", SETTING_NUMBER, true},
+	{"health-grace", "health.grace", SETTING_TEXT, true},
+	{"health-restart", "health.restart", SETTING_SWITCH, true},
 	{0},
 };
 
@@ -100,6 +108,35 @@ static json_t *setting_value(const struct setting *setting, const char *text)
 	case SETTING_SWITCH: return switch_or_text(text);
 	default: return json_string(text);
 	}
+}
+
+/* Its members one by one: other settings may name further ones. */
+static int set_health(json_t *body, const char *text, struct err *err)
+{
+	json_auto_t *health = NULL;
+	int r = health_read(text, &health, err);
+	const char *key;
+	json_t *value;
+
+	if (r < 0)
+		return r;
+	json_object_foreach (health, key, value) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "health.%s", key);
+		r = body_set(body, path, json_incref(value), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int set_setting(
+	json_t *body, const struct setting *setting, const char *text, struct err *err)
+{
+	if (setting->kind == SETTING_HEALTH)
+		return set_health(body, text, err);
+	return body_set(body, setting->path, setting_value(setting, text), err);
 }
 
 /* --- Ports ----------------------------------------------------------------------------------- */
@@ -256,6 +293,7 @@ static int add_switches(json_t *body, const struct args *args, struct err *err)
 		{"no-start", "start", false},
 		{"autostart", "autostart.on", true},
 		{"no-autostart", "autostart.on", false},
+		{"health-restart", "health.restart", true},
 	};
 
 	if (args_has(args, "autostart") && args_has(args, "no-autostart"))
@@ -279,7 +317,7 @@ static int add_settings(json_t *body, const struct args *args, struct err *err)
 		int r = 0;
 
 		if (text && setting->kind != SETTING_SWITCH)
-			r = body_set(body, setting->path, setting_value(setting, text), err);
+			r = set_setting(body, setting, text, err);
 		if (r < 0)
 			return r;
 	}
@@ -374,6 +412,6 @@ int body_add_assignment(json_t *patch, const char *word, struct err *err)
 		return err_set(err, ERR_INVALID, NULL, "%s cannot be changed after creation%s",
 			setting->name,
 			strcmp(setting->name, "size") == 0 ? ": use enlarge or trim" : "");
-	return body_set(
-		patch, setting->path, *value ? setting_value(setting, value) : json_null(), err);
+	return *value ? set_setting(patch, setting, value, err)
+		      : body_set(patch, setting->path, json_null(), err);
 }

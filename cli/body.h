@@ -11,7 +11,7 @@ struct err;
 struct setting {
 	const char *name;
 	const char *path; /* in the guest: "limits.memory" */
-	enum { SETTING_TEXT, SETTING_NUMBER, SETTING_SWITCH } kind;
+	enum { SETTING_TEXT, SETTING_NUMBER, SETTING_SWITCH, SETTING_HEALTH } kind;
 	bool changeable; /* by `set`, too */
 };
 

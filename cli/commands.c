@@ -58,6 +58,12 @@ static const struct option CREATE_OPTIONS[] = {
 	{"autostart-delay", 0, "TIME", "before guests of the next number start, as in 10s"},
 	{"restart", 0, "POLICY", "when it ends by itself: never, on-failure or always"},
 	{"restart-max", 0, "N", "restarts in a row until it is left alone: 10"},
+	{"health", 0, "CHECK", "http:PORT[/PATH], tcp:PORT or exec:COMMAND"},
+	{"health-interval", 0, "TIME", "between two checks: 30s"},
+	{"health-timeout", 0, "TIME", "of one check: 5s"},
+	{"health-retries", 0, "N", "failures in a row until it is unhealthy: 3"},
+	{"health-grace", 0, "TIME", "after a start, in which failures do not count: 30s"},
+	{"health-restart", 0, NULL, "restart it when it is unhealthy, as its policy allows"},
 	{0},
 };
 

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/facts.h"
+#include "cli/health.h"
 #include "cli/show.h"
 #include "cli/table.h"
 #include "cli/text.h"
@@ -131,6 +132,7 @@ static void add_settings(struct table *facts, const json_t *guest)
 {
 	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
 	AUTOFREE char *labels = labels_in_short(json_at(guest, "labels"));
+	AUTOFREE char *health = health_in_short(guest);
 
 	facts_add(facts, "driver", json_text(guest, "driver"));
 	facts_add(facts, "image", json_text(guest, "image"));
@@ -139,6 +141,8 @@ static void add_settings(struct table *facts, const json_t *guest)
 	facts_add(facts, "limits", limits && *limits ? limits : "none");
 	facts_add(facts, "storage", V_SIZE(guest, "storage.size"));
 	facts_add(facts, "autostart", value_switch(guest, "autostart.on"));
+	facts_add(facts, "restart", json_text(guest, "restart.policy"));
+	facts_add(facts, "health", health);
 	facts_add(facts, "privileged", value_switch(guest, "privileged"));
 	facts_add(facts, "labels", labels);
 }

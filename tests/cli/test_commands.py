@@ -110,6 +110,11 @@ CASES = [
     Case("apply-no-file", "apply"),
     Case("set", f"set {WEB} memory=512MiB cpus=2 swap= pids=100 label.team=db label.old= slots=2 "
          "env=staging autostart=off", done("update")),
+    Case("set-health", f"set {WEB} health-interval=10s health=http:80/health health-restart=on",
+         done("guest.update")),
+    Case("set-health-exec", f"set {WEB} 'health=exec:test -e /run/ok'", done("guest.update")),
+    Case("set-health-none", f"set {WEB} health=", done("guest.update")),
+    Case("usage-set-health", f"set {WEB} health=http:80x"),
     Case("set-dry-run", f"set {WEB} memory=512MiB --dry-run", PLAN),
     Case("set-dry-run-nothing", f"set {WEB} memory=512MiB -n", PLAN | {"changed": False}),
     Case("set-unknown", f"set {WEB} colour=red"),
