@@ -180,3 +180,21 @@ def test_counters_of_real_links_and_volumes(lxc):
         assert stats["network"]["received_bytes"] > 0 and stats["network"]["sent_packets"] > 0
     finally:
         lxc.api.destroy(name)
+
+
+def test_a_real_guest_that_runs_out_of_memory_is_told(make_node):
+    node = make_node(settings={"stats_interval": "1s"})
+    name = "hog.example.org"
+    node.api.create(name, limits={"memory": "32MiB", "swap": 0})
+    with node.api.events(after=0) as events:
+        # tail keeps all of a line that never ends. With an end of its own, should no limit hold.
+        node.api.exec(name, "sh", "-c", "head -c 200000000 /dev/zero | tail")
+        told = events.until(lambda e: e["type"] == "guest.oom")[-1]
+    assert told["target"] == name and told["kills"] >= 1
+    stats = node.api.get(f"/v1/guests/{name}/stats")
+    assert stats["memory"]["oom_kills"] >= 1 and 0 < stats["memory"]["used"] <= 32 << 20
+    assert stats["memory"]["peak"] > 16 << 20
+    assert stats["cpu"]["used_ns"] > 0 and stats["pids"]["used"] >= 1
+    labels = {"guest": name, "driver": "lxc"}
+    assert value(metrics(node)[0], "corpus_guest_oom_kills_total", **labels) >= 1
+    node.api.destroy(name)
