@@ -8,10 +8,12 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -22,11 +24,13 @@
 #define ROUNDS_MAX 1000
 #define GUESTS_MAX 64 /* what an outcome can list */
 
-enum { CREATE, START, KILL, START_AGAIN, STOP, DESTROY, CALLS };
+enum { CREATE, START, EXEC, KILL, START_AGAIN, STOP, DESTROY, CALLS };
 
-static const char *const NAMES[CALLS] = {"create", "start", "kill", "start", "stop", "destroy"};
+static const char *const NAMES[CALLS] = {
+	"create", "start", "exec", "kill", "start", "stop", "destroy"};
 
 static const char *g_rootfs;
+static int g_null;
 
 static struct driver_guest facts(const char *id, const char *link)
 {
@@ -66,6 +70,26 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* From the call to the end of `true`. */
+static double timed_exec(struct subject *s, const char *id)
+{
+	const char *argv[] = {"true", NULL};
+	struct driver_exec exec = {
+		.argv = argv, .stdin_fd = g_null, .stdout_fd = g_null, .stderr_fd = 2};
+	int64_t begun = clock_monotonic_ns();
+	int ends[2], status = -1;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		exit(1);
+	exec.status_fd = ends[1];
+	timed(s, (struct driver_request){.call = DRIVER_CALL_EXEC, .id = id, .exec = &exec});
+	close(ends[1]);
+	if (read(ends[0], &status, sizeof(status)) != sizeof(status) || status != 0)
+		fprintf(stderr, "the command ended with %d\n", status);
+	close(ends[0]);
+	return (double)(clock_monotonic_ns() - begun) / 1e6;
+}
+
 static void bench_calls(struct subject *s, size_t rounds)
 {
 	static double times[CALLS][ROUNDS_MAX];
@@ -77,6 +101,7 @@ static void bench_calls(struct subject *s, size_t rounds)
 			s, (struct driver_request){.call = DRIVER_CALL_CREATE, .guest = &guest});
 		times[START][i] =
 			timed(s, (struct driver_request){.call = DRIVER_CALL_START, .id = id});
+		times[EXEC][i] = timed_exec(s, id);
 		times[KILL][i] =
 			timed(s, (struct driver_request){.call = DRIVER_CALL_KILL, .id = id});
 		times[START_AGAIN][i] =
@@ -177,6 +202,7 @@ int main(int argc, char **argv)
 	struct subject *s;
 
 	node_enter();
+	g_null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	g_rootfs = argc > 3 ? argv[3] : node_rootfs(ROOTFS_PLAIN);
 	snprintf(state, sizeof(state), "%s/state", node_dir());
 	snprintf(run, sizeof(run), "%s/run", node_dir());

@@ -88,8 +88,8 @@ static void mount_sys(void)
 		die("mounting /sys");
 }
 
-/* The tests use the same ids, in the one tree of control groups that the machine has: one at a time,
- * wherever they are started from. */
+/* The tests use the same ids, in the one tree of control groups that the machine has: one at a
+ * time, wherever they are started from. */
 static void take_turn(void)
 {
 	int fd = open("/tmp/corpus-test-lxc-groups.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 		{CRASH_DESTROY, "driver.lxc.destroy.ended"},
 		{0, NULL},
 	};
-	struct environment e = {.bridge = NODE_BRIDGE,
+	struct environment e = {.privileged = getenv("CORPUS_TEST_PRIVILEGED") != NULL,
+		.bridge = NODE_BRIDGE,
 		.rootfs = node_rootfs,
 		.leftovers = node_leftovers,
 		.console_device = "/dev/console",

@@ -377,6 +377,65 @@ static void limits_change_while_it_runs_and_stay(void **state)
 	destroy_guest(GUEST_A);
 }
 
+static void a_new_name_is_taken_up_at_the_next_start_at_the_latest(void **state)
+{
+	struct driver_guest guest = guest_facts(GUEST_A, ROOTFS_PLAIN);
+
+	(void)state;
+	if (!can(DRIVER_CAN_UPDATE))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	guest.name = "renamed.example.org";
+	call_ok((struct driver_request){.call = DRIVER_CALL_UPDATE, .guest = &guest});
+	stop_guest(GUEST_A, 20000);
+	start_guest(GUEST_A);
+	/* Where commands run in the guest itself. */
+	if (environment()->console_device)
+		assert_exec((const char *[]){"cat", "/proc/sys/kernel/hostname", NULL}, "",
+			"renamed.example.org\n", "", 0);
+	destroy_guest(GUEST_A);
+}
+
+static struct outcome stats_of(const char *id)
+{
+	return call((struct driver_request){.call = DRIVER_CALL_STATS, .id = id});
+}
+
+static void assert_plausible(const struct driver_stats *s, const char *id)
+{
+	assert_string_equal(s->id, id);
+	assert_true(s->cpu_ns < 3600 * UINT64_C(1000000000));
+	if (environment()->no_memory_limits)
+		return;
+	assert_in_range(s->memory, 1, UINT64_C(1) << 40);
+	assert_in_range(s->pids, 1, 1000);
+	assert_int_equal(s->oom_kills, 0);
+}
+
+static void statistics_are_told_of_guests_that_run(void **state)
+{
+	struct outcome o;
+
+	(void)state;
+	if (!can(DRIVER_CAN_STATS))
+		skip();
+	assert_int_equal(stats_of(GUEST_A).error.code, ERR_NOT_FOUND);
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	define_guest(GUEST_B, ROOTFS_PLAIN);
+	assert_int_equal(stats_of(GUEST_A).error.code, ERR_ILLEGAL_STATE);
+	assert_int_equal(stats_of(NULL).stats_count, 0);
+	start_guest(GUEST_A);
+	o = stats_of(GUEST_A);
+	assert_int_equal(o.stats_count, 1);
+	assert_plausible(&o.stats[0], GUEST_A);
+	o = stats_of(NULL);
+	assert_int_equal(o.stats_count, 1);
+	assert_plausible(&o.stats[0], GUEST_A);
+	destroy_guest(GUEST_A);
+	destroy_guest(GUEST_B);
+}
+
 static void a_memory_limit_below_what_is_used_is_refused(void **state)
 {
 	struct driver_guest guest = guest_facts(GUEST_A, ROOTFS_PLAIN);
@@ -437,6 +496,8 @@ static int run_life(const char *name)
 		guest_test(a_call_cut_off_anywhere_can_be_repeated),
 		guest_test(calls_leak_no_descriptors),
 		guest_test(limits_change_while_it_runs_and_stay),
+		guest_test(a_new_name_is_taken_up_at_the_next_start_at_the_latest),
+		guest_test(statistics_are_told_of_guests_that_run),
 		guest_test(a_memory_limit_below_what_is_used_is_refused),
 		guest_test(a_guest_can_be_frozen_and_thawed),
 	};

@@ -23,6 +23,7 @@ struct environment {
 	const struct driver_ops *ops; /* one of the two is given */
 	const char *program;
 	struct driver_config config;
+	bool privileged;    /* of all guests */
 	const char *bridge; /* NULL: guests get no network */
 	/* Makes a root file system and returns its path, which lives until the environment ends. */
 	const char *(*rootfs)(enum rootfs_kind kind);

@@ -26,7 +26,7 @@
 
 #define DIR_INSIDE "/corpus-files"
 #define BIG	   (300 * 1024)
-#define RACES	   60
+#define RACES	   40
 
 /* --- Words -------------------------------------------------------------------------------------
  */

@@ -103,6 +103,7 @@ struct driver_guest guest_facts(const char *id, enum rootfs_kind kind)
 	struct driver_guest guest = {.id = id,
 		.name = "conformance.example.org",
 		.rootfs = g_suite.environment->rootfs(kind),
+		.privileged = g_suite.environment->privileged,
 		.net = {.bridge = g_suite.environment->bridge,
 			.link = link,
 			.mac = {0x00, 0x16, 0x3e, 0x01, 0x02, 0x03},
