@@ -404,6 +404,7 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, 
 static void take_reloadable(struct config *into, struct config *from)
 {
 	struct access_grant *grants = into->grants;
+	struct verb_role *verbs = into->verbs;
 
 	log_set_level(from->log_level);
 	into->log_level = from->log_level;
@@ -420,7 +421,10 @@ static void take_reloadable(struct config *into, struct config *from)
 	into->health_parallel = from->health_parallel;
 	into->grants = from->grants;
 	into->grants_count = from->grants_count;
+	into->verbs = from->verbs;
+	into->verbs_count = from->verbs_count;
 	from->grants = grants;
+	from->verbs = verbs;
 	from->grants_count = 0;
 }
 

@@ -16,3 +16,15 @@ int check_admin_fields(const struct http_request *request, const struct guest *h
 			"raw lines are for admins only: they can undo what guards the node");
 	return 0;
 }
+
+int check_verb_role(const struct http_request *request, const struct agent *agent, const char *verb,
+	struct err *err)
+{
+	enum role needed = config_verb_role(agent->config, verb);
+
+	if (http_peer_role(request) >= needed)
+		return 0;
+	return err_set(err, ERR_DENIED, NULL,
+		"%s needs the role %s on this node (see verbs in corpusd.yaml); yours is %s", verb,
+		role_to_string(needed), role_to_string(http_peer_role(request)));
+}

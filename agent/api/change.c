@@ -284,9 +284,14 @@ void change_submit(const struct change *change, int r, const struct err *err, st
 	bool end = change->wait_s > 0 || change->to_the_end;
 	enum op_moment moment = end ? OP_ENDED : OP_ACCEPTED;
 	uint64_t wait_s = change->to_the_end ? 0 : change->wait_s;
+	struct err denied;
 
 	if (r < 0) {
 		http_respond_error(change->request, err, NULL);
+	} else if (check_verb_role(change->request, change->agent, plan->op->verb->name, &denied) <
+		   0) {
+		op_plan_drop(plan);
+		http_respond_error(change->request, &denied, NULL);
 	} else if (change->dry_run) {
 		answer_plan(change, plan->op, patch);
 		op_plan_drop(plan);

@@ -109,6 +109,10 @@ struct guest_entry *requested_guest(struct http_request *request, struct agent *
 int check_admin_fields(const struct http_request *request, const struct guest *have,
 	const struct guest *want, struct err *err);
 
+/* ERR_DENIED when the node's configuration asks for a higher role for that verb. */
+int check_verb_role(const struct http_request *request, const struct agent *agent, const char *verb,
+	struct err *err);
+
 /* The guest as the API shows it: a new reference, NULL without memory. */
 json_t *shown_guest(struct agent *agent, struct guest_entry *entry);
 

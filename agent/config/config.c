@@ -174,6 +174,7 @@ struct config *config_free(struct config *config)
 	}
 	free(config->drivers);
 	free(config->grants);
+	free(config->verbs);
 	free(config->state_dir);
 	free(config->run_dir);
 	free(config->log_dir);
@@ -210,4 +211,12 @@ enum role config_role(const struct config *config, uid_t uid, const gid_t *gids,
 			role = grant->role;
 	}
 	return role;
+}
+
+enum role config_verb_role(const struct config *config, const char *verb)
+{
+	for (size_t i = 0; i < config->verbs_count; i++)
+		if (strcmp(config->verbs[i].verb, verb) == 0)
+			return config->verbs[i].role;
+	return ROLE_NONE;
 }

@@ -19,6 +19,12 @@ struct access_grant {
 	enum role role;
 };
 
+/* A verb that needs a higher role here than its route. */
+struct verb_role {
+	char verb[32]; /* "guest.destroy" */
+	enum role role;
+};
+
 #define CONFIG_PARALLEL 8
 
 struct driver_settings {
@@ -70,6 +76,9 @@ struct config {
 	struct access_grant *grants; /* root is always admin */
 	size_t grants_count;
 
+	struct verb_role *verbs;
+	size_t verbs_count;
+
 	struct {
 		uint64_t size;	/* bytes of a file, 16 MiB */
 		unsigned files; /* older ones that are kept, 8 */
@@ -108,3 +117,6 @@ int config_libexec(const char *program, char **ret, struct err *err);
 
 /* The role of a peer: the highest that a grant gives to its uid or one of its groups. */
 enum role config_role(const struct config *config, uid_t uid, const gid_t *gids, size_t gids_count);
+
+/* The role that the configuration asks for that verb; ROLE_NONE when it says nothing of it. */
+enum role config_verb_role(const struct config *config, const char *verb);

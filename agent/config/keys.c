@@ -1,4 +1,4 @@
-/* The table of all keys, and the readers of its two lists. Defaults are in config.c, rules between
+/* The table of all keys, and the readers of its lists. Defaults are in config.c, rules between
  * keys in rules.c, and every key is described in dist/corpusd.yaml. */
 #include "agent/config/keys.h"
 
@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "model/guest.h"
 #include "model/name.h"
 
 #define PATH_LENGTH   1000
@@ -193,6 +194,61 @@ static int read_access(
 	return r;
 }
 
+/* --- verbs ------------------------------------------------------------------------------------
+ */
+
+static bool is_verb(const char *text)
+{
+	static const char *const images[] = {"image.import", "image.delete"};
+	enum guest_verb verb;
+
+	for (size_t i = 0; i < ARRAY_SIZE(images); i++)
+		if (strcmp(text, images[i]) == 0)
+			return true;
+	return strncmp(text, "guest.", 6) == 0 && guest_verb_from_string(text + 6, &verb) == 0;
+}
+
+static int read_verb(
+	const struct place *key, const struct place *value, struct config *config, struct err *err)
+{
+	struct verb_role *role = &config->verbs[config->verbs_count];
+	const char *text;
+	int r = place_text(key, &text, err);
+
+	if (r < 0)
+		return r;
+	if (!is_verb(text) || strlen(text) >= sizeof(role->verb))
+		return place_fail(
+			value, err, "is no verb of operations, like guest.destroy or image.import");
+	if (config_verb_role(config, text) != ROLE_NONE)
+		return place_fail(value, err, "is given twice");
+	strcpy(role->verb, text);
+	r = setting_role(value, NULL, &role->role, err);
+	if (r == 0)
+		config->verbs_count++;
+	return r;
+}
+
+static int read_verbs(const struct place *place, const struct key *key, void *base, struct err *err)
+{
+	struct config *config = base;
+	struct place name, value;
+	size_t count = 0;
+	int r = 0;
+
+	(void)key;
+	if (place->node->type != YAML_MAPPING_NODE)
+		return place_fail(place, err, "must be a group of \"verb: role\" lines");
+	while (place_pair(place, count, &name, &value))
+		count++;
+	config->verbs = calloc(count + 1, sizeof(*config->verbs));
+	if (!config->verbs)
+		return err_errno(err, ENOMEM, "cannot read the configuration");
+	for (size_t i = 0; r == 0 && place_pair(place, i, &name, &value); i++)
+		r = read_verb(&name, &value, config, err);
+	return r;
+}
+
 /* --- The table --------------------------------------------------------------------------------
  */
 
@@ -291,6 +347,7 @@ const struct key CONFIG_KEYS[] = {
 	{SECTION("idmap", IDMAP_KEYS)},
 	{.name = "drivers", .read = read_drivers},
 	{.name = "access", .read = read_access},
+	{.name = "verbs", .read = read_verbs},
 	{CONFIG("stats_interval", setting_duration, stats_interval_ms), .max = DAY_MS},
 	{SECTION("audit", AUDIT_KEYS)},
 	{CONFIG("reconcile_interval", setting_duration, reconcile_ms), .min = 1000, .max = DAY_MS},

@@ -51,6 +51,19 @@ def test_each_role_may_do_what_the_one_below_may_and_no_more(node):
     assert node.api.get(WEB)["state"] == "stopped"
 
 
+def test_a_verb_can_need_a_higher_role_on_a_node(make_node):
+    node = make_node(settings={"access": ACCESS, "verbs": {"guest.destroy": "admin"}},
+                     drivers=("fake",))
+    assert node.api.send_as(OPERATOR, "POST", "/v1/guests", body(), query={"wait": 30}).status == 200
+    for query in ({"destroy": "true"}, {"destroy": "true", "dry_run": "true"}):
+        answer = node.api.send_as(OPERATOR, "DELETE", WEB, query=query)
+        assert answer.status == 403 and "guest.destroy" in answer.json["detail"]
+    assert node.api.get(WEB)["state"] == "running"
+    assert node.api.send_as(OPERATOR, "POST", f"{WEB}/actions/stop", {},
+                            query={"wait": 30}).status == 200
+    node.api.destroy("web")
+
+
 @pytest.mark.parametrize("field, value", [("privileged", True), ("raw", RAW)])
 def test_what_weakens_the_wall_is_for_admins_only(node, field, value):
     given = body(**{field: value})

@@ -102,6 +102,7 @@ static void assert_same(const struct config *a, const struct config *b)
 		SAME(drivers[i].parallel);
 	}
 	SAME(grants_count);
+	SAME(verbs_count);
 	SAME(reconcile_ms);
 	SAME(operations_kept_ms);
 	SAME(events_kept);
@@ -417,6 +418,11 @@ static const struct refusal REFUSALS[] = {
 	{"access: [{user: root}]\n", "access[0]", 1, "needs a role"},
 	{"access: [{user: no-such-user, role: admin}]\n", "access[0].user", 1, "does not exist"},
 	{"access: [{group: no-such-group, role: admin}]\n", "access[0].group", 1, "not exist"},
+	{"verbs: [guest.start]\n", "verbs", 1, "must be a group"},
+	{"verbs:\n  guest.fly: admin\n", "verbs.guest.fly", 2, "is no verb"},
+	{"verbs:\n  start: admin\n", "verbs.start", 2, "is no verb"},
+	{"verbs:\n  guest.start: king\n", "verbs.guest.start", 2, "viewer, operator or"},
+	{"verbs: {guest.start: admin, guest.start: viewer}\n", "verbs.guest.start", 1, "twice"},
 	{"access: [{user: root, role: king}]\n", "access[0].role", 1, "viewer, operator or"},
 	/* rules between keys */
 	{"net:\n  gateway: 10.5.0.0\n", "net.gateway", 2, "a host in its network"},
@@ -537,6 +543,21 @@ static void no_damage_to_the_file_crashes(void **state)
 	}
 }
 
+/* --- Verbs ------------------------------------------------------------------------------------ */
+
+static void verbs_can_need_a_higher_role(void **state)
+{
+	struct config *config = load_good("verbs:\n"
+					  "  guest.destroy: admin\n"
+					  "  image.import: operator\n");
+
+	(void)state;
+	assert_int_equal(config_verb_role(config, "guest.destroy"), ROLE_ADMIN);
+	assert_int_equal(config_verb_role(config, "image.import"), ROLE_OPERATOR);
+	assert_int_equal(config_verb_role(config, "guest.start"), ROLE_NONE);
+	config_free(config);
+}
+
 /* --- Roles ------------------------------------------------------------------------------------ */
 
 static void the_highest_grant_of_user_and_groups_counts(void **state)
@@ -592,6 +613,7 @@ int main(void)
 		cmocka_unit_test(anchors_do_not_lead_astray),
 		cmocka_unit_test(a_missing_file_is_named),
 		cmocka_unit_test(no_damage_to_the_file_crashes),
+		cmocka_unit_test(verbs_can_need_a_higher_role),
 		cmocka_unit_test(the_highest_grant_of_user_and_groups_counts),
 		cmocka_unit_test(users_and_groups_are_known_by_name),
 	};
