@@ -394,6 +394,41 @@ static void a_reader_that_goes_ends_the_call(void **state)
 	file_remove_tree(outside_path(DIR_INSIDE));
 }
 
+/* As when a file system of the guest's hangs: it costs that call, and nothing else. */
+static void a_transfer_that_hangs_ends_at_its_deadline_and_leaves_nothing(void **state)
+{
+	struct driver_file f = file_at(DRIVER_FILE_WRITE, DIR_INSIDE "/a");
+	int ends[2];
+	json_t *all;
+
+	(void)state;
+	if (!can(DRIVER_CAN_FILE) || !subject_is_process(subject()))
+		skip();
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	file_ok(file_at(DRIVER_FILE_MKDIR, DIR_INSIDE));
+	put_ok(f, "old");
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], "half", 4), 4);
+	f.fd = ends[0];
+	call_fails(
+		(struct driver_request){
+			.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &f, .deadline_ms = 300},
+		ERR_TIMEOUT);
+	close(ends[0]);
+	/* Nobody holds the other end any more. */
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(write(ends[1], "x", 1), -1);
+	signal(SIGPIPE, SIG_DFL);
+	close(ends[1]);
+	assert_reads(f.path, "old");
+	all = listed(DIR_INSIDE);
+	assert_int_equal(json_object_size(all), 1);
+	json_decref(all);
+	destroy_guest(GUEST_A);
+	file_remove_tree(outside_path(DIR_INSIDE));
+}
+
 static void a_full_file_system_is_told_and_keeps_nothing(void **state)
 {
 	AUTOFREE char *big = malloc((1 << 20) + 1), *path = NULL;
@@ -535,6 +570,7 @@ int files_run(const char *name)
 		guest_test(bad_paths_are_refused),
 		guest_test(devices_and_fifos_are_never_opened),
 		guest_test(a_reader_that_goes_ends_the_call),
+		guest_test(a_transfer_that_hangs_ends_at_its_deadline_and_leaves_nothing),
 		guest_test(a_full_file_system_is_told_and_keeps_nothing),
 		guest_test(links_lead_nowhere_outside),
 		guest_test(links_swapped_during_a_put_lead_nowhere_outside),
