@@ -222,7 +222,7 @@ static int read_verb(
 			value, err, "is no verb of operations, like guest.destroy or image.import");
 	if (config_verb_role(config, text) != ROLE_NONE)
 		return place_fail(value, err, "is given twice");
-	strcpy(role->verb, text);
+	memcpy(role->verb, text, strlen(text) + 1);
 	r = setting_role(value, NULL, &role->role, err);
 	if (r == 0)
 		config->verbs_count++;
