@@ -67,8 +67,8 @@ int account_set_size(const struct storage *s, int directory, struct volume *volu
 
 /* With the directory held: bounds what others hold by what the volume is charged with, sets the
  * limit accordingly, and removes account and directory when they are not needed any more. What the
- * guest holds is measured again only with `measure`, and only when it may have changed. */
-int account_settle(const struct storage *s, int directory, const char *id, bool measure);
+ * guest holds is measured again only when `measuring`, and only when it may have changed. */
+int account_settle(const struct storage *s, int directory, const char *id, bool measuring);
 
 /* The same for all guests whose directories nobody holds, measuring. */
 int account_tend(const struct storage *s);

@@ -84,6 +84,9 @@ static int unpack(struct incoming *in, const struct image_source *source, struct
 	r = unpacker_run(in->storage, source, target, &result, err);
 	if (r < 0)
 		return r;
+	if (source->whole && !source->whole(source->whole_data))
+		return err_set(err, ERR_MALFORMED, NULL,
+			"the transfer was cut before its end: send the archive again");
 	memcpy(image->sha256, result.sha256, sizeof(image->sha256));
 	image->size = result.size;
 	image->entries = result.entries;

@@ -87,6 +87,10 @@ struct image_source {
 	 * ERR_CANCELLED. May be NULL. */
 	int (*progress)(void *data, uint64_t bytes);
 	void *progress_data;
+	/* Called once after its end; false when that was not the end of what was to be sent, though
+	 * it may look like one: ERR_MALFORMED, and no image is made or replaced. May be NULL. */
+	bool (*whole)(void *data);
+	void *whole_data;
 };
 
 /* Unpacks an archive with the confined helper into a new image, which appears under its name only

@@ -41,11 +41,6 @@ void api_image_get(struct http_request *request, void *data)
 	http_respond_error(request, &err, NULL);
 }
 
-static bool upload_complete(void *data)
-{
-	return http_stream_complete(data);
-}
-
 static int check_sha256(const char *text, struct err *err)
 {
 	if (!text || (strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64))
@@ -61,15 +56,27 @@ static int read_import(
 
 	*ret = (struct image_upload){.name = http_param(request, 0),
 		.sha256 = http_query(request, "sha256"),
-		.complete = upload_complete,
-		.data = (void *)request,
-		.fd = -1};
+		.fd = -1,
+		.whole_fd = -1};
 	r = name_check_image(ret->name, "name", err);
 	if (r == 0)
 		r = check_sha256(ret->sha256, err);
 	if (r == 0)
 		r = query_bool(request, "replace", false, &ret->replace, err);
 	return r;
+}
+
+static int connect(struct http_request *request, struct image_upload *upload, struct err *err)
+{
+	AUTOCLOSE int whole_fd = http_stream_whole(request, err);
+
+	if (whole_fd < 0)
+		return whole_fd;
+	upload->fd = http_stream_to_pipe(request, err);
+	if (upload->fd < 0)
+		return upload->fd;
+	upload->whole_fd = TAKE_FD(whole_fd);
+	return 0;
 }
 
 void api_image_import(struct http_request *request, void *data)
@@ -84,10 +91,10 @@ void api_image_import(struct http_request *request, void *data)
 	if (!change_begin(&change, request, agent))
 		return;
 	r = read_import(request, &upload, &err);
-	if (r == 0) {
-		upload.fd = http_stream_to_pipe(request, &err);
-		r = upload.fd < 0 ? upload.fd : plan_image_import(agent, &plan, &upload, &err);
-	}
+	if (r == 0)
+		r = connect(request, &upload, &err);
+	if (r == 0)
+		r = plan_image_import(agent, &plan, &upload, &err);
 	/* The body has to be read to its end before there can be an answer. */
 	change.to_the_end = true;
 	change_submit(&change, r, &err, &plan, NULL);

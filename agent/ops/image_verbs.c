@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/node/events.h"
 #include "agent/node/registry.h"
@@ -77,9 +78,7 @@ static int image_restore(struct op *op, struct err *err)
 /* --- import ---------------------------------------------------------------------------------- */
 
 struct import {
-	int fd;
-	bool (*complete)(void *data);
-	void *data;
+	int fd, whole_fd;
 	bool imported;
 	struct image image;
 };
@@ -92,6 +91,14 @@ static int import_progress(void *data, uint64_t bytes)
 	return *task->cancel;
 }
 
+static bool import_whole(void *data)
+{
+	const struct task *task = data;
+	char byte;
+
+	return read(task->whole_fd, &byte, 1) == 1;
+}
+
 static int import_work(struct task *task, struct err *err)
 {
 	struct image_source source = {
@@ -100,6 +107,8 @@ static int import_work(struct task *task, struct err *err)
 		.replace = json_is_true(json_object_get(task->args, "replace")),
 		.progress = import_progress,
 		.progress_data = task,
+		.whole = import_whole,
+		.whole_data = task,
 	};
 
 	return image_import(task->storage, json_string_value(json_object_get(task->args, "name")),
@@ -114,27 +123,15 @@ static void import_finish(struct op *op, struct task *task)
 	import->image = task->image;
 }
 
-/* Whether the image that there is was made by this operation, in this run of the agent or the one
- * before. */
-static bool made_image(const struct op *op)
-{
-	const struct import *import = op->data;
-	const struct image *image;
-
-	if (import)
-		return import->imported;
-	image = agent_image(op->agent, op->info.target);
-	return image && op->info.started_ms && image->created_ms >= op->info.started_ms;
-}
-
-/* After a restart the stream is gone. The image may be there by now, but only its digest would tell
- * that the archive had arrived whole: the end of the agent cut the transfer too. */
+/* After a restart the stream is gone. An image of that age has been made by this operation, and
+ * bears its name only because all of it had come. */
 static void import_again(struct op *op)
 {
+	const struct image *image = agent_image(op->agent, op->info.target);
 	struct err err;
 	int r = 0;
 
-	if (!made_image(op) || !json_object_get(op->args, "sha256"))
+	if (!image || !op->info.started_ms || image->created_ms < op->info.started_ms)
 		r = err_set(&err, ERR_CANCELLED, NULL,
 			"the agent was restarted while the archive arrived: send it again");
 	op_step_done(op, r, &err);
@@ -153,31 +150,9 @@ static void import_apply(struct op *op)
 	if (!task)
 		return;
 	task->fd = TAKE_FD(import->fd);
+	task->whole_fd = TAKE_FD(import->whole_fd);
 	task->finish = import_finish;
 	task_run(task, import_work);
-}
-
-/* The archive may have looked whole although its transfer was cut. */
-static void verify_apply(struct op *op)
-{
-	struct import *import = op->data;
-	struct err err;
-	int r = 0;
-
-	if (!import) {
-		import_again(op);
-		return;
-	}
-	if (import->imported && !import->complete(import->data))
-		r = err_set(&err, ERR_MALFORMED, NULL,
-			"the transfer was cut before its end: send the archive again");
-	op_step_done(op, r, &err);
-}
-
-/* That this step was begun tells a restart that the image is whole. */
-static void keep_apply(struct op *op)
-{
-	op_step_done(op, 0, NULL);
 }
 
 static int delete_work(struct task *task, struct err *err)
@@ -194,26 +169,15 @@ static void delete_apply(struct op *op)
 		task_run(task, delete_work);
 }
 
-/* Only what this operation made. */
-static void import_undo(struct op *op)
-{
-	if (made_image(op))
-		delete_apply(op);
-	else
-		op_step_done(op, 0, NULL);
-}
-
 static void import_end(struct op *op, struct db_txn *txn)
 {
 	struct import *import = op->data;
 
-	if (op->info.state == OPERATION_DONE) {
-		if (import && import->imported)
-			table_put(op->agent, &import->image);
-		image_event(op, "image.imported", txn);
-	} else if (made_image(op)) {
-		table_remove(op->agent, op->info.target);
-	}
+	if (op->info.state != OPERATION_DONE)
+		return;
+	if (import && import->imported)
+		table_put(op->agent, &import->image);
+	image_event(op, "image.imported", txn);
 }
 
 static void import_release(struct op *op)
@@ -221,14 +185,12 @@ static void import_release(struct op *op)
 	struct import *import = op->data;
 
 	fd_close(import->fd);
+	fd_close(import->whole_fd);
 	free(import);
 }
 
-static const struct step IMPORT_STEPS[] = {
-	{"import", import_apply, import_undo},
-	{"verify", verify_apply, NULL},
-	{"keep", keep_apply, NULL},
-};
+/* It makes the image or changes nothing. */
+static const struct step IMPORT_STEPS[] = {{"import", import_apply, NULL}};
 
 const struct op_verb IMAGE_IMPORT = {
 	.name = "image.import",
@@ -242,7 +204,7 @@ const struct op_verb IMAGE_IMPORT = {
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
 	struct err *err)
 {
-	AUTOCLOSE int fd = upload->fd;
+	AUTOCLOSE int fd = upload->fd, whole_fd = upload->whole_fd;
 	struct import *import;
 	json_t *args;
 	int r;
@@ -265,8 +227,7 @@ int plan_image_import(struct agent *agent, struct op_plan *plan, const struct im
 		return err_errno(err, ENOMEM, "cannot import an image");
 	}
 	import->fd = TAKE_FD(fd);
-	import->complete = upload->complete;
-	import->data = upload->data;
+	import->whole_fd = TAKE_FD(whole_fd);
 	plan->op->data = import;
 	return 0;
 }

@@ -33,6 +33,7 @@ static void task_free(struct task *task)
 {
 	guest_free(task->guest);
 	fd_close(task->fd);
+	fd_close(task->whole_fd);
 	free(task);
 }
 
@@ -57,7 +58,7 @@ struct task *task_create(struct op *op, unsigned needs)
 		return NULL;
 	}
 	task->op = op;
-	task->fd = -1;
+	task->fd = task->whole_fd = -1;
 	task->storage = agent->storage;
 	task->net = agent->net;
 	task->args = op->args;

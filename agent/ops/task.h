@@ -23,7 +23,7 @@ struct task {
 	struct port port;
 	uint64_t size;
 	bool flush;
-	int fd; /* owned; -1: none */
+	int fd, whole_fd; /* owned; -1: none */
 	struct image image;
 	unsigned parts; /* enum seed_part */
 	struct seed_result seeded;

@@ -111,11 +111,8 @@ struct image_upload {
 	const char *name;
 	const char *sha256; /* NULL: not checked */
 	bool replace;
-	int fd; /* taken over */
-	/* Called on the loop when the archive was read to its end; false: it did not arrive whole.
-	 */
-	bool (*complete)(void *data);
-	void *data;
+	int fd;	      /* taken over */
+	int whole_fd; /* taken over: gives a byte when all of it has come, ends without if not */
 };
 
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,

@@ -223,6 +223,30 @@ static void import_can_be_cancelled_while_it_waits(void **state)
 	close(pipefd[1]);
 }
 
+static bool say_no(void *data)
+{
+	++*(int *)data;
+	return false;
+}
+
+static void import_that_did_not_come_whole_changes_nothing(void **state)
+{
+	int calls = 0;
+	struct image_source source = {
+		.fd = tarball_little(), .replace = true, .whole = say_no, .whole_data = &calls};
+	struct image before, after;
+
+	(void)state;
+	fixture_import(&g_f, "little");
+	assert_ok(image_get(g_f.storage, "little", &before, &g_err));
+	assert_error(image_import(g_f.storage, "little", &source, NULL, &g_err), ERR_MALFORMED);
+	assert_int_equal(calls, 1);
+	close(source.fd);
+	assert_ok(image_get(g_f.storage, "little", &after, &g_err));
+	assert_int_equal(after.created_ms, before.created_ms);
+	assert_int_equal(fixture_count(&g_f, "images"), 1);
+}
+
 static int count_bytes(void *data, uint64_t bytes)
 {
 	*(uint64_t *)data = bytes;
@@ -528,6 +552,7 @@ int main(int argc, char **argv)
 			T(image_may_be_compressed),
 			T(image_keeps_owners_modes_times_and_capabilities),
 			T(import_can_be_cancelled_while_it_waits),
+			T(import_that_did_not_come_whole_changes_nothing),
 			T(import_tells_how_far_it_is),
 			T(bad_names_are_refused),
 			T(limit_holds_within_1_percent_and_moves_live),

@@ -1,11 +1,11 @@
 """What the agent keeps in memory, in state.db and on the host stays one thing: operations that wait
 behind one another, requests that are refused half-way, restarts in between."""
 import contextlib
-import hashlib
 import http.client
 import json
 import os
 import signal
+import socket
 import sqlite3
 import time
 
@@ -342,23 +342,31 @@ def upload(node, **query):
         image["name"] for image in node.api.get("/v1/images")["images"]]
 
 
-@pytest.mark.parametrize("moment", ["import.after", "verify.before", "verify.after"])
-def test_an_image_of_which_nobody_knows_that_it_came_whole_is_taken_back(bare, moment):
-    bare.restart(faults=f"ops.image.import.{moment}=kill")
+def test_an_image_that_had_no_name_yet_is_not_there(bare):
+    bare.restart(faults="storage.image.sealed=kill")
     assert upload(bare) == ("cancelled", False)
-    assert not list((bare.pool / "images").glob("late*"))
+    assert not [entry for entry in (bare.pool / "images").iterdir() if "late" in entry.name]
     bare.api.import_image("late", bare.dir / "late.tar")
 
 
-def test_an_image_that_is_known_to_have_come_whole_is_kept(bare):
-    bare.restart(faults="ops.image.import.keep.before=kill")
+@pytest.mark.parametrize("point", ["storage.image.named", "ops.image.import.import.after"])
+def test_an_image_that_has_its_name_came_whole_and_is_kept(bare, point):
+    bare.restart(faults=f"{point}=kill")
     assert upload(bare) == ("done", True)
 
 
-def test_an_image_whose_digest_was_right_is_kept(bare):
-    digest = hashlib.sha256(rootfs.busybox_tar(bare.dir / "late.tar").read_bytes()).hexdigest()
-    bare.restart(faults="ops.image.import.import.after=kill")
-    assert upload(bare, sha256=digest) == ("done", True)
+def test_a_transfer_that_is_cut_behind_the_archives_end_leaves_the_older_image(bare):
+    older = bare.api.import_image("late", rootfs.busybox_tar(bare.dir / "late.tar"))["result"]
+    archive = (bare.dir / "late.tar").read_bytes()
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(bare.socket_path))
+        link.sendall(b"PUT /v1/images/late?replace=true HTTP/1.1\r\nHost: corpus\r\n"
+                     b"Content-Type: application/x-tar\r\n"
+                     b"Content-Length: %d\r\n\r\n" % (len(archive) + 512) + archive)
+        link.shutdown(socket.SHUT_WR)  # all that was sent arrives, and no more
+        wait_for("the import to be over", lambda: settle(bare)[0]["state"] == "failed")
+    assert settle(bare)[0]["error"]["code"] == "malformed"
+    assert bare.api.get("/v1/images/late") == older
 
 
 # --- a node in bad shape ---
