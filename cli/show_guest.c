@@ -128,6 +128,19 @@ static void add_state(struct table *facts, const json_t *guest)
 	facts_add(facts, "problem", json_text(guest, "problem"));
 }
 
+static void add_first_boot(struct table *facts, const json_t *guest)
+{
+	size_t keys = json_array_size(json_at(guest, "ssh_keys"));
+	size_t raw = json_array_size(json_at(guest, "raw"));
+
+	if (keys > 0)
+		facts_addf(facts, "ssh keys", "%zu", keys);
+	if (raw > 0)
+		facts_addf(facts, "raw lines", "%zu", raw);
+	if (json_number(guest, "user_data_size") > 0)
+		facts_add(facts, "user data", V_SIZE(guest, "user_data_size"));
+}
+
 static void add_settings(struct table *facts, const json_t *guest)
 {
 	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
@@ -174,6 +187,7 @@ void show_guest(struct cli *cli, const json_t *guest)
 	facts_add(facts, "id", json_text(guest, "id"));
 	add_state(facts, guest);
 	add_settings(facts, guest);
+	add_first_boot(facts, guest);
 	add_reach(facts, guest);
 	facts_add(facts, "created", V_TIME(guest, "created"));
 	add_snapshots(facts, guest);

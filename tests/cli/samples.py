@@ -33,6 +33,8 @@ KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH
 OTHER_KEY = ("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBANcmtZ7rhZ/r"
              "ntZ3fQKHQATfOpcwB276qhSegk0ZTfkygonb9za76hRQB2LFeDgS7789nnpC3nnU+UPozXrSrY=")
 
+KEYED_GUEST = GUEST | {"ssh_keys": [KEY, OTHER_KEY], "raw": ["a = b"], "user_data_size": 2048}
+
 AUDIT = {"records": [
     {"event": "end", "operation": "00000000000000aa", "verb": "guest.create",
      "target": "web1.example.org", "result": "done", "time": "2026-11-22T12:00:00.050Z"},

@@ -53,6 +53,7 @@ CASES = [
     Case("list-fields", "list --json --fields state,image", GUESTS),
     Case("list-fields-table", "list --fields state"),
     Case("show", f"show {WEB}", samples.GUEST),
+    Case("show-first-boot", f"show {WEB}", samples.KEYED_GUEST),
     Case("show-bare", "show db", samples.BARE_GUEST),
     Case("show-missing", "show nope",
          (404, problem("not_found", 404, "there is no guest nope"))),

@@ -12,7 +12,8 @@ from cli.test_commands import CASES
 PAGE = yaml.safe_load((pathlib.Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
 
 SAMPLES = [
-    ("Guest", samples.GUEST), ("Guest", samples.BARE_GUEST), ("Operation", samples.OPERATION),
+    ("Guest", samples.GUEST), ("Guest", samples.BARE_GUEST), ("Guest", samples.KEYED_GUEST),
+    *(("AuditRecord", record) for record in samples.AUDIT["records"]), ("Operation", samples.OPERATION),
     ("Operation", samples.operation(result=samples.GUEST)),
     ("Operation", samples.operation(state="failed")),
     ("Operation", samples.operation(state="cancelled")), ("PortList", samples.PORTS),
