@@ -336,34 +336,43 @@ static int from_guest(struct rates *rates, const struct net_guest *guest, const 
 	return r;
 }
 
-static int fail(struct err *err, int r, const char *name)
+static int fail(struct err *err, int r, const char *field, const char *name)
 {
 	if (r == -ENOENT || r == -EOPNOTSUPP)
-		return err_set(err, ERR_UNSUPPORTED, "limits",
+		return err_set(err, ERR_UNSUPPORTED, field,
 			"the kernel cannot limit the network of guest %s: it needs sch_htb, "
 			"sch_ingress, cls_u32, act_mirred and ifb",
 			name);
 	return err_errno(err, r, "cannot limit the network of guest %s", name);
 }
 
+/* A guest may end at any moment, and its link with it. */
+static bool has_vanished(struct rates *rates, const struct net_guest *guest, int link)
+{
+	char name[NET_LINK_NAME_MAX + 1];
+	int now = 0;
+
+	link_name(guest->id, name);
+	return link && tc_link_index(&rates->nl, name, &now) == 0 && now != link;
+}
+
 static int apply(struct rates *rates, const struct net_guest *guest, const struct seat *seat,
 	unsigned *changes, struct err *err)
 {
-	char name[NET_LINK_NAME_MAX + 1];
-	int link = 0, r;
+	const char *field = "limits.net_ingress";
+	int r = 0;
 
 	if (!seat->link && (!seat->ifb || guest->egress > 0))
 		return 0;
-	r = seat->link ? to_guest(rates, guest, seat, changes) : 0;
-	if (r == 0)
+	if (seat->link)
+		r = to_guest(rates, guest, seat, changes);
+	if (r == 0) {
+		field = "limits.net_egress";
 		r = from_guest(rates, guest, seat, changes);
-	if (r == 0)
+	}
+	if (r == 0 || has_vanished(rates, guest, seat->link))
 		return 0;
-	/* A guest may end at any moment, and its link with it. */
-	link_name(guest->id, name);
-	if (seat->link && tc_link_index(&rates->nl, name, &link) == 0 && link != seat->link)
-		return 0;
-	return fail(err, r, guest->name);
+	return fail(err, r, field, guest->name);
 }
 
 int rates_apply_guest(struct rates *rates, const struct net_guest *guest, struct err *err)
@@ -378,7 +387,9 @@ int rates_apply_guest(struct rates *rates, const struct net_guest *guest, struct
 	r = tc_link_index(&rates->nl, link, &seat.link);
 	if (r == 0)
 		r = tc_link_index(&rates->nl, ifb, &seat.ifb);
-	return r < 0 ? fail(err, r, guest->name) : apply(rates, guest, &seat, &changes, err);
+	if (r < 0)
+		return err_errno(err, r, "cannot look at the link of guest %s", guest->name);
+	return apply(rates, guest, &seat, &changes, err);
 }
 
 int rates_remove_guest(struct rates *rates, const char *guest_id, struct err *err)

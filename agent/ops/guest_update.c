@@ -1,5 +1,6 @@
 /* Changes of a guest's limits and settings. */
 #include <errno.h>
+#include <string.h>
 
 #include "agent/node/registry.h"
 #include "agent/ops/internal.h"
@@ -62,6 +63,8 @@ static void seed_undo_changes(struct op *op)
 	step_seed_parts(op, parts ? parts | SEED_LENIENT : 0, NULL);
 }
 
+#define NET_LIMITS "limits.net_" /* fields that the network refuses, and not the driver */
+
 static bool same_rates(const struct guest_limits *a, const struct guest_limits *b)
 {
 	return a->net_ingress == b->net_ingress && a->net_egress == b->net_egress;
@@ -98,13 +101,25 @@ static void limits_apply(struct op *op)
 		update_driver(op, wanted);
 }
 
+/* Whether the driver may have taken up something: it was asked to, and did not refuse. */
+static bool limits_changed(const struct op *op, const struct guest *have)
+{
+	CLEANUP(guest_freep) struct guest *wanted = NULL;
+	const struct err *why = &op->info.error;
+	bool refused = why->code == ERR_UNSUPPORTED || why->code == ERR_INVALID;
+
+	if (refused && strncmp(why->field, NET_LIMITS, strlen(NET_LIMITS)) != 0)
+		return false;
+	return patched(have, json_object_get(op->args, "patch"), &wanted, NULL) < 0 ||
+	       !same_for_driver(wanted, have);
+}
+
+/* The table still has the old ones. */
 static void limits_undo(struct op *op)
 {
 	struct guest_entry *entry = op_guest(op);
 
-	/* The table still has the old ones. A driver that could not change them has nothing to
-	 * undo. */
-	if (entry && op->info.error.code != ERR_UNSUPPORTED && op->info.error.code != ERR_INVALID)
+	if (entry && limits_changed(op, entry->guest))
 		driver_step(op, DRIVER_CALL_UPDATE, NULL);
 	else
 		op_step_done(op, 0, NULL);

@@ -55,7 +55,8 @@ CRASHES = [
     Crash("guest.unpublish", "DELETE", f"{PATH}/ports/tcp/45081", prepare=with_port),
     Crash("guest.enlarge", "POST", f"{PATH}/storage/enlarge", {"to": "300MiB"}, prepare=small),
     Crash("guest.trim", "POST", f"{PATH}/storage/trim", {"to": "100MiB"}, prepare=small),
-    Crash("guest.update", "PATCH", PATH, {"limits": {"memory": "96MiB"}}, prepare=small),
+    Crash("guest.update", "PATCH", PATH, {"limits": {"memory": "96MiB", "net_egress": 1000000}},
+          prepare=small),
     Crash("guest.destroy", "DELETE", PATH, query={"destroy": "true"}, prepare=running),
 ]
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from harness import testbed
+from harness.api import Problem
 from harness.shell import run
 
 NAME = "swift.example.org"
@@ -77,3 +78,18 @@ def test_rates_are_there_after_a_restart_of_guest_and_agent(lxc, guest):
         run(*lxc.bed.inside(testbed.NODE), "tc", "qdisc", "del", "dev", f"cg{guest['id']}", "ingress")
         lxc.restart()
         assert_held(flow, MB)
+
+
+def test_a_change_whose_rates_cannot_be_set_is_taken_back_wholly(lxc, guest):
+    """Also what the driver was told already."""
+    before = lxc.api.guest(NAME)["limits"]
+    lxc.restart(faults="ops.guest.update.rates.before=fail@1")
+    with pytest.raises(Problem):
+        set_limits(lxc, memory="128MiB", net_egress=2 * MB)
+    assert lxc.api.guest(NAME)["limits"] == before
+    assert lxc.api.get(f"/v1/guests/{NAME}/stats")["memory"]["set"] == before["memory"]
+    with flow_out_of(lxc) as flow:
+        assert_held(flow, MB)
+    # Rates alone are none of the driver's business.
+    assert set_limits(lxc, net_egress=2 * MB)["state"] == "done"
+    lxc.restart()
