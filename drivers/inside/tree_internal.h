@@ -20,4 +20,4 @@ int tree_reopen(const struct tree *tree, int fd, int flags);
 /* Copies at most `max` bytes; returns how many, or -1 with *err filled. */
 int64_t tree_copy(int from, int to, uint64_t max, const char *path, struct err *err);
 
-int tree_write(const struct tree *tree, const struct driver_file *file, struct err *err);
+int tree_write(const struct tree *tree, const struct driver_file *asked, struct err *err);

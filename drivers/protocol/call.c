@@ -199,30 +199,30 @@ bool driver_call_takes_id(enum driver_call call)
 	return CALLS[call].takes_id;
 }
 
-const char *driver_request_guest(const struct driver_request *q)
+const char *driver_request_guest(const struct driver_request *request)
 {
-	bool by_facts = q->call == DRIVER_CALL_CREATE || q->call == DRIVER_CALL_UPDATE;
+	bool by_facts = request->call == DRIVER_CALL_CREATE || request->call == DRIVER_CALL_UPDATE;
 
-	return by_facts ? q->guest->id : q->id;
+	return by_facts ? request->guest->id : request->id;
 }
 
-size_t driver_request_fds(const struct driver_request *q, int ret[static DRIVER_CALL_FDS_MAX])
+size_t driver_request_fds(const struct driver_request *request, int ret[static DRIVER_CALL_FDS_MAX])
 {
 	size_t n = 0;
 
-	if (q->call == DRIVER_CALL_EXEC) {
-		ret[n++] = q->exec->stdin_fd;
-		ret[n++] = q->exec->stdout_fd;
-		ret[n++] = q->exec->stderr_fd;
-		ret[n++] = q->exec->status_fd;
+	if (request->call == DRIVER_CALL_EXEC) {
+		ret[n++] = request->exec->stdin_fd;
+		ret[n++] = request->exec->stdout_fd;
+		ret[n++] = request->exec->stderr_fd;
+		ret[n++] = request->exec->status_fd;
 	}
-	if (q->call == DRIVER_CALL_CONSOLE)
-		ret[n++] = q->console->fd;
-	if (q->call == DRIVER_CALL_FILE && q->file->fd >= 0)
-		ret[n++] = q->file->fd;
-	if (q->call == DRIVER_CALL_FILE && q->file->op == DRIVER_FILE_WRITE &&
-		q->file->whole_fd > 0)
-		ret[n++] = q->file->whole_fd;
+	if (request->call == DRIVER_CALL_CONSOLE)
+		ret[n++] = request->console->fd;
+	if (request->call == DRIVER_CALL_FILE && request->file->fd >= 0)
+		ret[n++] = request->file->fd;
+	if (request->call == DRIVER_CALL_FILE && request->file->op == DRIVER_FILE_WRITE &&
+		request->file->whole_fd > 0)
+		ret[n++] = request->file->whole_fd;
 	return n;
 }
 

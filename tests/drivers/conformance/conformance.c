@@ -304,7 +304,7 @@ static void a_call_cut_off_anywhere_can_be_repeated(void **state)
 	(void)state;
 	if (!subject_is_process(subject()) || !p)
 		skip();
-	for (; p->point; p++) {
+	for (; p && p->point; p++) {
 		print_message("           killed at %s\n", p->point);
 		crash_in_call(p);
 	}

@@ -198,12 +198,14 @@ static void one_who_goes_makes_room_for_the_next(void **state)
 static void the_history_is_bounded_and_nobody_holds_up_the_guest(void **state)
 {
 	const char *device = environment()->console_device;
-	AUTOFREE char *command = NULL, *buf = malloc(HISTORY_MOST);
+	AUTOFREE char *command = NULL, *buf = NULL;
 	int deaf, typist;
 
 	(void)state;
 	if (!device || !begin())
 		skip();
+	buf = malloc(HISTORY_MOST);
+	assert_non_null(buf);
 	deaf = connect_console((struct driver_console){.follow = true});
 	typist = connect_console((struct driver_console){.input = true});
 	assert_true(

@@ -431,12 +431,14 @@ static void a_transfer_that_hangs_ends_at_its_deadline_and_leaves_nothing(void *
 
 static void a_full_file_system_is_told_and_keeps_nothing(void **state)
 {
-	AUTOFREE char *big = malloc((1 << 20) + 1), *path = NULL;
+	AUTOFREE char *big = NULL, *path = NULL;
 	json_t *before, *after;
 
 	(void)state;
 	if (!can(DRIVER_CAN_FILE) || !environment()->small_directory)
 		skip();
+	big = malloc((1 << 20) + 1);
+	assert_non_null(big);
 	memset(big, 'x', 1 << 20);
 	big[1 << 20] = '\0';
 	assert_true(asprintf(&path, "%s/too-big", environment()->small_directory) > 0);
