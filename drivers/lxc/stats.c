@@ -81,16 +81,18 @@ static const struct source SOURCES[] = {
 
 /* --- Files ------------------------------------------------------------------------------------ */
 
-/* One read gives the whole of a kernel's file. */
-static int read_text(int dir, const char *path, char text[static TEXT_MAX])
+/* One read gives the whole of a kernel's file. The text lives until the next one is read; NULL when
+ * there is none. */
+static const char *read_text(int dir, const char *path)
 {
+	static char text[TEXT_MAX]; /* a driver has one thread */
 	AUTOCLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, TEXT_MAX - 1);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
 	if (n < 0)
-		return -errno;
+		return NULL;
 	text[n] = '\0';
-	return 0;
+	return text;
 }
 
 static uint64_t *place(struct driver_stats *s, const struct item *item)
@@ -174,14 +176,15 @@ static void take_disks(
 static uint64_t kills_below(int parent, const char *name, int depth, unsigned *left)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	char text[TEXT_MAX];
+	const char *text;
 	struct stat st;
 	uint64_t kills;
 	struct dirent *e;
 
 	if (fd < 0)
 		return 0;
-	kills = read_text(fd, "memory.oom_control", text) == 0 ? keyed(text, "oom_kill") : 0;
+	text = read_text(fd, "memory.oom_control");
+	kills = text ? keyed(text, "oom_kill") : 0;
 	/* Two links: no groups below. */
 	if (depth == 0 || fstat(fd, &st) < 0 || st.st_nlink == 2) {
 		close(fd);
@@ -223,9 +226,12 @@ static bool read_source(const struct cgroups *c, const struct source *s, const c
 	const char *disk, struct driver_stats *ret)
 {
 	const struct cgroup_hierarchy *h = hierarchy_of(c, s);
-	char path[PATH_MAX], text[TEXT_MAX];
+	const char *text = NULL;
+	char path[PATH_MAX];
 
-	if (!h || group_of(h, id, s->file, path) < 0 || read_text(AT_FDCWD, path, text) < 0)
+	if (h && group_of(h, id, s->file, path) == 0)
+		text = read_text(AT_FDCWD, path);
+	if (!text)
 		return false;
 	if (s->by_disk)
 		take_disks(s, text, disk, ret);
