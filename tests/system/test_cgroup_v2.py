@@ -1,0 +1,33 @@
+"""LXC guests on a host with control groups v2 alone, which this machine need not be: a whole
+Debian 12 with its own kernel. What is tested there is tests/drivers/test_lxc_guests.c."""
+import re
+import shutil
+
+from harness import vm
+from harness.node import CACHE, TOP
+from harness.shell import run
+
+PROGRAM = TOP / "build/test/tests/drivers/test_driver_lxc_guests"
+SECONDS = 300
+
+SCRIPT = """
+export LD_LIBRARY_PATH=/test CORPUS_TEST_ON_DISK=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin
+modprobe loop
+uname -r
+grep -c ' - cgroup ' /proc/self/mountinfo
+cat /sys/fs/cgroup/cgroup.controllers
+/test/guests 2>&1
+echo "exit $?"
+"""
+
+
+def test_limits_statistics_and_ends_of_guests_on_v2_alone(tmp_path):
+    shutil.copy(PROGRAM, tmp_path / "guests")
+    cmocka = re.search(r"libcmocka\.so\S* => (\S+)", run("ldd", PROGRAM))[1]
+    shutil.copy(cmocka, tmp_path)
+    (tmp_path / "run").write_text(SCRIPT)
+    said = vm.run_in(CACHE, tmp_path, SECONDS, systemd=False)
+    print(said)
+    lines = said.splitlines()
+    assert lines[1] == "0" and {"cpu", "io", "memory", "pids"} <= set(lines[2].split()), said
+    assert "SKIPPED" not in said and "exit 0" in lines, said
