@@ -189,9 +189,11 @@ static int show_always(struct cli *cli, struct top *top, int64_t interval_ms, st
 static int read_interval(const struct args *args, int64_t *ret, struct err *err)
 {
 	const char *text = args_value(args, "interval");
-	uint64_t ms = INTERVAL_MS;
+	uint64_t ms;
 
-	if (text && (parse_duration_ms(text, &ms) < 0 || ms < INTERVAL_LEAST || ms > INTERVAL_MOST))
+	if (!text)
+		return 0;
+	if (parse_duration_ms(text, &ms) < 0 || ms < INTERVAL_LEAST || ms > INTERVAL_MOST)
 		return err_set(err, ERR_INVALID, NULL,
 			"--interval must be from 1 second to an hour, as in 5s");
 	*ret = (int64_t)ms;
@@ -222,7 +224,7 @@ int cmd_top(struct cli *cli, const struct args *args, struct err *err)
 {
 	struct top top = {0};
 	CLEANUP(top_finishp) struct top *owned = &top;
-	int64_t interval_ms;
+	int64_t interval_ms = INTERVAL_MS;
 	int r = read_interval(args, &interval_ms, err);
 
 	(void)owned;
