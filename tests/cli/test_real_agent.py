@@ -156,6 +156,12 @@ def test_events_tell_what_happened(web, command):
     assert command("events", "--after", str(numbers[-1])) == ""
 
 
+def test_top_shows_what_is_used(web, command):
+    row = next(line for line in command("top", "--once").splitlines() if line.startswith(web))
+    name, state, cpu, *_ = row.split()
+    assert (name, state) == (web, "running") and float(cpu) >= 0 and "iB" in row
+
+
 def test_names_are_completed(web, command):
     assert command("__complete", "--", "show", "we") == f"{WEB}\n"
 
