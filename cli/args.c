@@ -93,12 +93,43 @@ static int add_value(
 	return 0;
 }
 
+/* "-it": letters that take no value, one after the other. */
+static bool is_bundle(const struct command *command, const char *word)
+{
+	const char *value;
+
+	if (word[1] == '-' || !word[2])
+		return false;
+	for (const char *letter = word + 1; *letter; letter++) {
+		const struct option *option =
+			find_option(command, (char[]){'-', *letter, '\0'}, &value);
+
+		if (!option || option->value)
+			return false;
+	}
+	return true;
+}
+
+static int read_bundle(struct parser *parser, const char *word, struct err *err)
+{
+	const char *value;
+	int r = 0;
+
+	for (const char *letter = word + 1; r == 0 && *letter; letter++)
+		r = add_value(parser->args,
+			find_option(parser->args->command, (char[]){'-', *letter, '\0'}, &value),
+			NULL, err);
+	return r;
+}
+
 static int read_option(struct parser *parser, struct err *err)
 {
 	const char *word = parser->words[parser->at], *value;
 	const struct command *command = parser->args->command;
 	const struct option *option = find_option(command, word, &value);
 
+	if (is_bundle(command, word))
+		return read_bundle(parser, word, err);
 	if (!option && command && command->passes)
 		return add_operand(parser->args, word, err);
 	if (!option)
@@ -172,6 +203,12 @@ static int read_command(struct parser *parser, struct err *err)
 	return 0;
 }
 
+/* Behind the guest of exec stands a command with options of its own. */
+static bool is_in_command(const struct args *args)
+{
+	return args->command && args->command->command && args->operands_count > 0;
+}
+
 static int read_words(struct parser *parser, struct err *err)
 {
 	bool options = true;
@@ -182,7 +219,7 @@ static int read_words(struct parser *parser, struct err *err)
 
 		if (options && strcmp(word, "--") == 0)
 			options = false;
-		else if (options && word[0] == '-' && word[1])
+		else if (options && word[0] == '-' && word[1] && !is_in_command(parser->args))
 			r = read_option(parser, err);
 		else if (!parser->args->command)
 			r = read_command(parser, err);

@@ -22,6 +22,8 @@ enum completion {
 	COMPLETE_MODE,
 	COMPLETE_KEY, /* "memory=" of set */
 	COMPLETE_PORT,
+	COMPLETE_SESSION,
+	COMPLETE_COPY,	   /* a file here, or "GUEST:" */
 	COMPLETE_SNAPSHOT, /* of the guest that is the first operand */
 };
 
@@ -46,7 +48,8 @@ struct command {
 	size_t least, most;	       /* operands */
 	enum completion completion[2]; /* of the first operand, and of those that follow */
 	bool change;		       /* knows --dry-run, --no-wait and --timeout */
-	bool passes; /* operands and options that it does not know belong to another program */
+	bool passes;  /* operands and options that it does not know belong to another program */
+	bool command; /* what follows the first operand is a command of its own, options and all */
 	bool hidden;
 };
 

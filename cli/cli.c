@@ -75,6 +75,8 @@ static const char *advice_to_find(const struct err *err, const char *command)
 		{"image", "`corpus image list` shows the images."},
 		{"operation", "`corpus operations` shows the operations."},
 		{"cancel", "`corpus operations` shows the operations."},
+		{"session", "`corpus sessions` shows the sessions."},
+		{"attach", "`corpus sessions` shows the sessions."},
 		{"snapshot", "`corpus snapshot list GUEST` shows a guest's snapshots."},
 		{"unpublish", "`corpus ports` shows what is published."},
 		{"switch", "`corpus list` and `corpus ports` show guests and ports."},
@@ -108,7 +110,9 @@ static const char *advice(const struct cli *cli, const struct err *err)
 		return strcmp(command, "create") == 0
 			       ? "`corpus apply` changes a guest that is there."
 			       : NULL;
-	case ERR_NOT_FOUND: return advice_to_find(err, command);
+	case ERR_NOT_FOUND:
+		/* One in the guest, which only its owner knows. */
+		return strcmp(err->field, "command") == 0 ? NULL : advice_to_find(err, command);
 	case ERR_INTERNAL:
 	case ERR_DRIVER:
 		return cli->client && client_was_answered(cli->client)
@@ -222,9 +226,11 @@ static int flush_output(struct cli *cli, int r, struct err *err)
 static int exit_status(struct cli *cli, int r, const struct err *err)
 {
 	if (r >= 0)
-		return EXIT_SUCCESS;
+		return cli->status;
 	if (!cli->reported)
 		cli_report(cli, NULL, err);
+	if (cli->status)
+		return cli->status;
 	return cli_interrupted() ? EXIT_INTERRUPTED : err_exit_status(err->code);
 }
 

@@ -21,6 +21,7 @@ struct cli {
 	uint64_t timeout_ms; /* how long to wait for an operation; 0: as long as it takes */
 	const char *command; /* its name, for messages */
 	bool reported;	     /* the error has been printed already */
+	int status; /* the exit status, where it is not to follow from the error: a command's */
 };
 
 /* The whole program: parses, does, reports. Returns the exit status. */

@@ -95,6 +95,21 @@ static size_t take_answer(char *data, size_t unit, size_t count, void *user)
 	return exchange->body.failed ? 0 : size;
 }
 
+static size_t take_header(char *line, size_t unit, size_t count, void *user)
+{
+	struct exchange *exchange = user;
+	size_t size = unit * count, length = strcspn(line, ":\r\n");
+	char name[64], value[512];
+
+	if (!exchange->request->on_header || length >= size || line[length] != ':')
+		return size;
+	snprintf(name, sizeof(name), "%.*s", (int)length, line);
+	length += 1 + strspn(line + length + 1, " ");
+	snprintf(value, sizeof(value), "%.*s", (int)strcspn(line + length, "\r\n"), line + length);
+	exchange->request->on_header(exchange->request->data, name, value);
+	return size;
+}
+
 static size_t give_upload(char *data, size_t unit, size_t count, void *user)
 {
 	struct exchange *exchange = user;
@@ -188,6 +203,10 @@ static void set_exchange(CURL *curl, const struct exchange *exchange, const stru
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, exchange);
+	if (strcmp(exchange->request->method, "HEAD") == 0)
+		curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
@@ -294,6 +313,8 @@ static int report_problem(const struct response *response, struct err *err)
 	const char *detail = json_text(response->json, "detail");
 	const char *field = json_text(response->json, "field");
 
+	if (!*code && response->status == 404)
+		return err_set(err, ERR_NOT_FOUND, NULL, "it is not there");
 	if (!*code)
 		return err_set(err, ERR_INTERNAL, NULL,
 			"the agent answered with HTTP status %ld and no reason", response->status);
@@ -312,7 +333,8 @@ static int take_response(struct exchange *exchange, struct response *ret, struct
 	ret->json = json_loadb(ret->text, ret->size, JSON_ALLOW_NUL, NULL);
 	if (ret->status >= 400)
 		return report_problem(ret, err);
-	if (!ret->json && !exchange->request->on_data)
+	if (!ret->json && !exchange->request->on_data && !exchange->request->on_header &&
+		ret->status != 204)
 		return err_set(err, ERR_INTERNAL, NULL,
 			"the agent's answer (HTTP status %ld) is not JSON", ret->status);
 	return 0;

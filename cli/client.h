@@ -20,6 +20,8 @@ struct request {
 	const char *last_event_id; /* or NULL */
 	/* Gets the answer piece by piece instead of response.text; false ends it. May be NULL. */
 	bool (*on_data)(void *data, const char *text, size_t size);
+	/* Gets each header of the answer. May be NULL. */
+	void (*on_header)(void *data, const char *name, const char *value);
 	/* Called now and then with the bytes sent. May be NULL. */
 	void (*on_sent)(void *data, uint64_t bytes);
 	void *data;

@@ -170,6 +170,36 @@ static const struct option TOP_OPTIONS[] = {
 	{0},
 };
 
+static const struct option EXEC_OPTIONS[] = {
+	{"interactive", 'i', NULL, "it reads standard input"},
+	{"terminal", 't', NULL, "give it a terminal, as large as this one"},
+	{"user", 'u', "USER", "of the guest: a name, a uid or uid:gid; else root"},
+	{"workdir", 'w', "DIRECTORY", "where it begins; else the user's home"},
+	{"env", 'e', "NAME[=VALUE]", "a variable; without a value as it is here; may be repeated",
+		COMPLETE_NOTHING, .many = true},
+	{"kill-after", 0, "TIME", "kill it when it takes longer, as in 30s"},
+	{"persist", 0, NULL, "it goes on when this terminal is gone"},
+	{"detach", 'd', NULL, "start it, print its session and leave it alone"},
+	{0},
+};
+
+static const struct option ATTACH_OPTIONS[] = {
+	{"read-only", 'r', NULL, "look on, and type nothing"},
+	{0},
+};
+
+static const struct option LOGS_OPTIONS[] = {
+	{"follow", 'f', NULL, "go on with what it writes"},
+	{"tail", 0, "N", "only the last so many lines"},
+	{0},
+};
+
+static const struct option CP_OPTIONS[] = {
+	{"recursive", 'r', NULL, "directories and all in them"},
+	{"archive", 'a', NULL, "the same, with owners"},
+	{0},
+};
+
 #define GUESTS                                                                                     \
 	{                                                                                          \
 		COMPLETE_GUEST, COMPLETE_GUEST                                                     \
@@ -254,6 +284,21 @@ const struct command COMMANDS[] = {
 		.passes = true},
 	{"image delete", NULL, "NAME...", "delete images", cmd_image_delete, NULL, 1, ANY,
 		{COMPLETE_IMAGE, COMPLETE_IMAGE}, .change = true},
+	{"exec", NULL, "NAME [--] COMMAND [ARGUMENT...]", "run a command in a guest", cmd_exec,
+		EXEC_OPTIONS, 2, ANY, GUEST, .command = true},
+	{"attach", NULL, "SESSION", "come back to a command that was left", cmd_attach,
+		ATTACH_OPTIONS, 1, 1, {COMPLETE_SESSION}},
+	{"sessions", NULL, "[NAME]", "list commands and consoles that are open", cmd_session_list,
+		NULL, 0, 1, GUEST},
+	{"session end", NULL, "SESSION...", "end commands or consoles", cmd_session_end, NULL, 1,
+		ANY, {COMPLETE_SESSION, COMPLETE_SESSION}},
+	{"session signal", NULL, "SESSION SIGNAL", "send a signal to a command", cmd_session_signal,
+		NULL, 2, 2, {COMPLETE_SESSION}},
+	{"console", NULL, "NAME", "use a guest's console", cmd_console, NULL, 1, 1, GUEST},
+	{"logs", NULL, "NAME", "show what a guest wrote to its console", cmd_logs, LOGS_OPTIONS, 1,
+		1, GUEST},
+	{"cp", NULL, "FROM TO", "copy files from or to a guest (NAME:/PATH)", cmd_cp, CP_OPTIONS, 2,
+		2, {COMPLETE_COPY, COMPLETE_COPY}},
 	{"operations", NULL, "", "list operations, newest first", cmd_operations,
 		OPERATIONS_OPTIONS},
 	{"operation", NULL, "ID", "show an operation, or wait for its end", cmd_operation,

@@ -60,6 +60,16 @@ COMMAND(cmd_image_import);
 COMMAND(cmd_image_build);
 COMMAND(cmd_image_delete);
 
+COMMAND(cmd_exec); /* cmd_session.c */
+COMMAND(cmd_attach);
+COMMAND(cmd_console);
+COMMAND(cmd_session_list);
+COMMAND(cmd_session_end);
+COMMAND(cmd_session_signal);
+COMMAND(cmd_logs);
+
+COMMAND(cmd_cp); /* cmd_cp.c */
+
 COMMAND(cmd_version); /* help.c */
 COMMAND(cmd_help);
 

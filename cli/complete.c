@@ -88,6 +88,22 @@ static void offer_ports(const struct completer *completer)
 	}
 }
 
+/* A file here, or the beginning of one in a guest. */
+static void offer_places(const struct completer *completer)
+{
+	json_auto_t *guests = ask(completer, "/v1/guests?fields=name", "guests");
+	const json_t *guest;
+	size_t i;
+
+	json_array_foreach (guests, i, guest) {
+		char word[300];
+
+		snprintf(word, sizeof(word), "%.255s:/", json_text(guest, "name"));
+		offer(completer, word);
+	}
+	fprintf(completer->cli->out, "__files__\n");
+}
+
 static void offer_snapshots(const struct completer *completer)
 {
 	struct strbuf buf = {0};
@@ -167,6 +183,7 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 	case COMPLETE_GUEST:
 		offer_listed(completer, "/v1/guests?fields=name", "guests", "name");
 		break;
+	case COMPLETE_SESSION: offer_listed(completer, "/v1/sessions", "sessions", "id"); break;
 	case COMPLETE_IMAGE: offer_listed(completer, "/v1/images", "images", "name"); break;
 	case COMPLETE_OPERATION:
 		offer_listed(completer, "/v1/operations?limit=50", "operations", "id");
@@ -182,6 +199,7 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 	case COMPLETE_STATE: offer_all(completer, STATES); break;
 	/* The shell's own completion of files does better than we could. */
 	case COMPLETE_FILE: fprintf(completer->cli->out, "__files__\n"); break;
+	case COMPLETE_COPY: offer_places(completer); break;
 	case COMPLETE_NOTHING: break;
 	}
 }

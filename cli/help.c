@@ -46,7 +46,8 @@ void help_print(FILE *out)
 	print_options(out, ARGS_GLOBAL);
 	fprintf(out, "\nexit status: 0 done, 1 failed, 2 usage or invalid value, 3 not found, "
 		     "4 not permitted,\n  5 conflict, 6 no room or no slot, 7 not reachable or not "
-		     "in time, 8 not supported,\n  130 interrupted\n\n"
+		     "in time, 8 not supported,\n  130 interrupted; of exec and attach that of the "
+		     "command, 125 when they failed\n\n"
 		     "`corpus help COMMAND` and corpus(1) tell more.\n");
 }
 

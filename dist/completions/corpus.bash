@@ -17,7 +17,7 @@ _corpus()
 			mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current")
 		else
 			COMPREPLY+=("$line")
-			case $line in *[=.]) compopt -o nospace 2>/dev/null ;; esac
+			case $line in *[=.] | *:/) compopt -o nospace 2>/dev/null ;; esac
 		fi
 	done < <("${COMP_WORDS[0]}" __complete -- "${words[@]}" 2>/dev/null)
 	if declare -F __ltrim_colon_completions >/dev/null; then

@@ -75,6 +75,11 @@ def problem(code, status, detail, **more):
             "detail": detail} | more
 
 
+SESSION = {"id": "0123456789ab", "guest": "web1.example.org", "guest_id": "fedcba9876543210",
+           "kind": "exec", "command": ["sh", "-c", "sleep 1"], "terminal": False,
+           "state": "running", "pid": 4711, "created": "2026-11-22T12:00:00.000Z", "uid": 0,
+           "clients": 1, "persist": True}
+
 PORT = {"proto": "tcp", "host": 40001, "guest": 80, "purpose": "web", "name": "web1.example.org",
         "address": "10.5.0.2"}
 PORTS = {"ports": [PORT, PORT | {"proto": "udp", "host": 40002, "guest": 53, "purpose": "",
