@@ -114,7 +114,8 @@ static void finish(struct session *s, int64_t now)
 	ring_push(&s->ring, FRAME_EXIT, text, strlen(text));
 	s->phase = SESSION_ENDED;
 	s->kill_at = s->lose_at = s->timeout_at = s->quiet_at = s->look_at = 0;
-	s->over_at = now + s->keep_ms;
+	/* Of a console there is nothing to come back for. */
+	s->over_at = s->command.kind == SESSION_CONSOLE ? now : now + s->keep_ms;
 	s->ended_ms = clock_realtime_ms();
 	tell(s);
 }

@@ -94,6 +94,22 @@ static int check_old(const struct stat *old, const char *path, struct err *err)
 	return 0;
 }
 
+/* Whether the sender says that this was all; there is no more to come either way. */
+static int await_word(int whole_fd, struct err *err)
+{
+	char word;
+	ssize_t n;
+
+	if (whole_fd <= 0)
+		return 0;
+	do
+		n = read(whole_fd, &word, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? 0
+		      : err_set(err, ERR_CANCELLED, NULL,
+				"the transfer was cut off: nothing was changed");
+}
+
 static int fill(int fd, const struct driver_file *file, struct err *err)
 {
 	int64_t n = tree_copy(file->fd, fd, UINT64_MAX, file->path, err);
@@ -105,6 +121,8 @@ static int fill(int fd, const struct driver_file *file, struct err *err)
 			"the transfer was cut off after %" PRId64 " of %" PRIu64
 			" bytes: nothing was changed",
 			n, file->size);
+	if (await_word(file->whole_fd, err) < 0)
+		return -ECANCELED;
 	if (fchown(fd, (uid_t)file->uid, (gid_t)file->gid) < 0 ||
 		fchmod(fd, (mode_t)file->mode) < 0)
 		return tree_fail(err, errno, file->path);

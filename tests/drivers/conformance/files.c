@@ -177,11 +177,25 @@ static void cut_off(void)
 	struct driver_file list = file_at(DRIVER_FILE_LIST, DIR_INSIDE);
 	AUTOCLOSE int fd = memory_file("");
 	char buf[4096];
+	int ends[2];
 
 	put_ok(f, "old");
 	f.size = 100;
 	assert_int_equal(put(f, "new").error.code, ERR_INVALID);
+	f.size = 0;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	close(ends[1]);
+	f.whole_fd = ends[0];
+	assert_int_equal(put(f, "new").error.code, ERR_CANCELLED);
+	close(ends[0]);
 	assert_reads(f.path, "old");
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], "", 1), 1);
+	f.whole_fd = ends[0];
+	assert_int_equal(put(f, "whole").result, 0);
+	close(ends[0]);
+	close(ends[1]);
+	assert_reads(f.path, "whole");
 	list.fd = fd;
 	file_ok(list);
 	memset(buf, 0, sizeof(buf));
