@@ -31,6 +31,9 @@ struct agent_driver {
 	struct driver_info info; /* of the last probe; name empty: not probed yet */
 	bool surveyed;		 /* its guests were listed, or could not be */
 	uint64_t accepted;	 /* operations, before it was asked last */
+	unsigned lists;		 /* calls under way that list its guests */
+	bool list_again;	 /* what they tell is not of now */
+	uint64_t listed_at;	 /* agent->moves when the oldest of those was made */
 	sd_event_source *lost;	 /* runs from its going down until its guests count as unknown */
 };
 
@@ -97,6 +100,8 @@ struct agent {
 	bool fresh_boot;	   /* the machine was started since corpusd ran last */
 	uint64_t events_submitted; /* number of the newest event that is in a submitted transaction
 				    */
+
+	uint64_t moves; /* operations about guests that have ended since the start */
 
 	uint64_t version; /* see agent_changed */
 	struct agent_text node_text, slots_text;

@@ -55,6 +55,17 @@ static bool listed(const struct driver_reply *reply, const char *id)
 	return false;
 }
 
+/* What was listed before an operation moved the guest, and is told after its end, may not be so any
+ * more: all are listed again then. */
+static bool is_of_now(struct agent_driver *driver, const char *id)
+{
+	const struct guest_entry *entry = registry_by_id(driver->agent->registry, id);
+	bool now = !entry || entry->moved <= driver->listed_at;
+
+	driver->list_again |= !now;
+	return now;
+}
+
 /* Guests of this driver that it does not know: they have no definition, so they do not run. */
 static void observe_undefined(struct agent_driver *driver, const struct driver_reply *reply)
 {
@@ -66,7 +77,8 @@ static void observe_undefined(struct agent_driver *driver, const struct driver_r
 		struct guest_entry *entry = sorted[i];
 
 		if (strcmp(entry->guest->driver, driver->settings->name) == 0 &&
-			entry->pending == 0 && !listed(reply, entry->guest->id))
+			entry->pending == 0 && is_of_now(driver, entry->guest->id) &&
+			!listed(reply, entry->guest->id))
 			agent_observe_guest(agent, entry, GUEST_STOPPED, 0, NULL);
 	}
 }
@@ -97,23 +109,30 @@ static void tell_orphans(struct agent_driver *driver, const struct driver_reply 
 	agent_problem(agent, code, message);
 }
 
+static void list(struct agent_driver *driver);
+
 static void list_replied(void *data, const struct driver_reply *reply)
 {
 	struct agent_driver *driver = data;
 
 	driver->surveyed = true;
+	driver->lists--;
 	if (reply->result < 0) {
 		log_warning("driver.list_failed", "driver=%s error=%s", driver->settings->name,
 			LOG_Q(reply->error.message));
 		return;
 	}
 	for (size_t i = 0; i < reply->statuses_count; i++)
-		observe(driver->agent, &reply->statuses[i]);
+		if (is_of_now(driver, reply->statuses[i].id))
+			observe(driver->agent, &reply->statuses[i]);
 	observe_undefined(driver, reply);
 	tell_orphans(driver, reply);
+	if (driver->list_again && driver->lists == 0)
+		list(driver);
 }
 
-static void call(struct agent_driver *driver, enum driver_call what, driver_reply_fn reply)
+/* False: there will be no reply. */
+static bool call(struct agent_driver *driver, enum driver_call what, driver_reply_fn reply)
 {
 	struct driver_request request = {.call = what};
 	char code[64];
@@ -124,7 +143,19 @@ static void call(struct agent_driver *driver, enum driver_call what, driver_repl
 	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0) {
 		agent_problem(driver->agent, code, err.message);
 		driver->surveyed = true; /* as far as it goes */
+		return false;
 	}
+	return true;
+}
+
+static void list(struct agent_driver *driver)
+{
+	if (driver->lists++ == 0) {
+		driver->listed_at = driver->agent->moves;
+		driver->list_again = false;
+	}
+	if (!call(driver, DRIVER_CALL_LIST, list_replied))
+		driver->lists--;
 }
 
 static void probe_replied(void *data, const struct driver_reply *reply)
@@ -179,7 +210,7 @@ static void state_event(void *data, bool up)
 	if (up) {
 		driver->lost = sd_event_source_disable_unref(driver->lost);
 		call(driver, DRIVER_CALL_PROBE, probe_replied);
-		call(driver, DRIVER_CALL_LIST, list_replied);
+		list(driver);
 	} else if (!driver->lost) {
 		sd_event_add_time_relative(driver->agent->loop, &driver->lost, CLOCK_MONOTONIC,
 			LOST_AFTER_US, 0, lost, driver);
@@ -210,7 +241,7 @@ static void tell_driverless(struct agent *agent)
 void drivers_survey(struct agent *agent)
 {
 	for (size_t i = 0; i < agent->drivers_count; i++)
-		call(&agent->drivers[i], DRIVER_CALL_LIST, list_replied);
+		list(&agent->drivers[i]);
 }
 
 static bool all_surveyed(const struct agent *agent)

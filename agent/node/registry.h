@@ -17,6 +17,7 @@ struct guest_entry {
 	 * against. */
 	enum guest_state projected;
 	unsigned pending;	 /* operations accepted and not ended */
+	uint64_t moved;		 /* agent->moves when its last operation ended */
 	uint32_t slots_extra;	 /* that accepted changes will add to guest->slots */
 	int exit_status;	 /* driver_status.exit_status, as it was seen last */
 	struct life_guest *life; /* agent/life's own */

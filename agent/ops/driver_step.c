@@ -213,6 +213,7 @@ void driver_step_run_again(struct op *op)
 
 struct refresh {
 	struct agent *agent;
+	uint64_t asked_at; /* agent->moves */
 	char id[GUEST_ID_LEN + 1];
 };
 
@@ -223,6 +224,10 @@ static void refreshed(void *data, const struct driver_reply *reply)
 
 	if (!entry || entry->pending > 0)
 		return;
+	if (entry->moved > refresh->asked_at) {
+		driver_refresh(refresh->agent, entry); /* an operation came between */
+		return;
+	}
 	if (reply->result == 0 && reply->statuses_count == 1) {
 		entry->exit_status = reply->statuses[0].exit_status;
 		agent_observe_guest(refresh->agent, entry, reply->statuses[0].state,
@@ -248,6 +253,7 @@ void driver_refresh(struct agent *agent, struct guest_entry *entry)
 	}
 	entry->stale = false;
 	refresh->agent = agent;
+	refresh->asked_at = agent->moves;
 	memcpy(refresh->id, entry->guest->id, sizeof(refresh->id));
 	if (driver_client_call(driver->client, &request, refreshed, refresh, &err) < 0) {
 		log_warning("driver.unavailable", "driver=%s error=%s", entry->guest->driver,

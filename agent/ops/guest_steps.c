@@ -328,6 +328,7 @@ void op_guest_off(const struct op *op, struct guest_entry *entry)
 	struct projection projection = {.entry = entry, .except = op};
 
 	entry->pending--;
+	entry->moved = ++agent->moves;
 	entry->projected = entry->guest->state;
 	if (entry->pending > 0)
 		engine_each(agent->engine, project_next, &projection);
