@@ -1,0 +1,380 @@
+/* What the fake driver does. */
+#include "drivers/fake/work.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "drivers/fake/exec.h"
+#include "drivers/fake/fake.h"
+#include "drivers/fake/process.h"
+#include "drivers/inside/console.h"
+#include "drivers/inside/tree.h"
+#include "drivers/protocol/value.h"
+
+#define DEFINITION_MAX 65536
+
+static int lock_path(const struct fake *f, const char *id, char path[static PATH_MAX])
+{
+	return file_path(path, PATH_MAX, "%s/%s.exec", f->run_dir, id);
+}
+
+static int console_path(const struct fake *f, const char *id, char path[static PATH_MAX])
+{
+	return file_path(path, PATH_MAX, "%s/%s.console", f->log_dir, id);
+}
+
+static int paths(const struct fake *f, const char *id, char definition[static PATH_MAX],
+	char pid_file[static PATH_MAX], struct err *err)
+{
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r < 0)
+		return r;
+	if (file_path(definition, PATH_MAX, "%s/%s.json", f->state_dir, id) < 0 ||
+		file_path(pid_file, PATH_MAX, "%s/%s.pid", f->run_dir, id) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	return 0;
+}
+
+/* --- Definitions ----------------------------------------------------------------------------- */
+
+/* `ret_json` keeps the strings of *ret. */
+static int load(const char *path, const char *id, json_t **ret_json, struct driver_guest *ret,
+	struct err *err)
+{
+	AUTOFREE char *text = NULL;
+	json_t *json = NULL;
+	int r = file_read(path, DEFINITION_MAX, &text, NULL);
+
+	if (r == -ENOENT)
+		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
+	if (r < 0)
+		return err_errno(err, r, "cannot read %s", path);
+	r = value_parse(text, &json, err);
+	if (r == 0)
+		r = value_to_guest(json, ret, err);
+	if (r < 0)
+		json_decref(json);
+	else
+		*ret_json = json;
+	return r;
+}
+
+static void unload(json_t *json, struct driver_guest *guest)
+{
+	value_guest_finish(guest);
+	json_decref(json);
+}
+
+static int save(const char *path, const struct driver_guest *guest, struct err *err)
+{
+	AUTOFREE char *text = value_print(value_from_guest(guest));
+	int r = text ? file_replace(path, text, 0600, false) : -ENOMEM;
+
+	return r < 0 ? err_errno(err, r, "cannot write %s", path) : 0;
+}
+
+/* --- What it does ---------------------------------------------------------------------------- */
+
+int work_create(struct fake *f, const struct driver_guest *guest, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	int r = paths(f, guest->id, definition, pid_file, err);
+
+	return r < 0 ? r : save(definition, guest, err);
+}
+
+/* Whether the guest's root has that file; follows no link out of it. */
+static bool has_file(const char *rootfs, const char *name)
+{
+	char path[PATH_MAX];
+
+	return file_path(path, sizeof(path), "%s/%s", rootfs, name) == 0 &&
+	       faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int work_look(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	int r = paths(f, id, definition, pid_file, err);
+
+	if (r < 0)
+		return r;
+	if (access(definition, F_OK) < 0)
+		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
+	*ret = (struct driver_status){.pid = fake_process_pid(pid_file), .exit_status = -1};
+	memcpy(ret->id, id, GUEST_ID_LEN);
+	ret->state = ret->pid == 0			? GUEST_STOPPED
+		     : fake_process_is_frozen(ret->pid) ? GUEST_FROZEN
+							: GUEST_RUNNING;
+	return 0;
+}
+
+/* What a guest says on its console. */
+static void say(const struct fake *f, const char *id, const char *text)
+{
+	char path[PATH_MAX];
+	AUTOCLOSE int fd = -1;
+
+	if (console_path(f, id, path) == 0)
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		file_write_all(fd, text, strlen(text));
+}
+
+int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
+	int r = paths(f, id, definition, pid_file, err);
+
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r < 0)
+		return r;
+	if (!has_file(guest.rootfs, "sbin/init"))
+		r = err_set(err, ERR_DRIVER, NULL, "no /sbin/init in %s", guest.rootfs);
+	else
+		r = fake_process_start(
+			pid_file, has_file(guest.rootfs, "etc/ignore-shutdown"), err);
+	unload(json, &guest);
+	if (r < 0)
+		return r;
+	say(f, id, "the fake guest is up\n");
+	return work_look(f, id, ret, err);
+}
+
+/* Ends the process, and with it what runs by exec. */
+static int end_all(struct fake *f, const char *id, const char *pid_file, int signal,
+	uint64_t timeout_ms, struct err *err)
+{
+	char lock[PATH_MAX];
+	int r = fake_process_end(pid_file, signal, timeout_ms, err);
+
+	if (r == 0 && lock_path(f, id, lock) == 0)
+		fake_exec_wait_all(lock);
+	return r;
+}
+
+int work_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	int r = paths(f, id, definition, pid_file, err);
+
+	if (r < 0)
+		return r;
+	if (access(definition, F_OK) < 0)
+		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
+	return end_all(f, id, pid_file, signal, timeout_ms, err);
+}
+
+int work_destroy(struct fake *f, const char *id, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX], console[PATH_MAX];
+	int r = paths(f, id, definition, pid_file, err);
+
+	if (r == 0)
+		r = end_all(f, id, pid_file, SIGKILL, 0, err);
+	if (r < 0)
+		return r;
+	fault_point("driver.fake.destroy.killed");
+	if (unlink(definition) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "cannot remove %s", definition);
+	if (console_path(f, id, console) == 0)
+		unlink(console);
+	return 0;
+}
+
+int work_list(struct fake *f, struct driver_status **ret, size_t *ret_count, struct err *err)
+{
+	CLEANUP(closedirp) DIR *dir = opendir(f->state_dir);
+	AUTOFREE struct driver_status *list = calloc(1, sizeof(*list));
+	size_t count = 0, room = 1;
+	struct dirent *e;
+
+	if (!dir || !list)
+		return err_errno(err, errno, "cannot list %s", f->state_dir);
+	while ((e = readdir(dir))) {
+		char id[GUEST_ID_LEN + 1];
+
+		if (strlen(e->d_name) != GUEST_ID_LEN + strlen(".json"))
+			continue;
+		snprintf(id, sizeof(id), "%.*s", GUEST_ID_LEN, e->d_name);
+		if (count == room) {
+			struct driver_status *grown = reallocarray(list, room * 2, sizeof(*list));
+
+			if (!grown)
+				return err_errno(err, ENOMEM, "no memory for a list");
+			list = grown;
+			room *= 2;
+		}
+		if (work_look(f, id, &list[count], NULL) == 0)
+			count++;
+	}
+	*ret = TAKE_PTR(list);
+	*ret_count = count;
+	return 0;
+}
+
+int work_update(struct fake *f, const struct driver_guest *guest, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	uint64_t memory = guest->limits.memory;
+	int r = paths(f, guest->id, definition, pid_file, err);
+
+	if (r < 0)
+		return r;
+	if (access(definition, F_OK) < 0)
+		return err_set(
+			err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", guest->id);
+	if (memory && memory < FAKE_MEMORY_USED && fake_process_pid(pid_file) > 0)
+		return err_set(err, ERR_INVALID, "limits.memory", "the guest uses %d bytes now",
+			FAKE_MEMORY_USED);
+	return save(definition, guest, err);
+}
+
+static int running_pid(struct fake *f, const char *id, pid_t *ret, struct err *err)
+{
+	struct driver_status status;
+	int r = work_look(f, id, &status, err);
+
+	if (r == 0 && status.pid == 0)
+		r = err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	if (r == 0)
+		*ret = status.pid;
+	return r;
+}
+
+/* SIGSTOP takes effect a moment later, and the rule is that what succeeded can be seen. */
+int work_signal(struct fake *f, const char *id, bool freeze, struct err *err)
+{
+	pid_t pid = 0;
+	int r = running_pid(f, id, &pid, err);
+
+	if (r < 0)
+		return r;
+	kill(pid, freeze ? SIGSTOP : SIGCONT);
+	for (int i = 0; i < 1000 && fake_process_is_frozen(pid) != freeze; i++)
+		usleep(1000);
+	return 0;
+}
+
+int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pid_t *ret_pid,
+	struct err *err)
+{
+	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
+	pid_t pid = 0;
+	int r = running_pid(f, id, &pid, err);
+
+	if (r < 0)
+		return r;
+	if (fake_process_is_frozen(pid))
+		return err_set(
+			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
+	r = paths(f, id, definition, pid_file, err);
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r < 0)
+		return r;
+	r = lock_path(f, id, lock) < 0
+		    ? err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long")
+		    : fake_exec_start(exec,
+			      &(struct fake_exec){
+				      .guest = pid, .rootfs = guest.rootfs, .lock_file = lock},
+			      ret_pid, err);
+	unload(json, &guest);
+	return r;
+}
+
+/* What is typed is what it says. */
+int work_console(
+	struct fake *f, const char *id, const struct driver_console *wanted, struct err *err)
+{
+	char path[PATH_MAX];
+	struct driver_status status;
+	AUTOCLOSE int life = -1;
+	AUTOCLOSE int input = -1;
+	int r = work_look(f, id, &status, err);
+
+	if (r < 0)
+		return r;
+	if (console_path(f, id, path) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	if (status.pid > 0) {
+		life = process_pidfd(status.pid);
+		input = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	}
+
+	struct console console = {.log = path, .life = life, .input = input, .hold = -1};
+
+	return console_connect(&console, wanted, err);
+}
+
+/* Without root all files are ours. */
+int work_file(struct fake *f, const char *id, const struct driver_file *asked,
+	struct driver_file_info *ret, struct err *err)
+{
+	CLEANUP(tree_close) struct tree tree = {.root = -1, .self = -1};
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_file file = *asked;
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
+	int r = paths(f, id, definition, pid_file, err);
+
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r == 0)
+		r = tree_open(guest.rootfs, &tree, err);
+	if (geteuid() != 0 && file.uid < 0)
+		file.uid = geteuid();
+	if (geteuid() != 0 && file.gid < 0)
+		file.gid = getegid();
+	signal(SIGPIPE, SIG_IGN);
+	if (r == 0)
+		r = tree_do(&tree, &file, ret, err);
+	unload(json, &guest);
+	return r;
+}
+
+/* Its processor time is real, all else is made up. */
+int work_stats(struct fake *f, const char *id, struct driver_stats **ret, size_t *ret_count,
+	struct err *err)
+{
+	AUTOFREE struct driver_status *list = NULL;
+	AUTOFREE struct driver_stats *stats = NULL;
+	struct driver_status one;
+	size_t count = 1, running = 0;
+	int r = id ? work_look(f, id, &one, err) : work_list(f, &list, &count, err);
+
+	if (r < 0)
+		return r;
+	stats = calloc(count + 1, sizeof(*stats));
+	if (!stats)
+		return err_errno(err, ENOMEM, "no memory for statistics");
+	for (size_t i = 0; i < count; i++) {
+		const struct driver_status *status = id ? &one : &list[i];
+
+		if (status->pid == 0)
+			continue;
+		memcpy(stats[running].id, status->id, sizeof(stats[running].id));
+		stats[running].cpu_ns = fake_process_cpu_ns(status->pid);
+		stats[running].memory = stats[running].memory_peak = FAKE_MEMORY_USED;
+		stats[running++].pids = 1;
+	}
+	if (id && running == 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	*ret = TAKE_PTR(stats);
+	*ret_count = running;
+	return 0;
+}
