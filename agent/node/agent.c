@@ -195,6 +195,8 @@ void agent_observe_guest(struct agent *agent, struct guest_entry *entry, enum gu
 		return;
 	log_info("guest.observed", "guest=%s was=%s is=%s pid=%d", guest->name,
 		guest_state_to_string(guest->state), guest_state_to_string(state), pid);
+	if (state == GUEST_RUNNING && guest->pid != pid && agent->hooks.rebooted)
+		agent->hooks.rebooted(agent);
 	guest->pid = pid;
 	registry_refreshed(agent->registry, entry);
 	if (guest->state == state)

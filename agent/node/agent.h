@@ -76,6 +76,9 @@ struct agent {
 	struct {
 		/* Nothing is under way with the guest (any more), and its state was seen. */
 		void (*settled)(struct agent *agent, struct guest_entry *entry);
+		/* It runs with another first process than was known, by no operation: it was
+		 * started again from inside, and its link is a new one. */
+		void (*rebooted)(struct agent *agent);
 		/* It is about to leave the table. */
 		void (*gone)(struct agent *agent, struct guest_entry *entry);
 	} hooks;

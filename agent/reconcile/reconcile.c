@@ -310,23 +310,37 @@ static void arm(struct reconciler *reconciler)
 	sd_event_source_set_enabled(reconciler->timer, SD_EVENT_ONESHOT);
 }
 
-/* Somebody changed rules: a flush, a firewall's reload. Soon they are compared; while a round is
- * under way, by the next one. */
-static int rules_changed(sd_event_source *source, int fd, uint32_t events, void *data)
+/* Soon the network is compared; while a round is under way, by the next one. */
+static void repair_soon(struct reconciler *reconciler)
 {
-	struct reconciler *reconciler = data;
 	int armed = SD_EVENT_OFF;
 
-	(void)source;
-	(void)fd;
-	(void)events;
-	if (!net_watch_dispatch(reconciler->agent->net) || reconciler->repair)
-		return 0;
-	log_debug("net.touched", "what=\"rules of ours were changed by somebody else\"");
+	if (reconciler->repair)
+		return;
 	reconciler->repair = true;
 	sd_event_source_get_enabled(reconciler->timer, &armed);
 	if (armed != SD_EVENT_OFF)
 		arm(reconciler);
+}
+
+/* The rates and the permission to find itself are its link's. */
+static void guest_rebooted(struct agent *agent)
+{
+	repair_soon(agent->reconciler);
+}
+
+/* Somebody changed rules: a flush, a firewall's reload. */
+static int rules_changed(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct reconciler *reconciler = data;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (net_watch_dispatch(reconciler->agent->net)) {
+		log_debug("net.touched", "what=\"rules of ours were changed by somebody else\"");
+		repair_soon(reconciler);
+	}
 	return 0;
 }
 
@@ -420,6 +434,7 @@ int reconciler_create(struct agent *agent, struct reconciler **ret, struct err *
 	}
 	prune(agent);
 	watch(reconciler);
+	agent->hooks.rebooted = guest_rebooted;
 	*ret = reconciler;
 	return 0;
 }
@@ -428,6 +443,7 @@ struct reconciler *reconciler_destroy(struct reconciler *reconciler)
 {
 	if (!reconciler)
 		return NULL;
+	reconciler->agent->hooks.rebooted = NULL;
 	sd_event_source_disable_unref(reconciler->watch);
 	sd_event_source_disable_unref(reconciler->timer);
 	free(reconciler);

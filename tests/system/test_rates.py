@@ -5,7 +5,7 @@ import time
 import pytest
 from harness import testbed
 from harness.api import Problem
-from harness.shell import run
+from harness.shell import run, wait_for
 
 NAME = "swift.example.org"
 MB = 1_000_000
@@ -93,3 +93,17 @@ def test_a_change_whose_rates_cannot_be_set_is_taken_back_wholly(lxc, guest):
     # Rates alone are none of the driver's business.
     assert set_limits(lxc, net_egress=2 * MB)["state"] == "done"
     lxc.restart()
+
+
+def shaped(lxc, link):
+    return "htb" in run(*lxc.bed.inside(testbed.NODE), "tc", "qdisc", "show", "dev", link,
+                        check=False)
+
+
+def test_rates_come_back_when_the_guest_reboots_by_itself(lxc, guest):
+    link, = lxc.links()
+    assert shaped(lxc, link)
+    lxc.in_guest(NAME, "/bin/busybox", "reboot", "-f", "-n", check=False)
+    wait_for("it has another first process",
+             lambda: lxc.api.guest(NAME)["pid"] not in (None, guest["pid"]), 20)
+    wait_for("its new link is shaped", lambda: lxc.links() and shaped(lxc, lxc.links()[0]), 10)
