@@ -49,6 +49,11 @@ class Ours:
         self.node.in_guest(name, "sh", "-c",
                            f"dd if=/dev/urandom of=/root/fill bs=1M count={megabytes}; sync")
 
+    def exec(self, name):
+        """One command, from the request to its exit status and output."""
+        said = self.call("POST", f"/v1/guests/{name}/exec", {"command": ["/bin/busybox", "true"]})
+        assert said["status"] == 0, said
+
     def snapshot(self, name, snapshot):
         self.done("POST", f"/v1/guests/{name}/snapshots?wait=60", {"name": snapshot})
 
