@@ -27,7 +27,7 @@ static int connect_to(const char *path, struct err *err)
 		return err_errno(err, errno, "cannot make a socket");
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(err, ERR_INVALID, NULL, "the socket's path is too long: %s", path);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return TAKE_FD(fd);
 	if (errno == EACCES || errno == EPERM)

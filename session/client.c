@@ -38,15 +38,15 @@ static void *pend(struct client *client, size_t size)
 	return room + left;
 }
 
-static void pend_notice(struct client *client, const char *text)
+/* A frame has no NUL. */
+static void pend_notice(struct client *client, const char *text, int size)
 {
-	size_t size = strlen(text);
-	uint8_t *room = pend(client, FRAME_HEAD + size);
+	uint8_t *room = pend(client, FRAME_HEAD + (size_t)size);
 
 	if (!room)
 		return;
 	frame_head(room, FRAME_NOTICE, (uint32_t)size);
-	memcpy(room + FRAME_HEAD, text, size);
+	memcpy(room + FRAME_HEAD, text, (size_t)size);
 }
 
 /* The part of a frame that the client does not have yet, as a frame. */
@@ -72,12 +72,13 @@ void client_begin(
 	uint64_t missed = ring->position_tail > position ? ring->position_tail - position : 0;
 	char text[160];
 	uint32_t skip;
+	int size;
 
 	*client = (struct client){.fd = fd};
-	snprintf(text, sizeof(text),
+	size = snprintf(text, sizeof(text),
 		"{\"session\":\"%s\",\"position\":%" PRIu64 ",\"dropped\":%" PRIu64 "}", session,
 		position + missed, missed);
-	pend_notice(client, text);
+	pend_notice(client, text, size);
 	client->cursor = ring_find(ring, position, &skip);
 	if (skip > 0)
 		pend_part(client, ring, skip);
@@ -92,11 +93,12 @@ bool client_wants_to_send(const struct client *client, const struct ring *ring)
 static void tell_missed(struct client *client, const struct ring *ring)
 {
 	char text[128];
+	int size;
 
-	snprintf(text, sizeof(text), "{\"overrun\":true,\"position\":%" PRIu64 "}",
+	size = snprintf(text, sizeof(text), "{\"overrun\":true,\"position\":%" PRIu64 "}",
 		ring->position_tail);
 	client->cursor = ring->tail;
-	pend_notice(client, text);
+	pend_notice(client, text, size);
 }
 
 /* 1: all is sent; 0: no more is taken now; -errno. */
@@ -176,9 +178,10 @@ bool client_flush(struct client *client, struct ring *ring)
 void client_refuse(struct client *client, const char *problem)
 {
 	char text[160];
+	int size;
 
-	snprintf(text, sizeof(text), "{\"error\":\"%s\"}", problem);
-	pend_notice(client, text);
+	size = snprintf(text, sizeof(text), "{\"error\":\"%s\"}", problem);
+	pend_notice(client, text, size);
 	(void)send_pending(client);
 }
 

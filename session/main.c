@@ -29,7 +29,7 @@ static int listen_at(struct session *s, const char *path)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	s->path = path;
 	s->id = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

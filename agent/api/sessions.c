@@ -124,9 +124,9 @@ static int check_upgrade(const struct http_request *request, struct err *err)
 void api_session_attach(struct http_request *request, void *data)
 {
 	struct session *session = requested_session(request, data);
-	uint64_t after;
+	uint64_t after = 0;
 	struct err err;
-	bool input;
+	bool input = true;
 	int r;
 
 	if (!session)

@@ -306,8 +306,9 @@ static int prepare(struct start *start, const struct guest *guest, const struct 
 		spec->persist, (unsigned long long)sessions->agent->config->session_keep_ms,
 		(unsigned long long)spec->timeout_ms, guest->pid);
 	start->session = session_add(sessions, id, make_label(id, guest, spec));
-	if (start->session)
-		start->label = json_dumps(start->session->label, JSON_COMPACT);
+	if (!start->session)
+		return err_errno(err, ENOMEM, "cannot start a session");
+	start->label = json_dumps(start->session->label, JSON_COMPACT);
 	if (!start->label)
 		return err_errno(err, ENOMEM, "cannot start a session");
 	start->session->persist = spec->persist;
