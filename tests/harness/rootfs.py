@@ -81,21 +81,38 @@ def _link(tar, name, target):
 
 
 def debian_tar(cache):
-    """What `corpus image build debian` builds, and a page on port 80; made once, kept in the cache."""
-    kept = cache / "debian-with-page.tar"
+    """What `corpus image build debian` builds, and a page on port 80."""
+    return _kept(cache, "debian-with-page.tar", _build_debian_with_page)
+
+
+def services_tar(cache):
+    """What `corpus image build debian --include nginx-light,postgresql` builds."""
+    return _kept(cache, "debian-services.tar", lambda image, _folder: _build_debian(
+        image, "--include", "nginx-light,postgresql"))
+
+
+def _kept(cache, name, build):
+    """An image in the cache, where build(path, folder for what it needs) makes it once."""
+    kept = cache / name
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
             with tempfile.TemporaryDirectory(dir=cache) as folder:
-                _build_debian(pathlib.Path(folder), kept)
+                image = pathlib.Path(folder, "image.tar")
+                build(image, pathlib.Path(folder))
+                os.rename(image, kept)
     return kept
 
 
-def _build_debian(folder, kept):
-    image, page = folder / "image.tar", folder / "page"
+def _build_debian(image, *options):
     with open(image, "wb") as out:
-        subprocess.run([BUILDERS / "debian"], stdout=out, check=True)
+        subprocess.run([BUILDERS / "debian", *options], stdout=out, check=True)
+
+
+def _build_debian_with_page(image, folder):
+    _build_debian(image)
+    page = folder / "page"
     units = page / "etc/systemd/system"
     (units / "multi-user.target.wants").mkdir(parents=True)
     (units / "page.service").write_text(
@@ -107,8 +124,8 @@ def _build_debian(folder, kept):
     (page / "www/index.html").write_bytes(PAGE)
     run("tar", "-C", page, "-rf", image, "--numeric-owner", "--owner=0", "--group=0",
         "etc", "usr", "www")
-    os.rename(image, kept)
 
 
 if __name__ == "__main__":
-    debian_tar(pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev")))
+    for make in (debian_tar, services_tar):
+        make(pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev")))
