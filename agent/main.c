@@ -492,7 +492,9 @@ static int serve(struct agent *agent, struct err *err)
 
 static int run(const struct options *options, struct config *config, struct err *err)
 {
-	struct agent agent = {.config = config, .started_ms = clock_realtime_ms()};
+	struct agent agent = {.config = config,
+		.config_path = options->config_path,
+		.started_ms = clock_realtime_ms()};
 	struct reload reload = {.agent = &agent, .path = options->config_path};
 	int r = sd_event_default(&agent.loop);
 

@@ -221,6 +221,7 @@ const struct command COMMANDS[] = {
 	{"node", "computenode_infos", "[MODE]", "show the node, or change its mode", cmd_node,
 		NODE_OPTIONS, 0, 1, {COMPLETE_MODE}, .change = true},
 	{"slots", NULL, "", "show the slots and who uses them", cmd_slots},
+	{"doctor", NULL, "", "look what of the host suits guests, and what to do", cmd_doctor},
 	{"list", "ls", "[PATTERN]", "list guests", cmd_list, LIST_OPTIONS, 0, 1, GUEST},
 	{"show", NULL, "NAME", "show one guest", cmd_show, NULL, 1, 1, GUEST},
 	{"create", "guest_create", "NAME --image IMAGE", "create a guest and start it", cmd_create,

@@ -12,17 +12,17 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 
-/* DIRECTORY/image-build, or NULL when that is no directory. */
-static char *builders_below(const char *directory, int length)
+/* DIRECTORY/NAME, or NULL when that is not there. */
+static char *find_below(const char *directory, int length, const char *name)
 {
 	AUTOFREE char *path = NULL;
 
-	if (asprintf(&path, "%.*s/image-build", length, directory) < 0)
+	if (asprintf(&path, "%.*s/%s", length, directory, name) < 0)
 		path = NULL;
 	return path && access(path, F_OK) == 0 ? TAKE_PTR(path) : NULL;
 }
 
-static char *builders_beside_us(void)
+static char *find_beside_us(const char *name)
 {
 	char self[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -32,18 +32,23 @@ static char *builders_beside_us(void)
 		return NULL;
 	self[length] = '\0';
 	slash = strrchr(self, '/');
-	return slash ? builders_below(self, (int)(slash - self)) : NULL;
+	return slash ? find_below(self, (int)(slash - self), name) : NULL;
 }
 
-static char *builders_directory(void)
+char *kinds_libexec(const char *name)
 {
 	const char *libexec = getenv("CORPUS_LIBEXEC");
 	char *found;
 
 	if (libexec && *libexec)
-		return builders_below(libexec, (int)strlen(libexec));
-	found = builders_beside_us();
-	return found ? found : builders_below(CORPUS_LIBEXECDIR, (int)strlen(CORPUS_LIBEXECDIR));
+		return find_below(libexec, (int)strlen(libexec), name);
+	found = find_beside_us(name);
+	return found ? found : find_below(CORPUS_LIBEXECDIR, (int)strlen(CORPUS_LIBEXECDIR), name);
+}
+
+static char *builders_directory(void)
+{
+	return kinds_libexec("image-build");
 }
 
 char *kinds_program(const char *kind)

@@ -15,6 +15,7 @@ MAY_USE = {
     "storage": {"model", "base"},
     "net": {"model", "base"},
     "cli": {"model", "base", "session"},
+    "doctor": {"base", "agent", "drivers"},
     "agent": {"model", "base", "session", "drivers", "storage", "net"},
 }
 # Inside drivers/ the backends do not know each other, and the agent's parts look downwards.

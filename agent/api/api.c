@@ -14,6 +14,7 @@
 const struct http_route API_ROUTES[] = {
 	{HTTP_GET, "/v1/node", ROLE_VIEWER, BODY_NONE, NULL, api_node_get},
 	{HTTP_PATCH, "/v1/node", ROLE_ADMIN, BODY_JSON, QUERY("dry_run"), api_node_patch},
+	{HTTP_GET, "/v1/node/doctor", ROLE_VIEWER, BODY_NONE, NULL, api_node_doctor},
 	{HTTP_GET, "/v1/node/slots", ROLE_VIEWER, BODY_NONE, NULL, api_slots_get},
 
 	{HTTP_GET, "/v1/guests", ROLE_VIEWER, BODY_NONE,

@@ -17,6 +17,7 @@ struct guest_entry;
 
 void api_node_get(struct http_request *request, void *data);
 void api_node_patch(struct http_request *request, void *data);
+void api_node_doctor(struct http_request *request, void *data);
 void api_slots_get(struct http_request *request, void *data);
 
 void api_guest_list(struct http_request *request, void *data);

@@ -57,6 +57,7 @@ struct agent_problem {
 struct agent {
 	sd_event *loop;
 	struct config *config;
+	const char *config_path; /* NULL: there is no file */
 	struct workers *workers;
 	struct db *db;
 	struct events *events;

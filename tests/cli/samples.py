@@ -119,6 +119,14 @@ SLOTS = {
     ],
 }
 
+DOCTOR = {"verdict": "bad", "checks": [
+    {"check": "kernel", "verdict": "good", "message": "Linux 6.1.0", "advice": None},
+    {"check": "time", "verdict": "warning", "message": "nothing sets the clock",
+     "advice": "Run chrony."},
+    {"check": "traffic", "verdict": "bad", "message": "chain FORWARD drops",
+     "advice": "Let it pass."},
+]}
+
 SNAPSHOTS = [
     {"name": "20261122t120000z", "created": "2026-11-22T12:00:00.000Z"},
     {"name": "before", "created": "2026-11-22T13:00:00.000Z"},

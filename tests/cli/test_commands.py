@@ -46,6 +46,10 @@ CASES = [
     Case("node-json", "--json node", '{"name": "as it came"}'),
     Case("slots", "slots", samples.SLOTS),
     Case("slots-drain", "slots", samples.SLOTS | {"mode": "drain", "free": 0, "guests": []}),
+    Case("doctor", "doctor", samples.DOCTOR),
+    Case("doctor-good", "doctor", {"verdict": "warning", "checks": samples.DOCTOR["checks"][:2]}),
+    Case("doctor-json", "doctor --json", samples.DOCTOR),
+    Case("doctor-late", "doctor", (504, problem("timeout", 504, "corpus-doctor took too long"))),
     Case("list", "list", GUESTS),
     Case("list-filters", "ls --state running,error -d lxc -e prod -i busybox -l team=web "
          "--label project --limit 2 --after a '*web*'", GUESTS | {"next": WEB}),

@@ -19,7 +19,7 @@ SAMPLES = [
     ("Operation", samples.operation(state="cancelled")), ("PortList", samples.PORTS),
     ("Snapshot", samples.SNAPSHOTS[0]), ("Session", samples.SESSION),
     ("Image", samples.IMAGE), ("Storage", samples.STORAGE), ("Node", samples.NODE),
-    ("Slots", samples.SLOTS), ("Event", samples.EVENTS[0]), ("Event", samples.EVENTS[1]),
+    ("Slots", samples.SLOTS), ("Doctor", samples.DOCTOR), ("Event", samples.EVENTS[0]), ("Event", samples.EVENTS[1]),
     ("Problem", samples.problem("no_room", 507, "full", field="size")),
 ]
 

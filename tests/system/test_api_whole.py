@@ -33,6 +33,7 @@ def life(fake, calls):
     do("GET", "/v1/openapi.json")
     do("GET", "/v1/node")
     do("GET", "/v1/node/slots")
+    do("GET", "/v1/node/doctor")
     do("PATCH", "/v1/node", {"mode": "active"})
     change("POST", "/v1/guests", {"name": NAME, "image": "busybox", "driver": "fake"})
     change("PUT", f"/v1/guests/{OTHER}", {"image": "busybox", "driver": "fake"})

@@ -7,6 +7,7 @@ from harness.node import BUILD
 
 EXPECTED = {"sbin/corpusd", "bin/corpus", "libexec/corpus/corpus-driver-lxc",
             "libexec/corpus/corpus-unpack", "libexec/corpus/corpus-session",
+            "libexec/corpus/corpus-doctor",
             "libexec/corpus/image-build/busybox",
             "libexec/corpus/image-build/debian", "share/man/man1/corpus.1",
             "share/man/man8/corpusd.8", "share/man/man5/corpusd.yaml.5",
