@@ -56,6 +56,7 @@ static int take_start(struct session *s, struct command_options *ret)
 	s->keep_ms = control_number(c, "keep_ms", KEEP_DEFAULT);
 	s->timeout_ms = control_number(c, "timeout_ms", 0);
 	s->persist = control_number(c, "persist", 0) != 0;
+	s->awaited = control_number(c, "await", !s->persist) != 0;
 	*ret = (struct command_options){
 		.kind = (enum session_kind)control_number(c, "kind", SESSION_EXEC),
 		.terminal = control_number(c, "terminal", 0) != 0,
@@ -249,9 +250,13 @@ bool session_is_over(const struct session *s, int64_t now)
 
 /* --- The command's output -------------------------------------------------------------------- */
 
-/* As long as nothing is lost that the client who types has not got: that one is waited for. */
+/* As long as nothing is lost that the client who types has not got: that one is waited for, also
+ * before it is there. */
 bool session_may_read(const struct session *s)
 {
+	if (s->awaited && !s->was_attached && s->phase <= SESSION_RUNNING &&
+		ring_room(&s->ring, s->ring.tail) < READ_ROOM)
+		return false;
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		const struct client *client = &s->clients[i];
 
@@ -448,7 +453,7 @@ static void agent_gone(struct session *s, int64_t now)
 {
 	s->agent = fd_close(s->agent);
 	/* Nobody was told of this session, so nobody will ask for it. */
-	if (!s->was_attached && !s->persist) {
+	if (!s->was_attached && s->awaited) {
 		s->keep_ms = 0;
 		session_end(s, now);
 	}

@@ -22,6 +22,7 @@ struct session {
 
 	enum session_phase phase;
 	bool persist;	   /* outlives clients that leave without a word */
+	bool awaited;	   /* a client is on its way since the start */
 	bool was_attached; /* by somebody who could type */
 	bool was_read;	   /* a client got the end of it */
 	bool noted;	   /* the agent has told of its end */

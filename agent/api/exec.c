@@ -110,13 +110,13 @@ static int read_env(const struct reader_field *field, const json_t *value, const
 static int read_terminal(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	static const struct reader_field FIELDS[] = {
+	static const struct reader_field SIZES[] = {
 		TERMINAL("rows", rows), TERMINAL("columns", columns)};
 	struct exec_terminal *terminal = member;
 
 	(void)field;
 	*terminal = (struct exec_terminal){.on = true, .rows = 24, .columns = 80};
-	return reader_object(value, path, FIELDS, ARRAY_SIZE(FIELDS), terminal, err);
+	return reader_object(value, path, SIZES, ARRAY_SIZE(SIZES), terminal, err);
 }
 
 static int check_text(const char *text, const char *field, struct err *err)
@@ -356,6 +356,7 @@ static int exec_start(
 		.columns = body->terminal.columns,
 		.input = body->is_typed || body->input,
 		.persist = body->persist || body->detach,
+		.awaited = !body->detach,
 		.timeout_ms = body->timeout_s * UINT64_C(1000),
 		.uid = http_peer_uid(exec->request)};
 

@@ -81,11 +81,10 @@ static void answer_gone(void *data)
 
 static void begin_answer(struct answer *answer)
 {
-	struct http_pipe_source source = {.fd = TAKE_FD(answer->fd),
-		.size = answer->size,
-		.gone = answer_gone,
-		.data = answer};
+	struct http_pipe_source source = {
+		.fd = answer->fd, .size = answer->size, .gone = answer_gone, .data = answer};
 
+	answer->fd = -1;
 	answer->readable = sd_event_source_disable_unref(answer->readable);
 	answer->pipe =
 		http_respond_pipe(TAKE_PTR(answer->request), 200, answer->content_type, &source);

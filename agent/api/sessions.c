@@ -167,6 +167,7 @@ void api_guest_console(struct http_request *request, void *data)
 	struct agent *agent = data;
 	const struct session_spec spec = {.kind = SESSION_CONSOLE,
 		.input = true,
+		.awaited = true,
 		.tail = CONSOLE_TAIL,
 		.uid = http_peer_uid(request)};
 	struct guest_entry *entry = requested_guest(request, agent);

@@ -35,7 +35,8 @@ struct session_spec {
 	const char *user, *cwd;
 	bool terminal, input;
 	unsigned rows, columns;
-	bool persist;	     /* stays when a client leaves without a word */
+	bool persist; /* stays when a client leaves without a word */
+	bool awaited; /* a client will be attached at once: until then nothing it writes is lost */
 	uint64_t timeout_ms; /* 0: none */
 	uint64_t tail;	     /* console: bytes of its history to begin with */
 	uid_t uid;	     /* who asks */

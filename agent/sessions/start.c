@@ -300,10 +300,12 @@ static int prepare(struct start *start, const struct guest *guest, const struct 
 		return err_errno(err, r, "cannot make a socket in %s", sessions->directory);
 	snprintf(start->driver, sizeof(start->driver), "%s", guest->driver);
 	snprintf(start->head, sizeof(start->head),
-		"start kind=%d terminal=%d rows=%u columns=%u stdin=%d persist=%d keep_ms=%llu "
+		"start kind=%d terminal=%d rows=%u columns=%u stdin=%d persist=%d await=%d "
+		"keep_ms=%llu "
 		"timeout_ms=%llu init=%d",
 		(int)spec->kind, spec->terminal, spec->rows, spec->columns, spec->input,
-		spec->persist, (unsigned long long)sessions->agent->config->session_keep_ms,
+		spec->persist, spec->awaited,
+		(unsigned long long)sessions->agent->config->session_keep_ms,
 		(unsigned long long)spec->timeout_ms, guest->pid);
 	start->session = session_add(sessions, id, make_label(id, guest, spec));
 	if (!start->session)

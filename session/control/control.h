@@ -3,8 +3,8 @@
  * that an agent and a session of different versions understand each other; the rest is payload. A
  * key that is not known is skipped, one that is missing has its default.
  *
- *   start     agent: kind, terminal, rows, columns, stdin, persist, keep_ms, timeout_ms, init;
- *             payload: the label, any text that the session keeps and gives back
+ *   start     agent: kind, terminal, rows, columns, stdin, persist, await, keep_ms, timeout_ms,
+ *             init; payload: the label, any text that the session keeps and gives back
  *   ready     session: the guest's ends of stdin, stdout and stderr, and of the exit status
  *   started   agent: pid
  *   failed    agent: nothing was started, there is no session

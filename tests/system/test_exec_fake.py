@@ -231,6 +231,14 @@ def test_a_slow_reader_loses_nothing_and_costs_nothing(fake):
         assert stream.exit == {"status": 0} and not [n for n in stream.notices if "overrun" in n]
 
 
+def test_what_is_written_before_the_client_is_there_is_not_lost(fake):
+    for _ in range(20):
+        with fake.api.exec_stream(NAME, "head", "-c", "2000000", "/dev/zero", persist=True) as stream:
+            assert stream.to_end() == {"status": 0} and len(stream.out) == 2000000
+        said = fake.api.exec(NAME, "sh", "-c", "head -c 700000 /dev/zero | tr '\\0' x")
+        assert said["stdout"] == "x" * 700000
+
+
 def wchan(shown):
     """What the children of a session's command sleep in."""
     found = []
