@@ -110,7 +110,7 @@ static bool limits_changed(const struct op *op, const struct guest *have)
 
 	if (refused && strncmp(why->field, NET_LIMITS, strlen(NET_LIMITS)) != 0)
 		return false;
-	return patched(have, json_object_get(op->args, "patch"), &wanted, NULL) < 0 ||
+	return patched(have, json_object_get(op->args, "patch"), &wanted, NULL) != 0 ||
 	       !same_for_driver(wanted, have);
 }
 
