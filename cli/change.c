@@ -103,6 +103,7 @@ static int ask(struct flow *flow, struct err *err)
 			.source = change->source,
 			.content_type = change->source ? "application/x-tar" : NULL,
 			.key = key,
+			.if_match = change->if_match,
 			.on_sent = change->source ? show_sent : NULL,
 			.data = flow,
 		},
@@ -271,6 +272,12 @@ static void say_answer(const struct flow *flow)
 		say_done(flow, json_at(json, "result"));
 }
 
+/* Somebody else's change came first: the caller knows what to do. */
+static bool is_overtaken(const struct flow *flow, const struct err *err)
+{
+	return flow->change->if_match && err->code == ERR_PRECONDITION;
+}
+
 static int finish(struct flow *flow, struct err *err)
 {
 	/* Copied: following it replaces the answer. */
@@ -288,7 +295,7 @@ static int finish(struct flow *flow, struct err *err)
 		r = end_to_error(flow->answer.json, err);
 	if (r == 0)
 		say_answer(flow);
-	else if (flow->cli->json)
+	else if (flow->cli->json && !is_overtaken(flow, err))
 		change_print_json(flow->cli, flow->answer.text);
 	return r;
 }
@@ -304,7 +311,7 @@ int change_run(struct cli *cli, const struct change *change, struct err *err)
 	if (r == 0)
 		return finish(&flow, err);
 	progress_clear(cli);
-	if (cli->json && flow.answer.text)
+	if (cli->json && flow.answer.text && !is_overtaken(&flow, err))
 		change_print_json(cli, flow.answer.text);
 	return r;
 }

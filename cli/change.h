@@ -9,8 +9,11 @@ struct source;
 
 struct change {
 	const char *method;
-	const char *path;      /* may have a query */
-	const json_t *body;    /* or NULL */
+	const char *path;   /* may have a query */
+	const json_t *body; /* or NULL */
+	/* Only when this is its ETag still, or NULL. ERR_PRECONDITION then prints nothing: the
+	 * caller reads it again. */
+	const char *if_match;
 	struct source *source; /* an upload, or NULL */
 	const char *subject;   /* what it is about, for messages: the guest's name */
 	const char *past; /* "started": said of the subject when it is done. NULL: say says it */

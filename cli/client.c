@@ -154,6 +154,16 @@ static int add_header(
 	return 0;
 }
 
+static int add_quoted(
+	struct curl_slist **headers, const char *name, const char *value, struct err *err)
+{
+	AUTOFREE char *quoted = NULL;
+
+	if (asprintf(&quoted, "\"%s\"", value) < 0)
+		return err_errno(err, ENOMEM, "making a request");
+	return add_header(headers, name, quoted, err);
+}
+
 static int add_headers(struct curl_slist **headers, const struct request *request, struct err *err)
 {
 	const char *type = request->body ? "application/json" : request->content_type;
@@ -162,6 +172,8 @@ static int add_headers(struct curl_slist **headers, const struct request *reques
 
 	if (r == 0)
 		r = add_header(headers, "Last-Event-ID", request->last_event_id, err);
+	if (r == 0 && request->if_match)
+		r = add_quoted(headers, "If-Match", request->if_match, err);
 	return r < 0 ? r : add_header(headers, "Content-Type", type ? type : "", err);
 }
 

@@ -18,6 +18,7 @@ struct request {
 	const char *content_type; /* of the upload */
 	const char *key; /* Idempotency-Key: may be sent again when the connection is cut */
 	const char *last_event_id; /* or NULL */
+	const char *if_match;	   /* an ETag without its quotes, or NULL */
 	/* Gets the answer piece by piece instead of response.text; false ends it. May be NULL. */
 	bool (*on_data)(void *data, const char *text, size_t size);
 	/* Gets each header of the answer. May be NULL. */

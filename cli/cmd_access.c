@@ -18,6 +18,9 @@
 #include "cli/url.h"
 #include "model/ssh_key.h"
 
+/* How often a change of the same guest by others is given way to. */
+#define OVERTAKEN_MAX 16
+
 static char *guest_path(const char *name, const char *rest)
 {
 	struct strbuf buf = {0};
@@ -113,70 +116,78 @@ static json_t *difference(const json_t *keys, const json_t *without)
 	return rest;
 }
 
-static int set_keys(
-	struct cli *cli, const char *guest, json_t *keys, const char *past, struct err *err)
-{
-	AUTOFREE char *path = guest_path(guest, "");
-	json_auto_t *body = json_pack("{s:o}", "ssh_keys", keys);
+/* What the keys become; fails when there is nothing to do that for. */
+typedef int (*keys_fn)(const json_t *had, const json_t *given, json_t **ret, struct err *err);
 
-	if (!path || !body)
-		return err_errno(err, ENOMEM, "making a request");
+static int add_keys(const json_t *had, const json_t *given, json_t **ret, struct err *err)
+{
+	json_auto_t *added = difference(given, had);
+
+	(void)err;
+	*ret = json_copy((json_t *)had);
+	json_array_extend(*ret, added);
+	return 0;
+}
+
+static int remove_keys(const json_t *had, const json_t *given, json_t **ret, struct err *err)
+{
+	*ret = difference(had, given);
+	if (json_array_size(*ret) < json_array_size(had))
+		return 0;
+	json_decref(*ret);
+	return err_set(err, ERR_NOT_FOUND, NULL,
+		"the guest has no such key: `corpus key list` shows those it has");
+}
+
+/* Reads the keys and sends what they become, unless somebody changed the guest in between. */
+static int change_keys_once(struct cli *cli, const char *guest, const json_t *given, keys_fn become,
+	const char *past, struct err *err)
+{
+	CLEANUP(response_finish) struct response response = {0};
+	AUTOFREE char *path = guest_path(guest, "");
+	json_auto_t *body = NULL;
+	json_t *keys = NULL;
+	int r = path ? fetch(cli, path, &response, err)
+		     : err_errno(err, ENOMEM, "making a request");
+
+	if (r == 0)
+		r = become(json_at(response.json, "ssh_keys"), given, &keys, err);
+	if (r < 0)
+		return r;
+	body = json_pack("{s:o}", "ssh_keys", keys);
 	return change_run(cli,
 		&(struct change){.method = "PATCH",
 			.path = path,
 			.body = body,
+			.if_match = json_text(response.json, "etag"),
 			.subject = guest,
 			.past = past},
 		err);
 }
 
-/* The guest's keys, and those that the words stand for. */
-static int both_keys(struct cli *cli, const struct args *args, struct response *ret,
-	json_t **ret_given, struct err *err)
+static int change_keys(
+	struct cli *cli, const struct args *args, keys_fn become, const char *past, struct err *err)
 {
-	AUTOFREE char *path = guest_path(args->operands[0], "");
-	int r = keys_read(args->operands[1], ret_given, err);
+	json_auto_t *given = NULL;
+	int r = keys_read(args->operands[1], &given, err);
 
-	if (r == 0 && !path)
-		r = err_errno(err, ENOMEM, "making a request");
-	return r < 0 ? r : fetch(cli, path, ret, err);
+	for (int i = 0; r == 0 && i < OVERTAKEN_MAX; i++) {
+		r = change_keys_once(cli, args->operands[0], given, become, past, err);
+		if (r == 0 || err->code != ERR_PRECONDITION)
+			break;
+		r = i + 1 < OVERTAKEN_MAX ? 0 : r;
+	}
+	return r;
 }
 
 int cmd_key_add(struct cli *cli, const struct args *args, struct err *err)
 {
-	CLEANUP(response_finish) struct response response = {0};
-	json_auto_t *given = NULL;
-	json_auto_t *added = NULL;
-	json_t *keys;
-	int r = both_keys(cli, args, &response, &given, err);
-
-	if (r < 0)
-		return r;
-	keys = json_copy((json_t *)json_at(response.json, "ssh_keys"));
-	added = difference(given, keys);
-	json_array_extend(keys, added);
-	return set_keys(cli, args->operands[0], keys, "may be entered with the key", err);
+	return change_keys(cli, args, add_keys, "may be entered with the key", err);
 }
 
 int cmd_key_remove(struct cli *cli, const struct args *args, struct err *err)
 {
-	CLEANUP(response_finish) struct response response = {0};
-	json_auto_t *given = NULL;
-	const json_t *had;
-	json_t *keys;
-	int r = both_keys(cli, args, &response, &given, err);
-
-	if (r < 0)
-		return r;
-	had = json_at(response.json, "ssh_keys");
-	keys = difference(had, given);
-	if (json_array_size(keys) == json_array_size(had)) {
-		json_decref(keys);
-		return err_set(err, ERR_NOT_FOUND, NULL,
-			"the guest has no such key: `corpus key list` shows those it has");
-	}
-	return set_keys(
-		cli, args->operands[0], keys, "may not be entered with the key any more", err);
+	return change_keys(cli, args, remove_keys, "may not be entered with the key any more", err);
 }
 
 /* --- audit ----------------------------------------------------------------------------------- */

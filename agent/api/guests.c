@@ -312,12 +312,15 @@ static int check_patch(const struct change *change, const struct guest *guest, c
 
 static void patch_guest(const struct change *change, struct guest_entry *entry, json_t *patch)
 {
+	const char *etag = http_header(change->request, "If-Match");
 	struct op_plan plan = {0};
 	struct err err;
 	int r = check_patch(change, entry->guest, patch, &err);
 
 	if (r == 0)
 		r = plan_guest_update(change->agent, &plan, entry, patch, &err);
+	if (r == 0 && etag && strcmp(etag, "*") != 0)
+		op_set_precondition(plan.op, etag);
 	change_submit(change, r, &err, &plan, patch);
 }
 

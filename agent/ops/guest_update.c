@@ -161,6 +161,27 @@ static int update_restore(struct op *op, struct err *err)
 	return r;
 }
 
+void op_set_precondition(struct op *op, const char *etag)
+{
+	json_object_set_new(op->args, "if_match", json_string(etag));
+}
+
+static int update_begin(struct op *op, struct db_txn *txn, struct err *err)
+{
+	const char *wanted = json_string_value(json_object_get(op->args, "if_match"));
+	const struct guest_entry *entry = op_guest(op);
+	char etag[GUEST_ETAG_MAX], quoted[GUEST_ETAG_MAX + 2];
+
+	if (wanted && entry) {
+		snprintf(quoted, sizeof(quoted), "\"%s\"", guest_etag(etag, entry->guest));
+		if (strcmp(wanted, quoted) != 0)
+			return err_set(err, ERR_PRECONDITION, "If-Match",
+				"guest %s was changed by what came before: read it again",
+				entry->guest->name);
+	}
+	return op_state_begin(op, txn, err);
+}
+
 static void update_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
@@ -189,7 +210,7 @@ const struct op_verb GUEST_UPDATE = {
 	.steps = UPDATE_STEPS,
 	.steps_count = ARRAY_SIZE(UPDATE_STEPS),
 	.restore = update_restore,
-	.begin = op_state_begin,
+	.begin = update_begin,
 	.end = update_end,
 	.reject = update_reject,
 };

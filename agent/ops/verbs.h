@@ -60,6 +60,11 @@ int plan_guest_simple(struct agent *agent, struct op_plan *plan, enum guest_verb
 int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	const json_t *patch, struct err *err);
 
+/* The update is refused (ERR_PRECONDITION) when its turn comes and the guest's ETag is another one,
+ * in quotes, by then: what was accepted before it may have changed the guest. Before it is
+ * submitted. */
+void op_set_precondition(struct op *op, const char *etag);
+
 /* Gives it another name, which must be valid. ERR_EXISTS (field name) when it is taken. */
 int plan_guest_rename(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	const char *name, struct err *err);

@@ -26,7 +26,7 @@ class Request:
     def __str__(self):
         """As golden files show it: what a client chooses at random is left out."""
         lines = [f"{self.method} {self.path}"]
-        for name in ("idempotency-key", "content-type", "last-event-id"):
+        for name in ("idempotency-key", "content-type", "last-event-id", "if-match"):
             if name in self.headers:
                 value = "KEY" if name == "idempotency-key" else self.headers[name]
                 lines.append(f"{name}: {value}")

@@ -1,15 +1,17 @@
 """The command line against the real agent, with the fake driver: one life of two guests."""
+import base64
 import json
 import os
 
 import pytest
-from cli.conftest import Corpus
+from cli.conftest import DEADLINE_S, Corpus
 from harness.rootfs import busybox_tar
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root: namespaces, a pool"),
               pytest.mark.xdist_group("cli-real-agent")]
 
 WEB, DB = "web1.example.org", "db"
+ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0 "
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,16 @@ def db(command):
 
 def of(command, *words):
     return json.loads(command("--json", *words))
+
+
+def test_keys_that_are_added_at_once_are_all_there(web, command, fake):
+    """Each command gives way to those that were faster."""
+    keys = [f"ssh-ed25519 {base64.b64encode(ED25519 + bytes([i]) * 32).decode()}" for i in range(6)]
+    running = [command.run.start("key", "add", web, key + " somebody") for key in keys]
+    for process in running:
+        _, err = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, err
+    assert {key.rsplit(" ", 1)[0] for key in fake.api.guest(web)["ssh_keys"]} == set(keys)
 
 
 def test_a_new_guest_says_how_it_is_reached(command):

@@ -93,6 +93,19 @@ def test_a_stale_etag_is_412_and_changes_nothing(fake, guest):
     fake.api.change("PATCH", path, {"labels": {"a": "3"}}, headers={"If-Match": fresh})
 
 
+def test_of_two_changes_of_what_was_read_one_is_refused(fake, guest):
+    path = f"/v1/guests/{guest}"
+    read = fake.api.call("GET", path).etag
+    begun = [fake.api.send("PATCH", path, {"labels": {"a": str(i)}}, headers={"If-Match": read})
+             for i in range(4)]
+    ends = [fake.api.wait(answer.json["id"]) for answer in begun if answer.status == 202]
+    done = [end for end in ends if end["state"] == "done"]
+    late = [end["error"]["code"] for end in ends if end["state"] == "failed"]
+    assert len(done) == 1 and set(late) <= {"precondition_failed"}
+    assert {answer.status for answer in begun} <= {202, 412}
+    assert fake.api.guest(guest)["labels"] == {"a": "0"}
+
+
 def test_if_match_star_wants_the_guest_to_exist(fake):
     answer = fake.api.send("PUT", "/v1/guests/star.example.org", BODY, headers={"If-Match": "*"})
     assert answer.status == 412
