@@ -245,8 +245,9 @@ static int check_new_port(const struct guest *guest, const struct port *port, st
 
 	if (same && same != before)
 		return err_set(err, ERR_CONFLICT, "purpose",
-			"guest %s has a port with the purpose %s already: %s %u", guest->name,
-			port->purpose, port_proto_to_string(same->proto), same->host);
+			"guest %s has a port with the purpose %s already, %s %u: take that back "
+			"first",
+			guest->name, port->purpose, port_proto_to_string(same->proto), same->host);
 	if (before && strcmp(before->purpose, "ssh") == 0 &&
 		(before->guest != port->guest || strcmp(port->purpose, "ssh") != 0))
 		return err_set(err, ERR_CONFLICT, "purpose",
