@@ -95,7 +95,7 @@ def _kept(cache, name, build):
     """An image in the cache, where build(path, folder for what it needs) makes it once."""
     kept = cache / name
     cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "lock", "w") as lock:
+    with open(cache / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
             with tempfile.TemporaryDirectory(dir=cache) as folder:
