@@ -11,7 +11,8 @@
 const struct option ARGS_GLOBAL[] = {
 	{"socket", 's', "PATH", "the agent's socket (CORPUS_SOCKET, /run/corpus/agent.sock)",
 		COMPLETE_FILE},
-	{"json", 'j', NULL, "print the API's JSON"},
+	{"output", 'o', "FORMAT", "table, json (the API's own) or yaml", COMPLETE_OUTPUT},
+	{"json", 'j', NULL, "the same as --output json"},
 	{"quiet", 'q', NULL, "say nothing about success"},
 	{"no-wait", 0, NULL, "do not wait for the end of the operation"},
 	{"timeout", 't', "SECONDS", "wait no longer than this for an operation"},

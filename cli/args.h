@@ -21,6 +21,8 @@ enum completion {
 	COMPLETE_STATE,
 	COMPLETE_MODE,
 	COMPLETE_KEY, /* "memory=" of set */
+	COMPLETE_OUTPUT,
+	COMPLETE_COLUMN, /* of the command's list */
 	COMPLETE_PORT,
 	COMPLETE_SESSION,
 	COMPLETE_COPY,	   /* a file here, or "GUEST:" */

@@ -15,6 +15,7 @@
 #include "cli/progress.h"
 #include "cli/text.h"
 #include "cli/url.h"
+#include "cli/yaml.h"
 #include "model/operation.h"
 
 #define KEY_DIGITS	   32
@@ -36,10 +37,23 @@ static void flow_finish(struct flow *flow)
 	response_finish(&flow->answer);
 }
 
+void change_print_value(struct cli *cli, const json_t *value)
+{
+	if (cli->yaml)
+		(void)yaml_print(value, cli->out);
+	else if (json_dumpf(value, cli->out, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+		fputc('\n', cli->out);
+}
+
 void change_print_json(struct cli *cli, const char *text)
 {
+	json_auto_t *value = cli->yaml ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 	size_t length = strlen(text);
 
+	if (value) {
+		change_print_value(cli, value);
+		return;
+	}
 	fputs(text, cli->out);
 	if (length == 0 || text[length - 1] != '\n')
 		fputc('\n', cli->out);

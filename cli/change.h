@@ -28,5 +28,8 @@ int change_run(struct cli *cli, const struct change *change, struct err *err);
 /* Waits for the end of an operation and reports it in the same way. */
 int change_follow(struct cli *cli, const char *id, struct err *err);
 
-/* Prints an answer as it came, with a line break. */
+/* Prints an answer as it came, with a line break; as YAML when that is wanted. */
 void change_print_json(struct cli *cli, const char *text);
+
+/* The same for one that was made or changed here. */
+void change_print_value(struct cli *cli, const json_t *value);

@@ -173,15 +173,36 @@ static int set_timeout(struct cli *cli, const char *text, struct err *err)
 	return 0;
 }
 
+static int set_output(struct cli *cli, const struct args *args, struct err *err)
+{
+	static const char *const FORMATS[] = {"table", "json", "yaml"};
+	const char *format = args_value(args, "output");
+	size_t i = 0;
+
+	cli->json = args_has(args, "json");
+	if (!format)
+		return 0;
+	while (i < ARRAY_SIZE(FORMATS) && strcmp(FORMATS[i], format) != 0)
+		i++;
+	if (i == ARRAY_SIZE(FORMATS))
+		return err_set(err, ERR_INVALID, NULL, "--output must be table, json or yaml");
+	if (cli->json && i != 1)
+		return err_set(
+			err, ERR_INVALID, NULL, "either --json or --output %s, not both", format);
+	cli->json = i > 0;
+	cli->yaml = i == 2;
+	return 0;
+}
+
 static int set_up(struct cli *cli, const struct args *args, struct err *err)
 {
 	const char *socket = args_value(args, "socket");
+	int r;
 
 	if (!socket)
 		socket = cli_env_set("CORPUS_SOCKET") ? getenv("CORPUS_SOCKET") : DEFAULT_SOCKET;
 	cli->command = args->command ? args->command->name : NULL;
 	cli->socket = socket;
-	cli->json = args_has(args, "json");
 	cli->quiet = args_has(args, "quiet");
 	cli->wait = !args_has(args, "no-wait");
 	cli->dry_run = args_has(args, "dry-run");
@@ -190,7 +211,8 @@ static int set_up(struct cli *cli, const struct args *args, struct err *err)
 	cli->client = client_create(socket);
 	if (!cli->client)
 		return err_errno(err, ENOMEM, "starting");
-	return set_timeout(cli, args_value(args, "timeout"), err);
+	r = set_output(cli, args, err);
+	return r < 0 ? r : set_timeout(cli, args_value(args, "timeout"), err);
 }
 
 /* --- Doing ----------------------------------------------------------------------------------- */

@@ -12,7 +12,8 @@ struct cli {
 	struct client *client;
 	const char *socket;
 	FILE *out, *err_out;
-	bool json;	     /* print the API's answers as they are */
+	bool json;	     /* print the API's answers, not tables */
+	bool yaml;	     /* as YAML; json is set, too */
 	bool quiet;	     /* say nothing about success */
 	bool wait;	     /* wait for the end of operations */
 	bool dry_run;	     /* ask what would happen */

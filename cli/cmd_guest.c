@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/fetch.h"
+#include "cli/list.h"
 #include "cli/show.h"
 #include "cli/url.h"
 
@@ -41,16 +42,19 @@ static char *list_path(const struct args *args)
 {
 	static const struct {
 		const char *option, *parameter;
-	} FILTERS[] = {{"state", "state"}, {"driver", "driver"}, {"env", "environment"},
-		{"image", "image"}, {"fields", "fields"}, {"limit", "limit"}, {"after", "after"}};
+	} FILTERS[] = {{"state", "state"}, {"driver", "driver"}, {"image", "image"},
+		{"fields", "fields"}, {"limit", "limit"}, {"after", "after"}};
+	const char *environment = args_value(args, "environment");
 	AUTOFREE char *labels = joined_labels(args);
 	struct strbuf buf = {0};
 
 	strbuf_add(&buf, "/v1/guests");
 	for (size_t i = 0; i < ARRAY_SIZE(FILTERS); i++)
 		url_query(&buf, FILTERS[i].parameter, args_value(args, FILTERS[i].option));
+	url_query(&buf, "environment", environment ? environment : args_value(args, "env"));
 	url_query(&buf, "label", labels && *labels ? labels : NULL);
-	url_query(&buf, "name", args->operands_count ? args->operands[0] : NULL);
+	url_query(
+		&buf, "name", args->operands_count ? args->operands[0] : args_value(args, "name"));
 	return strbuf_take(&buf);
 }
 
@@ -63,7 +67,7 @@ int cmd_list(struct cli *cli, const struct args *args, struct err *err)
 	path = list_path(args);
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
-	return fetch_and_show(cli, path, show_guests, err);
+	return list_run(cli, args, path, &LIST_GUESTS, err);
 }
 
 static char *guest_path(const char *name, const char *rest)

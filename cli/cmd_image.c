@@ -14,6 +14,7 @@
 #include "cli/facts.h"
 #include "cli/fetch.h"
 #include "cli/kinds.h"
+#include "cli/list.h"
 #include "cli/show.h"
 #include "cli/source.h"
 #include "cli/url.h"
@@ -28,8 +29,7 @@ static char *image_path(const char *name)
 
 int cmd_image_list(struct cli *cli, const struct args *args, struct err *err)
 {
-	(void)args;
-	return fetch_and_show(cli, "/v1/images", show_images, err);
+	return list_run(cli, args, "/v1/images", &LIST_IMAGES, err);
 }
 
 int cmd_image_show(struct cli *cli, const struct args *args, struct err *err)

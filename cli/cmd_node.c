@@ -11,6 +11,7 @@
 #include "cli/cmd_mode.h"
 #include "cli/commands.h"
 #include "cli/fetch.h"
+#include "cli/list.h"
 #include "cli/show.h"
 #include "cli/url.h"
 
@@ -50,7 +51,7 @@ int cmd_operations(struct cli *cli, const struct args *args, struct err *err)
 	path = strbuf_take(&buf);
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
-	return fetch_and_show(cli, path, show_operations, err);
+	return list_run(cli, args, path, &LIST_OPERATIONS, err);
 }
 
 static char *operation_path(const char *id)

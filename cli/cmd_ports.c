@@ -12,8 +12,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/facts.h"
-#include "cli/fetch.h"
-#include "cli/show.h"
+#include "cli/list.h"
 #include "cli/text.h"
 #include "cli/url.h"
 
@@ -29,7 +28,7 @@ int cmd_ports(struct cli *cli, const struct args *args, struct err *err)
 	path = strbuf_take(&buf);
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
-	return fetch_and_show(cli, path, show_ports, err);
+	return list_run(cli, args, path, &LIST_PORTS, err);
 }
 
 static void say_port(struct cli *cli, const char *subject, const json_t *port)

@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/fetch.h"
+#include "cli/list.h"
 #include "cli/stream.h"
 #include "cli/table.h"
 #include "cli/url.h"
@@ -217,54 +218,6 @@ int cmd_console(struct cli *cli, const struct args *args, struct err *err)
 
 /* --- sessions -------------------------------------------------------------------------------- */
 
-static const char *ending(const json_t *session, char *buf, size_t size)
-{
-	if (json_is_true(json_object_get(session, "lost")))
-		return "ended (not seen)";
-	if (*json_text(session, "signal"))
-		snprintf(buf, size, "ended (%s)", json_text(session, "signal"));
-	else if (json_object_get(session, "status"))
-		snprintf(buf, size, "ended (%lld)", (long long)json_number(session, "status"));
-	else
-		snprintf(buf, size, "%s", json_text(session, "state"));
-	return buf;
-}
-
-/* As it would be typed, nearly. */
-static char *command_line(const json_t *session)
-{
-	const json_t *word;
-	struct strbuf buf = {0};
-	size_t i;
-
-	json_array_foreach (json_object_get(session, "command"), i, word)
-		strbuf_addf(&buf, "%s%s", i ? " " : "", json_string_value(word));
-	if (!buf.used)
-		strbuf_add(&buf, json_text(session, "kind"));
-	return strbuf_take(&buf);
-}
-
-static void show_sessions(struct cli *cli, const json_t *answer)
-{
-	static const struct table_column COLUMNS[] = {{.title = "SESSION"}, {.title = "GUEST"},
-		{.title = "STATE", .state = true}, {.title = "CLIENTS", .right = true},
-		{.title = "CREATED"}, {.title = "COMMAND"}};
-	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
-	const json_t *list = json_object_get(answer, "sessions"), *session;
-	size_t i;
-
-	json_array_foreach (list, i, session) {
-		AUTOFREE char *command = command_line(session);
-		char state[48];
-		const char *cells[] = {json_text(session, "id"), json_text(session, "guest"),
-			ending(session, state, sizeof(state)), V_NUMBER(session, "clients"),
-			V_TIME(session, "created"), command};
-
-		table_add(table, cells);
-	}
-	table_print(table, cli->out, cli->colour);
-}
-
 int cmd_session_list(struct cli *cli, const struct args *args, struct err *err)
 {
 	struct strbuf buf = {0};
@@ -275,7 +228,7 @@ int cmd_session_list(struct cli *cli, const struct args *args, struct err *err)
 	path = strbuf_take(&buf);
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
-	return fetch_and_show(cli, path, show_sessions, err);
+	return list_run(cli, args, path, &LIST_SESSIONS, err);
 }
 
 static int tell_session(

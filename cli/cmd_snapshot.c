@@ -8,7 +8,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/facts.h"
-#include "cli/fetch.h"
+#include "cli/list.h"
 #include "cli/show.h"
 #include "cli/table.h"
 #include "cli/url.h"
@@ -27,28 +27,13 @@ static char *snapshot_path(const char *guest, const char *snapshot, const char *
 
 /* --- list ------------------------------------------------------------------------------------ */
 
-static void show_snapshots(struct cli *cli, const json_t *list)
-{
-	static const struct table_column COLUMNS[] = {{"NAME"}, {"CREATED"}};
-	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
-	const json_t *snapshot;
-	size_t i;
-
-	json_array_foreach (json_at(list, "snapshots"), i, snapshot)
-		table_add(table, (const char *const[]){
-					 json_text(snapshot, "name"),
-					 V_TIME(snapshot, "created"),
-				 });
-	table_print(table, cli->out, cli->colour);
-}
-
 int cmd_snapshot_list(struct cli *cli, const struct args *args, struct err *err)
 {
 	AUTOFREE char *path = snapshot_path(args->operands[0], NULL, "");
 
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
-	return fetch_and_show(cli, path, show_snapshots, err);
+	return list_run(cli, args, path, &LIST_SNAPSHOTS, err);
 }
 
 /* --- create, delete -------------------------------------------------------------------------- */

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "cli/list.h"
+
 #define ANY SIZE_MAX
 
 static const struct option NODE_OPTIONS[] = {
@@ -16,11 +18,19 @@ static const struct option LIST_OPTIONS[] = {
 	{"state", 0, "STATE[,...]", "only in these states", COMPLETE_STATE},
 	{"driver", 'd', "DRIVER", "only of this driver", COMPLETE_DRIVER},
 	{"env", 'e', "ENVIRONMENT", "only of this environment", COMPLETE_ENVIRONMENT},
+	{"environment", 0, "ENVIRONMENT", "the same", COMPLETE_ENVIRONMENT},
 	{"image", 'i', "IMAGE", "only made of this image", COMPLETE_IMAGE},
+	{"name", 0, "PATTERN", "only whose names match this shell pattern", COMPLETE_GUEST},
 	{"label", 'l', "KEY[=VALUE]", "only with this label", COMPLETE_NOTHING, .many = true},
 	{"fields", 'f', "FIELD[,...]", "with --json: only these fields"},
 	{"limit", 0, "N", "at most so many"},
 	{"after", 0, "NAME", "begin after the guest of this name", COMPLETE_GUEST},
+	LIST_OPTIONS_SHARED,
+	{0},
+};
+
+static const struct option SHOWN_OPTIONS[] = {
+	LIST_OPTIONS_SHARED,
 	{0},
 };
 
@@ -142,6 +152,7 @@ static const struct option OPERATIONS_OPTIONS[] = {
 	{"target", 0, "NAME", "only of this guest or image", COMPLETE_GUEST},
 	{"limit", 0, "N", "at most so many: 50"},
 	{"before", 0, "ID", "only older than this one", COMPLETE_OPERATION},
+	LIST_OPTIONS_SHARED,
 	{0},
 };
 
@@ -260,22 +271,22 @@ const struct command COMMANDS[] = {
 		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
 	{"trim", NULL, "NAME [SIZE]", "take SIZE (5GiB) from a guest's storage", cmd_trim,
 		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
-	{"snapshot list", "snapshots", "NAME", "list a guest's snapshots", cmd_snapshot_list, NULL,
-		1, 1, GUEST},
+	{"snapshot list", "snapshots", "NAME", "list a guest's snapshots", cmd_snapshot_list,
+		SHOWN_OPTIONS, 1, 1, GUEST},
 	{"snapshot create", NULL, "NAME [SNAPSHOT]", "keep what is on a guest's storage now",
 		cmd_snapshot_create, NULL, 1, 2, GUEST, .change = true},
 	{"snapshot delete", NULL, "NAME SNAPSHOT...", "delete snapshots of a guest",
 		cmd_snapshot_delete, NULL, 2, ANY, SNAPSHOT, .change = true},
 	{"restore", NULL, "NAME SNAPSHOT", "make a guest's storage what it was then", cmd_restore,
 		RESTORE_OPTIONS, 2, 2, SNAPSHOT, .change = true},
-	{"ports", NULL, "[NAME]", "list published ports", cmd_ports, NULL, 0, 1, GUEST},
+	{"ports", NULL, "[NAME]", "list published ports", cmd_ports, SHOWN_OPTIONS, 0, 1, GUEST},
 	{"publish", NULL, "NAME [HOST:]GUEST[/udp]", "publish a port of a guest", cmd_publish,
 		PUBLISH_OPTIONS, 2, 2, GUEST, .change = true},
 	{"unpublish", NULL, "NAME HOST[/udp]", "take a published port back", cmd_unpublish, NULL, 2,
 		2, {COMPLETE_GUEST, COMPLETE_PORT}, .change = true},
 	{"switch", NULL, "HOST[/udp] --to NAME", "point a published port at another guest",
 		cmd_switch, SWITCH_OPTIONS, 1, 1, {COMPLETE_PORT}, .change = true},
-	{"image list", "images", "", "list images", cmd_image_list},
+	{"image list", "images", "", "list images", cmd_image_list, SHOWN_OPTIONS},
 	{"image show", NULL, "NAME", "show one image", cmd_image_show, NULL, 1, 1, IMAGE},
 	{"image import", NULL, "NAME FILE|DIR|-", "make an image of an archive or a directory",
 		cmd_image_import, IMPORT_OPTIONS, 2, 2, {COMPLETE_IMAGE, COMPLETE_FILE},
@@ -290,7 +301,7 @@ const struct command COMMANDS[] = {
 	{"attach", NULL, "SESSION", "come back to a command that was left", cmd_attach,
 		ATTACH_OPTIONS, 1, 1, {COMPLETE_SESSION}},
 	{"sessions", NULL, "[NAME]", "list commands and consoles that are open", cmd_session_list,
-		NULL, 0, 1, GUEST},
+		SHOWN_OPTIONS, 0, 1, GUEST},
 	{"session end", NULL, "SESSION...", "end commands or consoles", cmd_session_end, NULL, 1,
 		ANY, {COMPLETE_SESSION, COMPLETE_SESSION}},
 	{"session signal", NULL, "SESSION SIGNAL", "send a signal to a command", cmd_session_signal,

@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/kinds.h"
+#include "cli/list.h"
 #include "cli/url.h"
 
 /* What is being completed. */
@@ -129,6 +130,24 @@ static void offer_settings(const struct completer *completer)
 	offer(completer, "label.");
 }
 
+/* After the last comma, and after the sign of a column that is sorted by backwards. */
+static void offer_columns(const struct completer *completer)
+{
+	const struct list *list =
+		completer->command ? list_of_command(completer->command->name) : NULL;
+	const char *comma = strrchr(completer->prefix, ','), *typed = completer->prefix;
+	size_t kept = comma ? (size_t)(comma - typed) + 1 : 0;
+
+	kept += typed[kept] == '-';
+	for (const struct list_column *column = list ? list->columns : NULL; column && column->name;
+		column++) {
+		AUTOFREE char *word = NULL;
+
+		if (asprintf(&word, "%.*s%s", (int)kept, typed, column->name) >= 0)
+			offer(completer, word);
+	}
+}
+
 static void offer_kinds(const struct completer *completer)
 {
 	AUTOFREE char *kinds = kinds_list("\n");
@@ -179,6 +198,8 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 	static const char *const STATES[] = {"creating", "stopped", "starting", "running", "frozen",
 		"stopping", "destroying", "error", "unknown", NULL};
 
+	static const char *const OUTPUTS[] = {"table", "json", "yaml", NULL};
+
 	switch (kind) {
 	case COMPLETE_GUEST:
 		offer_listed(completer, "/v1/guests?fields=name", "guests", "name");
@@ -191,6 +212,8 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 	case COMPLETE_DRIVER: offer_listed(completer, "/v1/node", "drivers", "name"); break;
 	case COMPLETE_SNAPSHOT: offer_snapshots(completer); break;
 	case COMPLETE_PORT: offer_ports(completer); break;
+	case COMPLETE_OUTPUT: offer_all(completer, OUTPUTS); break;
+	case COMPLETE_COLUMN: offer_columns(completer); break;
 	case COMPLETE_KEY: offer_settings(completer); break;
 	case COMPLETE_KIND: offer_kinds(completer); break;
 	case COMPLETE_COMMAND: offer_commands(completer, NULL); break;

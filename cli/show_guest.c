@@ -20,56 +20,6 @@ static bool is_ssh(const json_t *port)
 	return strcmp(json_text(port, "purpose"), SSH) == 0;
 }
 
-/* "40001:80 udp 40002:53": what is published, without ssh. */
-static char *ports_in_short(const json_t *guest)
-{
-	struct strbuf buf = {0};
-	const json_t *port;
-	size_t i;
-
-	json_array_foreach (json_at(guest, "ports"), i, port) {
-		if (is_ssh(port))
-			continue;
-		strbuf_add(&buf, buf.used ? " " : "");
-		strbuf_addf(&buf, "%s:%s%s", V_NUMBER(port, "host"), V_NUMBER(port, "guest"),
-			strcmp(json_text(port, "proto"), "udp") == 0 ? "/udp" : "");
-	}
-	return strbuf_take(&buf);
-}
-
-static void add_guest(struct table *table, const json_t *guest)
-{
-	AUTOFREE char *ports = ports_in_short(guest);
-
-	table_add(table, (const char *const[]){
-				 json_text(guest, "name"),
-				 json_text(guest, "state"),
-				 json_text(guest, "driver"),
-				 json_text(guest, "image"),
-				 V_NUMBER(guest, "slots"),
-				 V_SIZE(guest, "storage.size"),
-				 json_text(guest, "network.address"),
-				 V_NUMBER(guest, "ssh.port"),
-				 ports,
-			 });
-}
-
-void show_guests(struct cli *cli, const json_t *page)
-{
-	static const struct table_column COLUMNS[] = {{"NAME"}, {"STATE", .state = true},
-		{"DRIVER"}, {"IMAGE"}, {"SLOTS", .right = true}, {"STORAGE", .right = true},
-		{"ADDRESS"}, {"SSH", .right = true}, {"PORTS"}};
-	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
-	const json_t *guest;
-	size_t i;
-
-	json_array_foreach (json_at(page, "guests"), i, guest)
-		add_guest(table, guest);
-	table_print(table, cli->out, cli->colour);
-	if (*json_text(page, "next"))
-		cli_say(cli, "There are more: --after %s", json_text(page, "next"));
-}
-
 /* --- One guest ------------------------------------------------------------------------------- */
 
 static char *limits_in_short(const json_t *limits)
@@ -95,7 +45,7 @@ static char *limits_in_short(const json_t *limits)
 	return strbuf_take(&buf);
 }
 
-static char *labels_in_short(const json_t *labels)
+char *shown_labels(const json_t *labels)
 {
 	struct strbuf buf = {0};
 	const char *key;
@@ -144,7 +94,7 @@ static void add_first_boot(struct table *facts, const json_t *guest)
 static void add_settings(struct table *facts, const json_t *guest)
 {
 	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
-	AUTOFREE char *labels = labels_in_short(json_at(guest, "labels"));
+	AUTOFREE char *labels = shown_labels(json_at(guest, "labels"));
 	AUTOFREE char *health = health_in_short(guest);
 
 	facts_add(facts, "driver", json_text(guest, "driver"));
@@ -177,6 +127,24 @@ static void add_snapshots(struct table *facts, const json_t *guest)
 	if (count > 0)
 		facts_addf(facts, "snapshots", "%zu, the newest is %s", count,
 			json_text(json_array_get(snapshots, count - 1), "name"));
+}
+
+static void show_ports(struct cli *cli, const json_t *guest)
+{
+	static const struct table_column COLUMNS[] = {
+		{"PROTO"}, {"HOST", .right = true}, {"GUEST", .right = true}, {"PURPOSE"}};
+	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (json_at(guest, "ports"), i, port)
+		table_add(table, (const char *const[]){
+					 json_text(port, "proto"),
+					 V_NUMBER(port, "host"),
+					 V_NUMBER(port, "guest"),
+					 json_text(port, "purpose"),
+				 });
+	table_print(table, cli->out, cli->colour);
 }
 
 void show_guest(struct cli *cli, const json_t *guest)
@@ -231,7 +199,7 @@ void show_guest_access(struct cli *cli, const char *name, const json_t *guest)
 	facts_print(cli, facts);
 }
 
-/* --- Storage and ports ----------------------------------------------------------------------- */
+/* --- Storage ----------------------------------------------------------------------------- */
 
 void show_storage(struct cli *cli, const json_t *storage)
 {
@@ -246,27 +214,4 @@ void show_storage(struct cli *cli, const json_t *storage)
 	facts_add(facts, "least", V_SIZE(storage, "least"));
 	facts_add(facts, "trimmable", V_SIZE(storage, "trimmable"));
 	facts_print(cli, facts);
-}
-
-/* The guest's name and address are there in the node's list, and not in a guest's own. */
-void show_ports(struct cli *cli, const json_t *list)
-{
-	static const struct table_column COLUMNS[] = {{"PROTO"}, {"HOST", .right = true},
-		{"GUEST", .right = true}, {"PURPOSE"}, {"NAME"}, {"ADDRESS"}};
-	const json_t *ports = json_at(list, "ports"), *port;
-	bool own = json_at(list, "name") != NULL;
-	CLEANUP(table_destroyp)
-	struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS) - (own ? 2 : 0));
-	size_t i;
-
-	json_array_foreach (ports, i, port)
-		table_add(table, (const char *const[]){
-					 json_text(port, "proto"),
-					 V_NUMBER(port, "host"),
-					 V_NUMBER(port, "guest"),
-					 json_text(port, "purpose"),
-					 json_text(port, "name"),
-					 json_text(port, "address"),
-				 });
-	table_print(table, cli->out, cli->colour);
 }

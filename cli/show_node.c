@@ -174,30 +174,6 @@ void show_slots(struct cli *cli, const json_t *slots)
 	table_print(table, cli->out, cli->colour);
 }
 
-void show_images(struct cli *cli, const json_t *list)
-{
-	static const struct table_column COLUMNS[] = {{"NAME"}, {"SIZE", .right = true},
-		{"ENTRIES", .right = true}, {"GUESTS", .right = true}, {"CREATED"}, {"SHA256"}};
-	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
-	const json_t *image;
-	size_t i;
-
-	json_array_foreach (json_at(list, "images"), i, image) {
-		char digest[13]; /* enough to tell images apart */
-
-		snprintf(digest, sizeof(digest), "%s", json_text(image, "sha256"));
-		table_add(table, (const char *const[]){
-					 json_text(image, "name"),
-					 V_SIZE(image, "size"),
-					 V_NUMBER(image, "entries"),
-					 V_NUMBER(image, "users"),
-					 V_TIME(image, "created"),
-					 digest,
-				 });
-	}
-	table_print(table, cli->out, cli->colour);
-}
-
 void show_image(struct cli *cli, const json_t *image)
 {
 	struct table *facts = facts_create();
@@ -213,7 +189,7 @@ void show_image(struct cli *cli, const json_t *image)
 
 /* --- Operations ------------------------------------------------------------------------------ */
 
-static const char *who(char buf[static VALUE_MAX], const json_t *operation)
+const char *shown_asker(char *buf, const json_t *operation)
 {
 	const json_t *uid = json_at(operation, "uid");
 	const struct passwd *user =
@@ -225,7 +201,7 @@ static const char *who(char buf[static VALUE_MAX], const json_t *operation)
 	return buf;
 }
 
-static const char *step(char buf[static VALUE_MAX], const json_t *operation)
+const char *shown_step(char *buf, const json_t *operation)
 {
 	const char *name = json_text(operation, "step");
 
@@ -236,30 +212,6 @@ static const char *step(char buf[static VALUE_MAX], const json_t *operation)
 	return buf;
 }
 
-void show_operations(struct cli *cli, const json_t *page)
-{
-	static const struct table_column COLUMNS[] = {{"ID"}, {"VERB"}, {"TARGET"},
-		{"STATE", .state = true}, {"STEP"}, {"WHO"}, {"CREATED"}, {"PROBLEM"}};
-	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
-	const json_t *operation;
-	size_t i;
-
-	json_array_foreach (json_at(page, "operations"), i, operation)
-		table_add(table, (const char *const[]){
-					 json_text(operation, "id"),
-					 json_text(operation, "verb"),
-					 json_text(operation, "target"),
-					 json_text(operation, "state"),
-					 step((char[VALUE_MAX]){0}, operation),
-					 who((char[VALUE_MAX]){0}, operation),
-					 V_TIME(operation, "created"),
-					 json_text(operation, "error.detail"),
-				 });
-	table_print(table, cli->out, cli->colour);
-	if (*json_text(page, "next"))
-		cli_say(cli, "There are more: --before %s", json_text(page, "next"));
-}
-
 void show_operation(struct cli *cli, const json_t *operation)
 {
 	struct table *facts = facts_create();
@@ -268,10 +220,10 @@ void show_operation(struct cli *cli, const json_t *operation)
 	facts_add(facts, "verb", json_text(operation, "verb"));
 	facts_add(facts, "target", json_text(operation, "target"));
 	facts_add(facts, "state", json_text(operation, "state"));
-	facts_add(facts, "step", step((char[VALUE_MAX]){0}, operation));
+	facts_add(facts, "step", shown_step((char[VALUE_MAX]){0}, operation));
 	facts_addf(facts, "progress", "%.0f %%",
 		json_number_value(json_at(operation, "progress")) * 100);
-	facts_add(facts, "who", who((char[VALUE_MAX]){0}, operation));
+	facts_add(facts, "who", shown_asker((char[VALUE_MAX]){0}, operation));
 	facts_add(facts, "created", V_TIME(operation, "created"));
 	facts_add(facts, "started", V_TIME(operation, "started"));
 	facts_add(facts, "ended", V_TIME(operation, "ended"));

@@ -38,7 +38,7 @@ LIBRARIES = {
     "lxc/lxccontainer.h": ["drivers/lxc"],
     "sqlite3.h": ["agent/state"],
     "microhttpd.h": ["agent/http"],
-    "yaml.h": ["agent/config"],
+    "yaml.h": ["agent/config", "cli"],
     "archive.h": ["storage", "cli"],
     "crypt.h": ["agent/seed"],
     "btrfsutil.h": ["storage"],

@@ -53,6 +53,22 @@ CASES = [
     Case("list", "list", GUESTS),
     Case("list-filters", "ls --state running,error -d lxc -e prod -i busybox -l team=web "
          "--label project --limit 2 --after a '*web*'", GUESTS | {"next": WEB}),
+    Case("list-other-filters", "list --environment prod --name 'web*'", {"guests": []}),
+    Case("list-columns", "list --columns name,memory,health,labels,snapshots,SSH,autostart", GUESTS),
+    Case("list-columns-unknown", "list --columns name,size"),
+    Case("list-sort", "list --sort -memory,name", {"guests": [
+        samples.BARE_GUEST | {"name": name, "limits": samples.GUEST["limits"] | {"memory": memory}}
+        for name, memory in [("d", None), ("c", 5 << 20), ("b", 40 << 20), ("a", 40 << 20)]]}),
+    Case("list-sort-json", "list --json --sort -name", {"guests": [{"name": "a"}, {"name": "b"}]}),
+    Case("list-sort-unsortable", "list --sort ports"),
+    Case("list-yaml", "list -o yaml", {"guests": [samples.GUEST | {
+        "problem": "two\nlines", "user_data": "a: b # c", "labels": {"on": "no", "n": "1.5"}}]}),
+    Case("image-list-sort", "images --sort -size --columns size,name", {"images": [
+        samples.IMAGE, samples.IMAGE | {"name": "large", "size": 1 << 30}]}),
+    Case("usage-output", "list --output xml"),
+    Case("usage-output-twice", "list --json -o table"),
+    Case("show-missing-yaml", "show nope -o yaml",
+         (404, problem("not_found", 404, "there is no guest nope"))),
     Case("list-empty", "list", {"guests": []}),
     Case("list-fields", "list --json --fields state,image", GUESTS),
     Case("list-fields-table", "list --fields state"),
