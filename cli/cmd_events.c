@@ -1,5 +1,6 @@
 /* The stream of events (server-sent events, WHATWG HTML 9.2): shown as it comes, resumed where it
  * broke off. */
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,12 +24,26 @@
 
 struct stream {
 	struct cli *cli;
-	struct strbuf line; /* the one that is not complete yet */
-	struct strbuf data; /* of the record that is not complete yet */
-	char id[ID_MAX];    /* of that record */
-	char last[ID_MAX];  /* of the last complete one: where to resume; "" when none came */
-	bool came;	    /* something did since the connection was made */
+	const struct args *args; /* which events are wanted */
+	struct strbuf line;	 /* the one that is not complete yet */
+	struct strbuf data;	 /* of the record that is not complete yet */
+	char id[ID_MAX];	 /* of that record */
+	char last[ID_MAX];	 /* of the last complete one: where to resume; "" when none came */
+	bool came;		 /* something did since the connection was made */
 };
+
+/* That events are missing concerns everybody. */
+static bool is_wanted(const struct args *args, const json_t *event)
+{
+	const char *type = json_text(event, "type"), *guest = args_value(args, "guest"), *pattern;
+	bool named = !args_has(args, "type") || strcmp(type, "gap") == 0;
+	size_t position = 0;
+
+	while (!named && (pattern = args_next(args, "type", &position)))
+		named = fnmatch(pattern, type, 0) == 0;
+	return named && (!guest || strcmp(type, "gap") == 0 ||
+				strcmp(json_text(event, "target"), guest) == 0);
+}
 
 static void end_record(struct stream *stream)
 {
@@ -37,7 +52,7 @@ static void end_record(struct stream *stream)
 
 	if (*stream->id)
 		memcpy(stream->last, stream->id, sizeof(stream->last));
-	if (!text || !*text)
+	if (!text || !*text || !is_wanted(stream->args, event))
 		return;
 	if (stream->cli->json)
 		change_print_json(stream->cli, text);
@@ -93,7 +108,8 @@ static bool take_data(void *user, const char *text, size_t size)
 
 static char *events_path(const struct args *args)
 {
-	const char *after = args_value(args, "after");
+	const char *since = args_value(args, "since");
+	const char *after = since ? since : args_value(args, "after");
 	struct strbuf buf = {0};
 
 	strbuf_add(&buf, "/v1/events");
@@ -160,7 +176,7 @@ static int follow(struct stream *stream, const char *path, struct err *err)
 int cmd_events(struct cli *cli, const struct args *args, struct err *err)
 {
 	AUTOFREE char *path = events_path(args);
-	struct stream stream = {.cli = cli};
+	struct stream stream = {.cli = cli, .args = args};
 	int r;
 
 	if (!path)

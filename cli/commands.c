@@ -103,6 +103,11 @@ static const struct option APPLY_OPTIONS[] = {
 	{0},
 };
 
+static const struct option EDIT_OPTIONS[] = {
+	{"file", 'f', "FILE", "begin with this text, kept when it was refused", COMPLETE_FILE},
+	{0},
+};
+
 static const struct option STOP_OPTIONS[] = {
 	{"grace", 'g', "TIME", "how long it may take before it is killed, as in 30s"},
 	{0},
@@ -171,6 +176,10 @@ static const struct option EVENTS_OPTIONS[] = {
 	{"after", 0, "N",
 		"begin after this number; else with the oldest kept, or with what happens "
 		"now when following"},
+	{"since", 0, "N", "the same"},
+	{"type", 0, "PATTERN", "only of this type, as in guest.*; may be repeated",
+		COMPLETE_NOTHING, .many = true},
+	{"guest", 'g', "NAME", "only about this guest", COMPLETE_GUEST},
 	{0},
 };
 
@@ -241,6 +250,8 @@ const struct command COMMANDS[] = {
 		0, 0, .change = true},
 	{"set", NULL, "NAME KEY=VALUE...", "change limits and settings of a guest", cmd_set, NULL,
 		2, ANY, {COMPLETE_GUEST, COMPLETE_KEY}, .change = true},
+	{"edit", NULL, "NAME [--file FILE]", "change a guest in an editor", cmd_edit, EDIT_OPTIONS,
+		1, 1, GUEST, .change = true},
 	{"start", NULL, "NAME...", "start guests", cmd_start, NULL, 1, ANY, GUESTS, .change = true},
 	{"stop", NULL, "NAME...", "shut guests down", cmd_stop, STOP_OPTIONS, 1, ANY, GUESTS,
 		.change = true},

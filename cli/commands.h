@@ -14,6 +14,8 @@ COMMAND(cmd_operations);
 COMMAND(cmd_operation);
 COMMAND(cmd_cancel);
 
+COMMAND(cmd_edit); /* cmd_edit.c */
+
 COMMAND(cmd_doctor); /* cmd_doctor.c */
 
 COMMAND(cmd_events); /* cmd_events.c */

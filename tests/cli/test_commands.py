@@ -235,6 +235,10 @@ CASES = [
     Case("usage-top", "top --sort size"),
     Case("events", "events", samples.sse(*samples.EVENTS)),
     Case("events-after-json", "events --after 1 --json", samples.sse(samples.EVENTS[1])),
+    Case("events-type", "events --since 0 --type 'guest.s*' --type x", samples.sse(*samples.EVENTS)),
+    Case("events-guest", "events -g db --json", samples.sse(
+        *samples.EVENTS, samples.EVENTS[1] | {"number": 3, "target": "db"})),
+    Case("edit-missing", "edit nope", (404, problem("not_found", 404, "there is no guest nope"))),
     Case("version", "version", samples.NODE),
     Case("version-json", "version --json", samples.NODE),
     Case("unsupported", f"set {WEB} cpus=1",
