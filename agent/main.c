@@ -33,6 +33,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "net/ipam.h"
 #include "net/net.h"
 #include "storage/storage.h"
@@ -582,6 +583,7 @@ int main(int argc, char **argv)
 	if (r > 0)
 		return r - 1;
 	log_init("corpusd", LOG_LEVEL_INFO);
+	process_raise_files();
 	/* A heap for each thread would cost more memory than all tables. */
 	mallopt(M_ARENA_MAX, 2);
 	r = config_load(options.config_path, &config, &err);

@@ -32,3 +32,7 @@ int process_pidfd(pid_t pid);
 /* Time of its start in clock ticks since boot (proc(5), field 22 of stat): with the pid it names a
  * process for ever. -ESRCH when it is gone. */
 int process_start_time(pid_t pid, uint64_t *ret);
+
+/* Raises the number of descriptors that may be open to the most that we may have: a shell's usual
+ * 1024 are fewer than many guests need. Inherited by what is started afterwards. */
+void process_raise_files(void);

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "drivers/host/child.h"
 #include "drivers/protocol/message.h"
 #include "drivers/protocol/wire.h"
@@ -317,6 +318,7 @@ int driver_host_main(const struct driver_ops *ops, int argc, char **argv)
 		return 2;
 	}
 	log_init(argv[0], LOG_LEVEL_INFO);
+	process_raise_files();
 	signal(SIGPIPE, SIG_IGN);
 	fcntl(WIRE_FD, F_SETFD, FD_CLOEXEC);
 	r = greet(&h, ops);

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -300,6 +301,19 @@ static void a_process_is_named_by_pid_and_start_time(void **state)
 	assert_int_equal(process_pidfd(gone), -ESRCH);
 }
 
+static void descriptors_are_raised_to_the_most_there_may_be(void **state)
+{
+	struct rlimit before, after;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	before.rlim_cur = 256;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	process_raise_files();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+	assert_true(after.rlim_cur == before.rlim_max && after.rlim_max == before.rlim_max);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +333,7 @@ int main(void)
 		cmocka_unit_test(a_detached_program_outlives_its_caller),
 		cmocka_unit_test(a_detached_program_leaves_no_zombie),
 		cmocka_unit_test(a_process_is_named_by_pid_and_start_time),
+		cmocka_unit_test(descriptors_are_raised_to_the_most_there_may_be),
 	};
 
 	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
