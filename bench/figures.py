@@ -1,18 +1,27 @@
-"""The table on the terminal, and the page docs/figures.md."""
+"""The table on the terminal, and the page docs/figures.md with its drawing."""
 import json
 import os
 import pathlib
 import platform
 import time
 
+import growth
+
 HEADS = ("", "figure", "ours", "peer", "ratio", "promised", "")
-INTRODUCTION = """# Figures
+PAGE, DRAWING = "figures.md", "figures-growth.svg"
+INTRODUCTION = f"""# Figures
 
 What `sudo ./dev bench` measured, misses included. Made by `./dev bench --write`; not edited by
 hand. The peers ran in the same run, rounds alternating: LXD 5.0 and lxc-start 5.0 from Debian, each
 in a network namespace and on a btrfs loop file of its own, guests from the same busybox. LXD's
 guests ran without lxcfs's hook, which would add 0.5 s to each stop. Times are medians; memory is
 resident (VmRSS).
+
+Measured with few, some and many guests running. LXD was not asked with 500: to make them takes it
+minutes, and their monitors 7 GiB; it had left the machine by then. lxc-start kept at most one guest
+of its own, being a program and no agent; the others' were beside it. The costs that grow, drawn:
+
+![The growth of each cost]({DRAWING})
 """
 
 
@@ -23,7 +32,7 @@ def cells(row):
 
 
 def table(rows):
-    lines = [HEADS] + [cells(row.__dict__) for row in rows]
+    lines = [HEADS] + [cells(row) for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADS))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip()
                      for line in lines)
@@ -34,18 +43,27 @@ def machine():
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, kernel {platform.release().split('-')[0]}"
 
 
-def write(folder, names, page):
-    """Makes the page of the newest JSON of each bench."""
-    parts = [INTRODUCTION]
+def kept(folder, names):
+    """The newest of each bench, of those that were ever run: (name, data)."""
     for name in names:
         path = pathlib.Path(folder) / f"{name}.json"
-        if not path.exists():
-            continue
-        data = json.loads(path.read_text())
-        day = time.strftime("%Y-%m-%d", time.gmtime(data["time"]))
-        parts.append(f"\n## {name}\n\n{data['machine']}, {day}.\n")
-        parts.append("| | figure | ours | peer | ratio | promised | |\n"
-                     "| --- | --- | --- | --- | --- | --- | --- |")
-        parts += [f"| {' | '.join(text.strip() for text in cells(row))} |" for row in data["rows"]]
-    page.write_text("\n".join(parts) + "\n")
+        if path.exists():
+            yield name, json.loads(path.read_text())
 
+
+def section(name, data):
+    day = time.strftime("%Y-%m-%d", time.gmtime(data["time"]))
+    lines = [f"\n## {name}\n\n{data['machine']}, {day}.\n",
+             "| | figure | ours | peer | ratio | promised | |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines += [f"| {' | '.join(cell.strip() for cell in cells(row))} |" for row in data["rows"]]
+    return "\n".join(lines)
+
+
+def write(folder, names, docs):
+    """Makes the page and the drawing of the newest JSON of each bench."""
+    found = list(kept(folder, names))
+    sections = [section(name, data) for name, data in found]
+    (docs / PAGE).write_text("\n".join([INTRODUCTION, *sections]) + "\n")
+    rows = [row for _, data in found for row in data["rows"]]
+    (docs / DRAWING).write_text(growth.draw(growth.panels(rows)))

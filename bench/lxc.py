@@ -27,6 +27,7 @@ class Lxc:
 
     def __init__(self, bed, pool):
         self.bed, self.pool, self.count = bed, pathlib.Path(pool), 0
+        self.staying = set()
         self.dir = bed.dir / "lxc"
         self.dir.mkdir()
         bed.ip(testbed.NODE, "link", "add", "lxcbr0", "type", "bridge")
@@ -40,13 +41,22 @@ class Lxc:
         run(*self.bed.inside(testbed.NODE), *words)
 
     def create(self, name):
-        self.count = self.count % 200 + 1
+        self.count = self.count % 250 + 1
         root = self.pool / name
         (self.dir / f"{name}.conf").write_text(CONFIG.format(name=name, root=root, number=self.count + 1))
         self._run("btrfs", "subvolume", "snapshot", self.pool / "image", root)
         self._run("btrfs", "qgroup", "limit", "5G", root)
         self._run("lxc-start", "-P", self.dir, "-n", name,
                   "-f", self.dir / f"{name}.conf", "--daemon")
+
+    def stays(self, name):
+        """A guest that is there until the end; made once."""
+        if name not in self.staying:
+            self.staying.add(name)
+            self.create(name)
+
+    def exec(self, name):
+        self._run("lxc-attach", "-P", self.dir, "-n", name, "--", "/bin/busybox", "true")
 
     def destroy(self, name):
         self._run("lxc-stop", "-P", self.dir, "-n", name, "--kill")

@@ -109,10 +109,38 @@ class Lxd:
 
     def exec(self, name):
         """One command, from the request to its exit status; its output is recorded to files."""
+        self.run_in(name, "/bin/busybox", "true")
+
+    def run_in(self, name, *words):
         done = self.call("POST", f"/1.0/instances/{name}/exec", {
-            "command": ["/bin/busybox", "true"], "wait-for-websocket": False,
-            "record-output": True, "interactive": False})
+            "command": words, "wait-for-websocket": False, "record-output": True,
+            "interactive": False})
         assert done["return"] == 0, done
+
+    def exec_command(self, name):
+        run("lxc", "exec", name, "--", "/bin/busybox", "true",
+            env=dict(self.environment, HOME=str(self.dir)))
+
+    def fill_storage(self, name, megabytes):
+        self.run_in(name, "sh", "-c", f"dd if=/dev/urandom of=/root/fill bs=1M count={megabytes}; sync")
+
+    def snapshot(self, name, snapshot):
+        self.call("POST", f"/1.0/instances/{name}/snapshots", {"name": snapshot})
+
+    def delete_snapshot(self, name, snapshot):
+        self.call("DELETE", f"/1.0/instances/{name}/snapshots/{snapshot}")
+
+    def restore(self, name, snapshot):
+        """Of a running guest: it runs again afterwards."""
+        self.call("PUT", f"/1.0/instances/{name}", {"restore": snapshot})
+
+    def metrics(self):
+        connection = Connection(self.dir / "var/unix.socket", 120)
+        try:
+            connection.request("GET", "/1.0/metrics")
+            return connection.getresponse().read()
+        finally:
+            connection.close()
 
     def publish(self, host_port, name):
         address = self.address(name)

@@ -1,6 +1,11 @@
 """corpus itself, through its API, as the others are measured through theirs."""
+import concurrent.futures
+import os
+import pathlib
+
 from harness.http import Connection, request_json
-from harness.node import Node
+from harness.node import Node, program
+from harness.shell import run
 
 
 class Ours:
@@ -15,6 +20,16 @@ class Ours:
         connection = Connection(self.node.socket_path, 120)
         try:
             return request_json(connection, method, path, body)
+        finally:
+            connection.close()
+
+    def text(self, path):
+        connection = Connection(self.node.socket_path, 120)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == 200
+            return answer.read()
         finally:
             connection.close()
 
@@ -54,6 +69,18 @@ class Ours:
         said = self.call("POST", f"/v1/guests/{name}/exec", {"command": ["/bin/busybox", "true"]})
         assert said["status"] == 0, said
 
+    def exec_command(self, name):
+        """The same by the command line."""
+        run(program("corpus"), "exec", name, "/bin/busybox", "true",
+            env=dict(os.environ, CORPUS_SOCKET=str(self.node.socket_path)))
+
+    def stats(self):
+        """What all guests use; asked anew when it is older than a second."""
+        return self.call("GET", "/v1/stats")["guests"]
+
+    def metrics(self):
+        return self.text("/metrics")
+
     def snapshot(self, name, snapshot):
         self.done("POST", f"/v1/guests/{name}/snapshots?wait=60", {"name": snapshot})
 
@@ -74,9 +101,20 @@ class Ours:
     def pid(self):
         return self.node.pid
 
+    def driver_pid(self):
+        return self.node.driver_pid("lxc")
+
     def monitors(self):
-        return [pid for pid, words in self.node.monitors().items()
-                if "monitor" in words or "driver" in words]
+        """Each is the parent of its guest's init."""
+        return [parent(guest["pid"]) for guest in self.list() if guest["pid"]]
 
     def close(self):
+        """Side by side, so that hundreds of guests do not take longer to go than to come."""
+        if self.node.process.poll() is None:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                list(pool.map(self.destroy, [guest["name"] for guest in self.list()]))
         self.node.retire()
+
+
+def parent(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])

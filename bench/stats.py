@@ -1,4 +1,5 @@
 """Times, medians, memory, and one row of the table."""
+import contextlib
 import dataclasses
 import statistics
 import time
@@ -14,6 +15,14 @@ class Row:
     target: str
     good: bool | None  # None: nothing was promised
     data: dict  # all that was measured, for the JSON
+    growth: dict | None = None  # a point in the drawing of growth, as point() makes it
+
+
+def point(panel, unit, guests, limit=None, **values):
+    """What a row says about growth: the panel that it belongs to, with how many guests, each
+    party's value in that unit (None: not measured), and the promise."""
+    return {"panel": panel, "unit": unit, "guests": guests, "limit": limit,
+            "values": {party: value for party, value in values.items() if value is not None}}
 
 
 def timed(act, *words):
@@ -37,9 +46,10 @@ def milliseconds(seconds):
 
 
 def rss(pids):
-    """Resident memory of processes together, in MiB (proc(5): VmRSS)."""
+    """Resident memory of processes together, in MiB (proc(5): VmRSS). One that has ended has
+    none."""
     total = 0
     for pid in pids:
-        with open(f"/proc/{pid}/status") as file:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
             total += next((int(line.split()[1]) for line in file if line.startswith("VmRSS")), 0)
     return total / 1024

@@ -150,7 +150,7 @@ class Testbed:
         self.destroy()
 
 
-def socket_in(namespace, family=socket.AF_INET, kind=socket.SOCK_STREAM):
+def socket_in(namespace, family=socket.AF_INET, kind=socket.SOCK_STREAM, protocol=0):
     """A socket in the network namespace of that path: a socket stays where it was made, so a short
     thread goes there to make it."""
     made = []
@@ -158,7 +158,7 @@ def socket_in(namespace, family=socket.AF_INET, kind=socket.SOCK_STREAM):
     def make():
         with open(namespace) as place:
             if _libc.setns(place.fileno(), CLONE_NEWNET) == 0:
-                made.append(socket.socket(family, kind))
+                made.append(socket.socket(family, kind, protocol))
 
     thread = threading.Thread(target=make)
     thread.start()

@@ -14,6 +14,7 @@
 
 #define GATEWAY 0x0a050001u
 #define ROUNDS	2000
+#define WALKS	200   /* of what walks the kernel's whole table of connections: 5 ms each */
 #define PROBE	65000 /* the port that is published and withdrawn */
 
 static const unsigned g_sizes[] = {10, 10000, 32000};
@@ -61,6 +62,12 @@ static int act(struct net *net, int action, enum port_proto proto, struct err *e
 	return net_publish(net, &port, false, err);
 }
 
+/* UDP flows are cut whenever their port moves; TCP's only where that is the action. */
+static int rounds(int action, enum port_proto proto)
+{
+	return proto == PORT_UDP || action >= AGAIN ? WALKS : ROUNDS;
+}
+
 static void measure(struct net *net, unsigned count, enum port_proto proto, struct err *err)
 {
 	static int64_t times[ACTIONS][ROUNDS];
@@ -69,6 +76,8 @@ static void measure(struct net *net, unsigned count, enum port_proto proto, stru
 		for (int action = 0; action < ACTIONS; action++) {
 			int64_t start = clock_monotonic_ns();
 
+			if (round >= rounds(action, proto))
+				continue;
 			if (act(net, action, proto, err) < 0)
 				die(g_names[action], err);
 			times[action][round] = clock_monotonic_ns() - start;
@@ -76,10 +85,12 @@ static void measure(struct net *net, unsigned count, enum port_proto proto, stru
 	}
 	printf("{\"proto\":\"%s\",\"ports\":%u", port_proto_to_string(proto), count);
 	for (int action = 0; action < ACTIONS; action++) {
-		qsort(times[action], ROUNDS, sizeof(times[action][0]), compare);
+		int done = rounds(action, proto);
+
+		qsort(times[action], (size_t)done, sizeof(times[action][0]), compare);
 		printf(",\"%s\":{\"p50\":%.1f,\"p99\":%.1f}", g_names[action],
-			(double)times[action][ROUNDS / 2] / 1000,
-			(double)times[action][ROUNDS * 99 / 100] / 1000);
+			(double)times[action][done / 2] / 1000,
+			(double)times[action][done * 99 / 100] / 1000);
 	}
 	printf("}");
 }
