@@ -9,7 +9,9 @@ struct cli;
 void show_node(struct cli *cli, const json_t *node);
 void show_mode_plan(struct cli *cli, const json_t *plan);
 void show_slots(struct cli *cli, const json_t *slots);
-void show_guest(struct cli *cli, const json_t *guest);
+
+/* With what it uses (GET /v1/guests/NAME/stats), or NULL. */
+void show_guest(struct cli *cli, const json_t *guest, const json_t *stats);
 
 /* What one wants to know after a guest was made: its state and how to reach it. */
 void show_guest_access(struct cli *cli, const char *name, const json_t *guest);

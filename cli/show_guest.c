@@ -91,6 +91,25 @@ static void add_first_boot(struct table *facts, const json_t *guest)
 		facts_add(facts, "user data", V_SIZE(guest, "user_data_size"));
 }
 
+static void add_life(struct table *facts, const json_t *guest)
+{
+	const char *delay = json_text(guest, "autostart.delay");
+	const char *policy = json_text(guest, "restart.policy");
+	bool waits = *delay && strcmp(delay, "0s") != 0;
+
+	if (json_is_true(json_at(guest, "autostart.on")))
+		facts_addf(facts, "autostart", "yes, order %s%s%s",
+			V_NUMBER(guest, "autostart.order"), waits ? ", pause after it " : "",
+			waits ? delay : "");
+	else
+		facts_add(facts, "autostart", value_switch(guest, "autostart.on"));
+	if (strcmp(policy, "never") == 0)
+		facts_add(facts, "restart", policy);
+	else if (*policy)
+		facts_addf(facts, "restart", "%s, %s of at most %s in a row", policy,
+			V_NUMBER(guest, "restarts"), V_NUMBER(guest, "restart.max"));
+}
+
 static void add_settings(struct table *facts, const json_t *guest)
 {
 	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
@@ -103,8 +122,7 @@ static void add_settings(struct table *facts, const json_t *guest)
 	facts_add(facts, "slots", V_NUMBER(guest, "slots"));
 	facts_add(facts, "limits", limits && *limits ? limits : "none");
 	facts_add(facts, "storage", V_SIZE(guest, "storage.size"));
-	facts_add(facts, "autostart", value_switch(guest, "autostart.on"));
-	facts_add(facts, "restart", json_text(guest, "restart.policy"));
+	add_life(facts, guest);
 	facts_add(facts, "health", health);
 	facts_add(facts, "privileged", value_switch(guest, "privileged"));
 	facts_add(facts, "labels", labels);
@@ -147,7 +165,39 @@ static void show_ports(struct cli *cli, const json_t *guest)
 	table_print(table, cli->out, cli->colour);
 }
 
-void show_guest(struct cli *cli, const json_t *guest)
+/* What is used, beside what is set. */
+static void show_usage(struct cli *cli, const json_t *stats)
+{
+	static const struct table_column COLUMNS[] = {
+		{"RESOURCE"}, {"USED", .right = true}, {"LIMIT", .right = true}};
+	static const struct {
+		const char *name, *used, *set, *unit;
+	} SIZES[] = {{"memory", "memory.used", "memory.set", ""},
+		{"swap", "swap.used", "swap.set", ""},
+		{"storage", "storage.used", "storage.set", ""},
+		{"disk read", "io.read_bytes", "io.set_read", "/s"},
+		{"disk written", "io.write_bytes", "io.set_write", "/s"},
+		{"network in", "network.received_bytes", "network.set_ingress", "/s"},
+		{"network out", "network.sent_bytes", "network.set_egress", "/s"}};
+	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
+	char text[VALUE_MAX];
+
+	snprintf(text, sizeof(text), "%.1f s", json_number(stats, "cpu.used_ns") / 1e9);
+	table_add(table, (const char *const[]){"cpu time", text, V_NUMBER(stats, "cpu.set")});
+	table_add(table, (const char *const[]){"processes", V_NUMBER(stats, "pids.used"),
+				 V_NUMBER(stats, "pids.set")});
+	for (size_t i = 0; i < ARRAY_SIZE(SIZES); i++) {
+		const char *set = V_SIZE(stats, SIZES[i].set);
+
+		snprintf(text, sizeof(text), "%s%s", set, *set == '-' ? "" : SIZES[i].unit);
+		table_add(table,
+			(const char *const[]){SIZES[i].name, V_SIZE(stats, SIZES[i].used), text});
+	}
+	fputc('\n', cli->out);
+	table_print(table, cli->out, cli->colour);
+}
+
+void show_guest(struct cli *cli, const json_t *guest, const json_t *stats)
 {
 	struct table *facts = facts_create();
 
@@ -160,6 +210,8 @@ void show_guest(struct cli *cli, const json_t *guest)
 	facts_add(facts, "created", V_TIME(guest, "created"));
 	add_snapshots(facts, guest);
 	facts_print(cli, facts);
+	if (json_is_integer(json_at(stats, "cpu.used_ns")))
+		show_usage(cli, stats);
 	if (json_array_size(json_at(guest, "ports")) > 0) {
 		fputc('\n', cli->out);
 		show_ports(cli, guest);

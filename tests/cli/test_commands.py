@@ -72,9 +72,14 @@ CASES = [
     Case("list-empty", "list", {"guests": []}),
     Case("list-fields", "list --json --fields state,image", GUESTS),
     Case("list-fields-table", "list --fields state"),
-    Case("show", f"show {WEB}", samples.GUEST),
-    Case("show-first-boot", f"show {WEB}", samples.KEYED_GUEST),
-    Case("show-bare", "show db", samples.BARE_GUEST),
+    Case("show", f"show {WEB}", samples.GUEST | {
+        "restart": {"policy": "on-failure", "max": 10}, "restarts": 2,
+        "autostart": {"on": True, "order": 5, "delay": "10s"}},
+         samples.guest_stats(WEB, 10, cpu=1.5, memory=64 << 20)),
+    Case("show-first-boot", f"show {WEB}", samples.KEYED_GUEST,
+         (404, problem("not_found", 404, "an older agent"))),
+    Case("show-bare", "show db", samples.BARE_GUEST,
+         samples.guest_stats("db", 10, state="error")),
     Case("show-missing", "show nope",
          (404, problem("not_found", 404, "there is no guest nope"))),
     Case("create", f"create {WEB} --image busybox --driver lxc --slots 2 --cpus 1.5 -m 256MiB "

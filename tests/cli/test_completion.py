@@ -37,6 +37,10 @@ def offered(corpus, *words):
     (["apply", "-f", "x"], ["__files__"]),
     (["--socket", "x"], ["__files__"]),
     (["image", "import", "x", ""], ["__files__"]),
+    (["list", "-o", ""], ["table", "json", "yaml"]),
+    (["list", "--columns", "name,st"], ["name,state", "name,storage"]),
+    (["images", "--sort", "-s"], ["-size", "-sha256"]),
+    (["doc"], ["doctor"]),
     (["slots", ""], []),
     (["frobnicate", ""], []),
 ])
@@ -46,6 +50,8 @@ def test_tables_are_offered(words, expected, corpus):
 
 @pytest.mark.parametrize("words, path, answer, expected", [
     (["show", "w"], "/v1/guests?fields=name", GUESTS, ["web1", "web2"]),
+    (["edit", "d"], "/v1/guests?fields=name", GUESTS, ["db"]),
+    (["events", "-g", "d"], "/v1/guests?fields=name", GUESTS, ["db"]),
     (["stop", "web1", ""], "/v1/guests?fields=name", GUESTS, ["db", "web1", "web2"]),
     (["switch", "40001", "--to", "d"], "/v1/guests?fields=name", GUESTS, ["db"]),
     (["create", "x", "--image", ""], "/v1/images", {"images": [samples.IMAGE]}, ["busybox"]),

@@ -59,7 +59,7 @@ def test_a_second_cut_is_the_end(corpus, agent):
 
 def test_a_read_that_is_cut_is_sent_again(corpus, agent):
     agent.answer(Answer(cut="before"), Answer(200, samples.GUEST))
-    assert corpus("show", "web").returncode == 0
+    assert corpus("--json", "show", "web").returncode == 0
 
 
 def test_a_cancel_that_is_cut_is_not_sent_again(corpus, agent):
@@ -134,7 +134,7 @@ def test_events_refused_end_at_once(corpus, agent):
 def test_output_that_cannot_be_written_is_a_failure(corpus, agent):
     agent.answer(Answer(200, samples.GUEST))
     with open("/dev/full", "w", encoding="utf-8") as full:
-        process = corpus.start("show", "web", stdout=full)
+        process = corpus.start("--json", "show", "web", stdout=full)
         _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode != 0 and "No space left" in err
 

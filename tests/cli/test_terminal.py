@@ -136,7 +136,7 @@ SAFE_MESSAGE = r"a ]0;owned \u{9b}31m\u{202e}b c d "  # errors have lost what is
         "steps": [EVIL]})),
 ])
 def test_control_characters_never_reach_a_terminal(words, answer, corpus, agent):
-    agent.answer(answer)
+    agent.answer(answer, repeat=True)
     result = corpus(*words)
     assert SAFE in result.stdout or SAFE_MESSAGE in result.stderr
     assert not any(ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160 or c == "\u202e"
