@@ -204,7 +204,7 @@ int list_run(struct cli *cli, const struct args *args, const char *path, const s
 	struct err *err)
 {
 	CLEANUP(response_finish) struct response answer = {0};
-	struct choice order, columns;
+	struct choice order = {0}, columns = {0};
 	json_t *array;
 	int r = read_choice(args, list, "sort", &order, err);
 

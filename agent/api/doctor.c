@@ -36,6 +36,9 @@ static struct examination *examination_free(struct examination *examination)
 	return NULL;
 }
 
+/* One at a time: one that hangs holds a worker until its deadline. Touched on the loop only. */
+static bool under_way;
+
 /* What the agent knows of its drivers, so that they need not be asked again. */
 static char *drivers_text(const struct agent *agent)
 {
@@ -113,6 +116,7 @@ static void examination_done(void *data)
 {
 	struct examination *examination = data;
 
+	under_way = false;
 	if (examination->r < 0)
 		http_respond_error(examination->request, &examination->err, NULL);
 	else
@@ -125,10 +129,14 @@ static void examination_done(void *data)
 void api_node_doctor(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
-	struct examination *examination = calloc(1, sizeof(*examination));
+	struct examination *examination = NULL;
 	struct err err = {0};
 	int r = -ENOMEM;
 
+	if (under_way)
+		r = err_set(&err, ERR_RATE, NULL, "the host is being looked at: ask again");
+	else
+		examination = calloc(1, sizeof(*examination));
 	if (examination) {
 		examination->request = request;
 		examination->drivers = drivers_text(agent);
@@ -139,6 +147,7 @@ void api_node_doctor(struct http_request *request, void *data)
 		r = -ENOMEM;
 	if (r == 0)
 		r = workers_submit(agent->workers, examination_work, examination_done, examination);
+	under_way |= r == 0;
 	if (r == 0)
 		return;
 	examination_free(examination);

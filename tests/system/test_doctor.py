@@ -1,4 +1,5 @@
 """What corpus-doctor says of a real host: by the agent, and without one."""
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -47,6 +48,13 @@ def test_another_firewall_that_drops_is_named_until_it_lets_guests_pass(fake, do
         nft(fake, "insert", "rule", "ip", "filter", "DOCKER-USER", way, bridge, "accept")
     good, = lines(fake.api.get("/v1/node/doctor"), "traffic")
     assert good["verdict"] == "good", good
+
+
+def test_many_at_once_do_not_hold_up_the_node(fake):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: fake.api.send("GET", "/v1/node/doctor").status, range(24)))
+    assert set(statuses) <= {200, 429} and 200 in statuses
+    assert fake.api.get("/v1/node/doctor")["verdict"]
 
 
 def test_without_an_agent_that_is_the_first_finding(fake, tmp_path):
