@@ -225,3 +225,15 @@ void watch_dispatch(struct watch *w, const char *id, driver_event_fn event, void
 		update(w, copy, false, event, data);
 	}
 }
+
+/* Nothing is taken out of the epoll, which is shared with the process that watches. */
+void watch_leave(const struct watch *w)
+{
+	if (!w)
+		return;
+	for (const struct entry *e = w->entries; e; e = e->hh.next)
+		for (size_t i = 0; i < WATCH_PIDS; i++)
+			fd_close(e->fds[i]);
+	fd_close(w->timer);
+	fd_close(w->epoll);
+}

@@ -32,3 +32,7 @@ int watch_fd(const struct watch *watch);
 
 /* As driver_ops.watch_dispatch; `event` may be NULL: take note, tell nobody. */
 void watch_dispatch(struct watch *watch, const char *id, driver_event_fn event, void *data);
+
+/* In a forked process that lives on and watches nobody: closes what it has inherited of the watch,
+ * two descriptors for each guest. Accepts NULL. */
+void watch_leave(const struct watch *watch);
