@@ -102,7 +102,10 @@ class Lxd:
 
     def list(self):
         """All guests with state and addresses."""
-        return self.call("GET", "/1.0/instances?recursion=2")
+        return json.loads(self.list_text())["metadata"]
+
+    def list_text(self):
+        return self.text("/1.0/instances?recursion=2")
 
     def get(self, name):
         return self.call("GET", f"/1.0/instances/{name}")
@@ -134,13 +137,16 @@ class Lxd:
         """Of a running guest: it runs again afterwards."""
         self.call("PUT", f"/1.0/instances/{name}", {"restore": snapshot})
 
-    def metrics(self):
+    def text(self, path):
         connection = Connection(self.dir / "var/unix.socket", 120)
         try:
-            connection.request("GET", "/1.0/metrics")
+            connection.request("GET", path)
             return connection.getresponse().read()
         finally:
             connection.close()
+
+    def metrics(self):
+        return self.text("/1.0/metrics")
 
     def publish(self, host_port, name):
         address = self.address(name)

@@ -1,5 +1,6 @@
 """corpus itself, through its API, as the others are measured through theirs."""
 import concurrent.futures
+import json
 import os
 import pathlib
 
@@ -45,6 +46,9 @@ class Ours:
     def list(self):
         return self.call("GET", "/v1/guests")["guests"]
 
+    def list_text(self):
+        return self.text("/v1/guests")
+
     def publish(self, port, name):
         self.call("PUT", f"/v1/guests/{name}/ports/tcp/{port}?wait=60", {"guest": 80})
 
@@ -76,7 +80,10 @@ class Ours:
 
     def stats(self):
         """What all guests use; asked anew when it is older than a second."""
-        return self.call("GET", "/v1/stats")["guests"]
+        return json.loads(self.stats_text())["guests"]
+
+    def stats_text(self):
+        return self.text("/v1/stats")
 
     def metrics(self):
         return self.text("/metrics")

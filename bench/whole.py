@@ -80,17 +80,18 @@ def read_rows(this, title, one, many):
 
 
 def list_guests(this):
+    """The answers as they come: what the client makes of them is its own."""
     ours, lxd = this.filled(Ours), this.lxd()
     assert len(ours.list()) == this.guests and (not lxd or len(lxd.list()) == this.guests)
-    mine = [timed(ours.list) for _ in range(50)]
-    theirs = [timed(lxd.list) for _ in range(5)] if lxd else None
+    mine = [timed(ours.list_text) for _ in range(50)]
+    theirs = [timed(lxd.list_text) for _ in range(5)] if lxd else None
     lxd_s = median(theirs) if theirs else None
     yield grown("P5", "list with state, addresses, ports", this.guests, mine, 5, LXD=lxd_s)
     yield from against("P5", "  against LXD", median(mine), lxd_s, data={"lxd": theirs})
     driver = ours.driver_pid()
     os.kill(driver, signal.SIGSTOP)
     try:
-        stopped = [timed(ours.list) for _ in range(50)]
+        stopped = [timed(ours.list_text) for _ in range(50)]
     finally:
         os.kill(driver, signal.SIGCONT)
     yield Row("P5", "  while the driver is stopped", milliseconds(median(stopped)), "", None,
@@ -112,13 +113,13 @@ def afresh(act):
 def stats(this):
     """LXD has no figures without the rest of its list."""
     ours, lxd = this.filled(Ours), this.lxd()
-    fresh = afresh(ours.stats)
+    fresh = afresh(ours.stats_text)
     known = [guest for guest in ours.stats() if guest["memory"]["used"]]
     assert len(known) == this.guests, f"figures of {len(known)} guests"
-    lxd_s = median([timed(lxd.list) for _ in range(5)]) if lxd else None
+    lxd_s = median([timed(lxd.list_text) for _ in range(5)]) if lxd else None
     yield grown("", "figures of all guests", this.guests, fresh, LXD=lxd_s)
     yield from against("", "  against LXD's list with state", median(fresh), lxd_s)
-    known = [timed(ours.stats) for _ in range(20)]
+    known = [timed(ours.stats_text) for _ in range(20)]
     yield Row("", "  asked again within a second", milliseconds(median(known)), "", None, "", None,
               {"s": known})
 
