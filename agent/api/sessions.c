@@ -123,19 +123,18 @@ static int check_upgrade(const struct http_request *request, struct err *err)
 
 void api_session_attach(struct http_request *request, void *data)
 {
-	struct session *session = requested_session(request, data);
+	struct session *session = NULL;
 	uint64_t after = 0;
 	struct err err;
 	bool input = true;
-	int r;
+	int r = query_number(request, "after", 0, INT64_MAX, 0, &after, &err);
 
-	if (!session)
-		return;
-	r = check_upgrade(request, &err);
-	if (r == 0)
-		r = query_number(request, "after", 0, INT64_MAX, 0, &after, &err);
 	if (r == 0)
 		r = query_bool(request, "input", true, &input, &err);
+	if (r == 0 && !(session = requested_session(request, data)))
+		return;
+	if (r == 0)
+		r = check_upgrade(request, &err);
 	if (r == 0)
 		r = session_check_attach(session, input, &err);
 	if (r < 0)

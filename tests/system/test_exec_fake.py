@@ -341,6 +341,7 @@ def test_an_end_while_the_agent_is_away_is_told_once_when_it_is_back(fake):
                        {"command": ["sh", "-c", "read l; sleep 0.3; exit 9"],
                         "detach": True, "stdin": True}).json["id"]
     with fake.api.attach(id) as stream:
+        stream.until(lambda s: s.notices)  # the session has it
         fake.kill9()
         stream.send(STDIN_EOF)
         stream.detach()
