@@ -250,17 +250,22 @@ class Node:
                 for folder in folders if any(id in folder for id in self._guests)]
 
     def monitors(self):
-        """Processes of guests: all of the node's but ours and dnsmasq."""
-        own = ("corpusd", "corpus-driver-", "dnsmasq", "corpus-unpack")
-        found = {}
+        """Processes of guests: all of the node's but dnsmasq, corpusd and what descends from it. A
+        monitor may look like the driver that made it, but is nobody's child."""
+        found, parents = {}, {}
         for pid in self.bed.pids():
             with contextlib.suppress(OSError):
                 words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-                if words[0] and " Z " not in stat and \
-                        not os.path.basename(words[0]).startswith(own):
+                stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                parents[pid] = int(stat[1])
+                if words[0] and stat[0] != "Z" and os.path.basename(words[0]) != "dnsmasq":
                     found[pid] = words[0]
-        return found
+        return {pid: name for pid, name in found.items() if not self._is_ours(pid, parents)}
+
+    def _is_ours(self, pid, parents):
+        while pid in parents and pid != self.pid:
+            pid = parents[pid]
+        return pid == self.pid
 
     def remember(self):
         """Notes the ids of the guests there are now."""
