@@ -48,7 +48,8 @@ int password_hash(const char *password, char ret[static PASSWORD_HASH_MAX])
 		return -ENOMEM;
 	random_letters(salt, sizeof(salt) - 1);
 	snprintf(setting, sizeof(setting), "$6$rounds=1000$%s$", salt);
-	hash = crypt_r(password, setting, data);
+	/* Not crypt_r, in whose place the sanitizers put one that lacks the library. */
+	hash = crypt_rn(password, setting, data, sizeof(*data));
 	if (!hash || *hash == '*' || strlen(hash) >= PASSWORD_HASH_MAX)
 		return -EINVAL;
 	memcpy(ret, hash, strlen(hash) + 1);
