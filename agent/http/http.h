@@ -136,7 +136,7 @@ void http_respond_error(struct http_request *request, const struct err *err, con
 
 /* For BODY_STREAM: connects the body to the writing end of a pipe. Returns the reading end (the
  * caller closes it), from which a worker reads while the body arrives; end of file is the end of
- * the body. A body that is cut short is not an end of file to trust: http_stream_complete tells.
+ * the body. A body that is cut short is not an end of file to trust: http_stream_whole tells.
  * When the reader closes its end early, or the request is answered before, the rest of the body is
  * discarded. The handler runs before the body arrives; it may connect the pipe later, and the
  * client waits until then. */
@@ -145,9 +145,6 @@ int http_stream_to_pipe(struct http_request *request, struct err *err);
 /* A descriptor (the caller closes it) that gives one byte when the whole body has gone into the
  * pipe, before that ends, and is closed without one when the body was cut short. */
 int http_stream_whole(struct http_request *request, struct err *err);
-
-/* Whether the whole body arrived; may be asked on the loop after the pipe's end of file. */
-bool http_stream_complete(const struct http_request *request);
 
 /* Answers 200 text/event-stream and keeps the connection. `gone` is called once when the client has
  * left, and the stream must not be touched after that; after http_events_close it is never called.

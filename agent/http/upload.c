@@ -48,11 +48,6 @@ int http_stream_whole(struct http_request *request, struct err *err)
 	return fds[0];
 }
 
-bool http_stream_complete(const struct http_request *request)
-{
-	return request->upload.complete;
-}
-
 static int on_writable(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	(void)source, (void)fd, (void)events;

@@ -27,7 +27,7 @@ struct listener {
 struct upload {
 	struct handlers *handlers;
 	struct http_request *request;
-	int fd;
+	int fd, whole_fd;
 	sd_event_source *source;
 	size_t taken, stop_after; /* 0: never */
 	struct upload *prev, *next;
@@ -231,12 +231,15 @@ static void upload_free(struct upload *upload)
 	sd_event_source_disable_unref(upload->source);
 	if (upload->fd >= 0)
 		close(upload->fd);
+	if (upload->whole_fd >= 0)
+		close(upload->whole_fd);
 	free(upload);
 }
 
 static void upload_end(struct upload *upload)
 {
 	struct http_request *request = upload->request;
+	char word;
 
 	if (upload->stop_after && upload->taken >= upload->stop_after) {
 		struct err err;
@@ -244,7 +247,7 @@ static void upload_end(struct upload *upload)
 		upload->handlers->refused++;
 		err_set(&err, ERR_NO_ROOM, NULL, "enough");
 		http_respond_error(request, &err, NULL);
-	} else if (http_stream_complete(request)) {
+	} else if (read(upload->whole_fd, &word, 1) == 1) {
 		respond_number(request, (long)upload->taken);
 	} else {
 		upload->handlers->cut++;
@@ -273,6 +276,7 @@ static void upload_start(struct upload *upload)
 {
 	struct err err;
 
+	upload->whole_fd = http_stream_whole(upload->request, &err);
 	upload->fd = http_stream_to_pipe(upload->request, &err);
 	fcntl(upload->fd, F_SETFL, O_NONBLOCK);
 	sd_event_add_io(
@@ -297,7 +301,7 @@ static void take_upload(struct http_request *request, void *agent)
 	upload = calloc(1, sizeof(*upload));
 	upload->handlers = handlers;
 	upload->request = request;
-	upload->fd = -1;
+	upload->fd = upload->whole_fd = -1;
 	upload->stop_after = stop ? strtoul(stop, NULL, 10) : 0;
 	DL_APPEND(handlers->uploads, upload);
 	if (!mode || strcmp(mode, "late") != 0)
