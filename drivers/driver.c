@@ -17,6 +17,8 @@ static const struct {
 	{DRIVER_CAN_CONSOLE, "console"},
 	{DRIVER_CAN_FILE, "file"},
 	{DRIVER_CAN_STATS, "stats"},
+	{DRIVER_CAN_DISK, "disk"},
+	{DRIVER_CAN_SAVE, "save"},
 };
 
 const char *driver_capability_to_string(enum driver_capability capability)
@@ -31,7 +33,8 @@ uint32_t driver_capabilities(const struct driver_ops *ops)
 {
 	return (ops->update ? DRIVER_CAN_UPDATE : 0) | (ops->freeze ? DRIVER_CAN_FREEZE : 0) |
 	       (ops->exec ? DRIVER_CAN_EXEC : 0) | (ops->console ? DRIVER_CAN_CONSOLE : 0) |
-	       (ops->file ? DRIVER_CAN_FILE : 0) | (ops->stats ? DRIVER_CAN_STATS : 0);
+	       (ops->file ? DRIVER_CAN_FILE : 0) | (ops->stats ? DRIVER_CAN_STATS : 0) |
+	       (ops->disk ? DRIVER_CAN_DISK : 0) | (ops->save ? DRIVER_CAN_SAVE : 0);
 }
 
 /* The name of the first mandatory function that is not there, or NULL. */

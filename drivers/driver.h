@@ -28,6 +28,7 @@
 #include <sys/types.h>
 
 #include "model/guest.h"
+#include "model/image.h"
 
 struct err;
 
@@ -51,15 +52,31 @@ struct driver_config {
 	uint32_t idmap_count; /* how many each guest gets */
 };
 
+/* What a guest boots from when that is a disk. All paths lie in its volume; the driver deletes none
+ * of them but `memory`. */
+struct driver_disk {
+	const char *path; /* qcow2, an overlay on `base`: what the guest writes */
+	const char *base; /* never written */
+	enum disk_format base_format;
+	const char *kernel;	      /* started directly; NULL: the firmware boots from the disk */
+	const char *initrd, *cmdline; /* with `kernel`; NULL: none */
+	bool uefi;		      /* the firmware is UEFI, else BIOS */
+	const char *nvram;	      /* UEFI's variables; made by the driver at first need */
+	const char *seed;	      /* ISO 9660, shown to the guest read-only; NULL: none */
+	const char *memory;	      /* what save writes, and the next start goes on from */
+};
+
 /* All that a driver is told about a guest. */
 struct driver_guest {
-	const char *id;	    /* unique for ever; names everything the driver makes */
-	const char *name;   /* host name; may change by rename */
-	const char *rootfs; /* path of its root file system or disk; the driver never deletes it */
+	const char *id;	  /* unique for ever; names everything the driver makes */
+	const char *name; /* host name; may change by rename */
+	/* One of these is given, by driver_info.image_kind. The driver never deletes it. */
+	const char *rootfs; /* path of its root file system */
+	const struct driver_disk *disk;
 	bool privileged;
 	struct guest_limits limits; /* net_ingress and net_egress are the network's to apply */
-	const char *disk; /* block device below rootfs, "7:0", for limits of io; NULL: not known */
-	const char *const *raw; /* further lines of configuration, ends with NULL; NULL: none */
+	const char *block_device;   /* below rootfs, "7:0", for limits of io; NULL: not known */
+	const char *const *raw;	    /* further lines of configuration, ends with NULL; NULL: none */
 	struct {
 		const char *bridge; /* existing bridge of the node */
 		const char *link;   /* name the node's end of its link must get */
@@ -100,14 +117,19 @@ enum driver_capability {
 	DRIVER_CAN_CONSOLE = 1 << 4,
 	DRIVER_CAN_FILE = 1 << 5,
 	DRIVER_CAN_STATS = 1 << 6,
+	DRIVER_CAN_DISK = 1 << 7,
+	DRIVER_CAN_SAVE = 1 << 8,
 };
 
 struct driver_info {
 	char name[DRIVER_NAME_MAX + 1];
 	char version[64];      /* of what is driven: "liblxc 5.0.2" */
 	uint32_t capabilities; /* DRIVER_CAN_*; those that stand for a function follow from ops */
-	bool usable;	       /* false: problem says what is missing and what to do */
+	enum image_kind image_kind; /* what its guests are made of */
+	char acceleration[16];	    /* of machines: "kvm", "tcg"; empty: its guests need none */
+	bool usable;		    /* false: problem says what is missing and what to do */
 	char problem[256];
+	char notice[256]; /* usable, but somebody should know this; empty: nothing */
 };
 
 /* A command to run in a guest. */
@@ -170,6 +192,31 @@ struct driver_file_info {
 	uint32_t uid, gid; /* as the guest sees them */
 	uint64_t size;
 	int64_t mtime_ms;
+};
+
+enum driver_disk_op {
+	/* The volume of a running guest has room for a disk of `size` bytes now: makes it so large
+	 * and tells the guest, whose file system is grown where that can be done. */
+	DRIVER_DISK_RESIZE,
+	/* Has a running guest say which blocks it does not use: they are returned to the pool. */
+	DRIVER_DISK_DISCARD,
+	/* All that a running guest has written is in its files, and nothing is written, until it is
+	 * released: so they can be copied. Its file systems are brought to rest where the guest
+	 * helps. For 30 s at most: then the driver releases it by itself, whatever became of the
+	 * agent. */
+	DRIVER_DISK_HOLD,
+	DRIVER_DISK_RELEASE, /* not held is success */
+};
+
+/* Something done about the disk of a guest. */
+struct driver_disk_work {
+	enum driver_disk_op op;
+	uint64_t size; /* resize */
+};
+
+struct driver_disk_result {
+	bool file_system; /* resize: was grown, too; hold: is at rest */
+	uint64_t freed;	  /* discard: bytes */
 };
 
 /* Called by watch for each change of a guest's state that the driver sees. */
@@ -274,6 +321,17 @@ struct driver_ops {
 	 * 5 s. */
 	int (*stats)(struct driver *driver, const char *id, struct driver_stats **ret,
 		size_t *ret_count, struct err *err);
+
+	/* For guests with a disk, while they run (else ERR_ILLEGAL_STATE). ERR_UNSUPPORTED, with
+	 * the reason, for what this guest does not help with. `ret` may be NULL. At most 60 s. */
+	int (*disk)(struct driver *driver, const char *id, const struct driver_disk_work *work,
+		struct driver_disk_result *ret, struct err *err);
+
+	/* Writes the memory of a running guest to driver_disk.memory and ends it, in one step: it
+	 * fails and the guest runs on, or it is there and the guest does not run. Done already is
+	 * success. What starts a guest goes on from that file when it is there, and removes it once
+	 * the guest runs. At most 300 s, and so may a start from it. */
+	int (*save)(struct driver *driver, const char *id, struct err *err);
 };
 
 /* The capabilities that follow from which functions are there. */

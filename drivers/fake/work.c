@@ -89,6 +89,9 @@ int work_create(struct fake *f, const struct driver_guest *guest, struct err *er
 	char definition[PATH_MAX], pid_file[PATH_MAX];
 	int r = paths(f, guest->id, definition, pid_file, err);
 
+	if (r == 0 && !guest->rootfs)
+		r = err_set(err, ERR_INVALID, "rootfs",
+			"a pretended guest needs a root file system, not a disk");
 	return r < 0 ? r : save(definition, guest, err);
 }
 

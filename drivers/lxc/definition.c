@@ -88,6 +88,9 @@ int definition_check(const struct driver_guest *g, struct err *err)
 		(r = check_text("net.bridge", g->net.bridge, " /", err)) < 0 ||
 		(r = check_text("net.link", g->net.link, " /", err)) < 0)
 		return r;
+	if (!g->rootfs)
+		return err_set(err, ERR_INVALID, "rootfs",
+			"a container needs a root file system, not a disk");
 	if (g->rootfs[0] != '/')
 		return err_set(err, ERR_INVALID, "rootfs", "rootfs must be an absolute path");
 	if (g->net.bridge && !g->net.link)

@@ -82,7 +82,7 @@ static int check_guest(struct driver *d, const struct driver_guest *guest, struc
 	if (r < 0)
 		return r;
 	limits_host(&lxc_of(d)->cgroups, &host);
-	return limits_check(&host, &guest->limits, guest->disk, err);
+	return limits_check(&host, &guest->limits, guest->block_device, err);
 }
 
 static int lxc_create(struct driver *d, const struct driver_guest *guest, struct err *err)
@@ -262,7 +262,7 @@ static int update_running(
 {
 	const struct driver_guest *before = &s->definition.guest;
 	const struct cgroups *cgroups = &s->lxc->cgroups;
-	int r = limits_apply(cgroups, guest->id, &guest->limits, guest->disk, err);
+	int r = limits_apply(cgroups, guest->id, &guest->limits, guest->block_device, err);
 
 	if (r < 0)
 		return r;
@@ -271,7 +271,7 @@ static int update_running(
 	if (r == 0)
 		r = definition_save(&s->paths, guest, err);
 	if (r < 0) {
-		limits_apply(cgroups, guest->id, &before->limits, before->disk, NULL);
+		limits_apply(cgroups, guest->id, &before->limits, before->block_device, NULL);
 		rename_running(init, guest, before, NULL);
 	}
 	return r;

@@ -105,7 +105,7 @@ static void take_up_limits(const struct lxc *lxc, const struct lxc_paths *paths,
 
 	if (definition_load(paths, id, &d, NULL) < 0)
 		return;
-	limits_apply(&lxc->cgroups, id, &d.guest.limits, d.guest.disk, NULL);
+	limits_apply(&lxc->cgroups, id, &d.guest.limits, d.guest.block_device, NULL);
 	definition_finish(&d);
 }
 

@@ -225,10 +225,11 @@ static int start(const struct lxc *lxc, const struct lxc_definition *d,
 	if (r == -EIO)
 		return fail(paths, err);
 	if (r == 0)
-		r = runtime_save(paths, init, d->guest.disk, err);
+		r = runtime_save(paths, init, d->guest.block_device, err);
 	fault_point("driver.lxc.start.saved");
 	if (r == 0)
-		r = limits_apply_later(&lxc->cgroups, id, &d->guest.limits, d->guest.disk, err);
+		r = limits_apply_later(
+			&lxc->cgroups, id, &d->guest.limits, d->guest.block_device, err);
 	if (r == 0)
 		unlink(paths->starting);
 	return r;

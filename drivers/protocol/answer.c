@@ -38,6 +38,8 @@ static void add_single(json_t *json, enum driver_call call, const struct driver_
 		json_object_set_new(json, "pid", json_integer(reply->pid));
 	if (call == DRIVER_CALL_FILE && reply->file.type[0])
 		json_object_set_new(json, "file", value_from_file_info(&reply->file));
+	if (call == DRIVER_CALL_DISK)
+		json_object_set_new(json, "disk", value_from_disk_result(&reply->disk));
 }
 
 char *message_encode_reply(uint64_t serial, enum driver_call call, const struct driver_reply *reply,
@@ -116,7 +118,7 @@ static int decode_event(const json_t *event, struct message_answer *a, struct er
 
 static int decode_result(const json_t *json, struct message_answer *a, struct err *err)
 {
-	json_t *info = NULL, *file = NULL;
+	json_t *info = NULL, *file = NULL, *disk = NULL;
 	int64_t pid = 0;
 	int r;
 
@@ -124,6 +126,7 @@ static int decode_result(const json_t *json, struct message_answer *a, struct er
 		(r = value_i64(json, "pid", 0, INT32_MAX, &pid, err)) < 0 ||
 		(r = value_object(json, "info", &info, err)) < 0 ||
 		(r = value_object(json, "file", &file, err)) < 0 ||
+		(r = value_object(json, "disk", &disk, err)) < 0 ||
 		(r = decode_statuses(json, a, err)) < 0 || (r = decode_stats(json, a, err)) < 0)
 		return r;
 	a->reply.pid = (pid_t)pid;
@@ -132,6 +135,8 @@ static int decode_result(const json_t *json, struct message_answer *a, struct er
 	a->reply.stats = a->stats;
 	a->reply.stats_count = a->stats_count;
 	if (file && (r = value_to_file_info(file, &a->reply.file, err)) < 0)
+		return r;
+	if (disk && (r = value_to_disk_result(disk, &a->reply.disk, err)) < 0)
 		return r;
 	if (!info)
 		return 0;

@@ -156,6 +156,21 @@ static int run_stats(struct driver *d, const struct driver_request *q, struct dr
 	return r;
 }
 
+static int run_disk(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->disk ? d->ops->disk(d, q->id, q->disk, &ret->disk, &ret->error)
+			    : unsupported(d, q->call, ret);
+}
+
+static int run_save(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->save ? d->ops->save(d, q->id, &ret->error) : unsupported(d, q->call, ret);
+}
+
 static const struct {
 	const char *name;
 	run_fn run;
@@ -177,6 +192,8 @@ static const struct {
 	[DRIVER_CALL_CONSOLE] = {"console", run_console, 10 * S, true, false},
 	[DRIVER_CALL_FILE] = {"file", run_file, 0, true, false},
 	[DRIVER_CALL_STATS] = {"stats", run_stats, 5 * S, false, false},
+	[DRIVER_CALL_DISK] = {"disk", run_disk, 60 * S, true, false},
+	[DRIVER_CALL_SAVE] = {"save", run_save, 300 * S, true, true},
 };
 
 const char *driver_call_to_string(enum driver_call call)

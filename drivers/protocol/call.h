@@ -25,6 +25,8 @@ enum driver_call {
 	DRIVER_CALL_CONSOLE,
 	DRIVER_CALL_FILE,
 	DRIVER_CALL_STATS,
+	DRIVER_CALL_DISK,
+	DRIVER_CALL_SAVE,
 	DRIVER_CALL_MAX_,
 };
 
@@ -38,6 +40,7 @@ struct driver_request {
 	const struct driver_exec *exec;	      /* exec */
 	const struct driver_console *console; /* console */
 	const struct driver_file *file;	      /* file */
+	const struct driver_disk_work *disk;  /* disk */
 	bool frozen;			      /* freeze */
 	uint64_t timeout_ms;		      /* stop: how long to ask before killing */
 	uint64_t deadline_ms;		      /* 0: the contract's own; file then has none */
@@ -52,8 +55,9 @@ struct driver_reply {
 	size_t statuses_count;
 	const struct driver_stats *stats; /* stats */
 	size_t stats_count;
-	pid_t pid;		      /* exec */
-	struct driver_file_info file; /* file: stat and read; else its type is empty */
+	pid_t pid;			/* exec */
+	struct driver_file_info file;	/* file: stat and read; else its type is empty */
+	struct driver_disk_result disk; /* disk */
 };
 
 const char *driver_call_to_string(enum driver_call call);	      /* "create", … */

@@ -144,6 +144,19 @@ static const char *const FILE_OPS[] = {
 	[DRIVER_FILE_REMOVE] = "remove",
 };
 
+static const char *const DISK_OPS[] = {
+	[DRIVER_DISK_RESIZE] = "resize",
+	[DRIVER_DISK_DISCARD] = "discard",
+	[DRIVER_DISK_HOLD] = "hold",
+	[DRIVER_DISK_RELEASE] = "release",
+};
+
+static json_t *from_disk(const struct driver_disk_work *d)
+{
+	return json_pack("{s:s s:I}", "op", DISK_OPS[d->op], "size",
+		(json_int_t)(d->size > INT64_MAX ? INT64_MAX : d->size));
+}
+
 static void set_unless_default(json_t *json, const char *key, int64_t n)
 {
 	if (n >= 0)
@@ -178,6 +191,8 @@ static void add_arguments(json_t *json, const struct driver_request *q)
 		json_object_set_new(json, "console", from_console(q->console));
 	if (q->call == DRIVER_CALL_FILE)
 		json_object_set_new(json, "file", from_file(q->file));
+	if (q->call == DRIVER_CALL_DISK)
+		json_object_set_new(json, "disk", from_disk(q->disk));
 }
 
 /* An argument that is not valid UTF-8 leaves its key without a value, which must not look like an
@@ -190,6 +205,7 @@ static bool arguments_are_whole(const json_t *json, const struct driver_request 
 		[DRIVER_CALL_EXEC] = "exec",
 		[DRIVER_CALL_CONSOLE] = "console",
 		[DRIVER_CALL_FILE] = "file",
+		[DRIVER_CALL_DISK] = "disk",
 	};
 	const char *key = keys[q->call];
 
@@ -241,23 +257,28 @@ static int decode_console(const json_t *json, struct driver_console *c, struct e
 	return 0;
 }
 
-static int file_op(const char *name, enum driver_file_op *ret, struct err *err)
+/* The place of the object's "op" in the table. */
+static int decode_op(
+	const json_t *json, const char *const *table, size_t count, unsigned *ret, struct err *err)
 {
-	for (size_t i = 0; name && i < ARRAY_SIZE(FILE_OPS); i++)
-		if (strcmp(name, FILE_OPS[i]) == 0) {
-			*ret = (enum driver_file_op)i;
+	const char *name = NULL;
+	int r = value_string(json, "op", &name, err);
+
+	for (unsigned i = 0; r == 0 && name && i < count; i++)
+		if (strcmp(name, table[i]) == 0) {
+			*ret = i;
 			return 0;
 		}
-	return err_set(err, ERR_MALFORMED, "op", "nothing of that name is done to files");
+	return r < 0 ? r : err_set(err, ERR_MALFORMED, "op", "there is nothing of that name to do");
 }
 
 static int decode_file(const json_t *json, struct driver_file *f, struct err *err)
 {
-	const char *op = NULL;
+	unsigned op = 0;
 	int r;
 
 	*f = (struct driver_file){.fd = -1, .whole_fd = -1, .mode = -1, .uid = -1, .gid = -1};
-	if ((r = value_string(json, "op", &op, err)) < 0 || (r = file_op(op, &f->op, err)) < 0 ||
+	if ((r = decode_op(json, FILE_OPS, ARRAY_SIZE(FILE_OPS), &op, err)) < 0 ||
 		(r = value_string(json, "path", &f->path, err)) < 0 ||
 		(r = value_u64(json, "size", INT64_MAX, &f->size, err)) < 0 ||
 		(r = value_i64(json, "mode", 0, 07777, &f->mode, err)) < 0 ||
@@ -266,20 +287,31 @@ static int decode_file(const json_t *json, struct driver_file *f, struct err *er
 		return r;
 	if (!f->path)
 		return err_set(err, ERR_MALFORMED, "path", "a file needs a path");
+	f->op = (enum driver_file_op)op;
 	return 0;
+}
+
+static int decode_disk(const json_t *json, struct driver_disk_work *d, struct err *err)
+{
+	unsigned op = 0;
+	int r = decode_op(json, DISK_OPS, ARRAY_SIZE(DISK_OPS), &op, err);
+
+	*d = (struct driver_disk_work){.op = (enum driver_disk_op)op};
+	return r < 0 ? r : value_u64(json, "size", INT64_MAX, &d->size, err);
 }
 
 /* The object that the call needs, where it needs one. */
 static int decode_object(struct message_call *c, struct err *err)
 {
 	struct driver_request *q = &c->request;
-	json_t *guest = NULL, *exec = NULL, *console = NULL, *file = NULL;
+	json_t *guest = NULL, *exec = NULL, *console = NULL, *file = NULL, *disk = NULL;
 	int r;
 
 	if ((r = value_object(c->json, "guest", &guest, err)) < 0 ||
 		(r = value_object(c->json, "exec", &exec, err)) < 0 ||
 		(r = value_object(c->json, "console", &console, err)) < 0 ||
-		(r = value_object(c->json, "file", &file, err)) < 0)
+		(r = value_object(c->json, "file", &file, err)) < 0 ||
+		(r = value_object(c->json, "disk", &disk, err)) < 0)
 		return r;
 	switch (q->call) {
 	case DRIVER_CALL_CREATE:
@@ -289,6 +321,7 @@ static int decode_object(struct message_call *c, struct err *err)
 		q->console = &c->console;
 		return decode_console(console, &c->console, err);
 	case DRIVER_CALL_FILE: q->file = &c->file; return decode_file(file, &c->file, err);
+	case DRIVER_CALL_DISK: q->disk = &c->disk; return decode_disk(disk, &c->disk, err);
 	default: return 0;
 	}
 }

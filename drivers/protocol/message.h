@@ -47,6 +47,7 @@ struct message_call {
 	struct driver_exec exec;
 	struct driver_console console;
 	struct driver_file file;
+	struct driver_disk_work disk;
 };
 
 char *message_encode_call(uint64_t serial, const struct driver_request *q);

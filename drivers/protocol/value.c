@@ -194,12 +194,26 @@ static json_t *from_net(const struct driver_guest *g)
 	return net;
 }
 
+static json_t *from_disk(const struct driver_disk *d)
+{
+	return json_pack("{s:s s:s s:s s:s* s:s* s:s* s:b s:s* s:s* s:s*}", "path", d->path, "base",
+		d->base, "base_format", disk_format_to_string(d->base_format), "kernel", d->kernel,
+		"initrd", d->initrd, "cmdline", d->cmdline, "uefi", d->uefi, "nvram", d->nvram,
+		"seed", d->seed, "memory", d->memory);
+}
+
 json_t *value_from_guest(const struct driver_guest *g)
 {
-	return json_pack("{s:s s:s s:s s:b s:s* s:o s:o s:o}", "id", g->id, "name", g->name,
-		"rootfs", g->rootfs, "privileged", g->privileged, "disk", g->disk, "raw",
-		value_from_strings(g->raw), "limits", value_from_limits(&g->limits), "net",
-		from_net(g));
+	json_t *json = json_pack("{s:s s:s s:s* s:b s:s* s:o s:o s:o}", "id", g->id, "name",
+		g->name, "rootfs", g->rootfs, "privileged", g->privileged, "block_device",
+		g->block_device, "raw", value_from_strings(g->raw), "limits",
+		value_from_limits(&g->limits), "net", from_net(g));
+
+	if (json && g->disk && json_object_set_new(json, "disk", from_disk(g->disk)) < 0) {
+		json_decref(json); /* one of its paths is not valid UTF-8 */
+		return NULL;
+	}
+	return json;
 }
 
 static int to_address(const json_t *json, const char *key, uint32_t *ret, struct err *err)
@@ -233,6 +247,47 @@ static int to_net(const json_t *json, struct driver_guest *g, struct err *err)
 	return 0;
 }
 
+static int to_disk(const json_t *json, struct driver_disk *d, struct err *err)
+{
+	const char *format = "";
+	int r;
+
+	if ((r = value_string(json, "path", &d->path, err)) < 0 ||
+		(r = value_string(json, "base", &d->base, err)) < 0 ||
+		(r = value_string(json, "base_format", &format, err)) < 0 ||
+		(r = value_string(json, "kernel", &d->kernel, err)) < 0 ||
+		(r = value_string(json, "initrd", &d->initrd, err)) < 0 ||
+		(r = value_string(json, "cmdline", &d->cmdline, err)) < 0 ||
+		(r = value_bool(json, "uefi", &d->uefi, err)) < 0 ||
+		(r = value_string(json, "nvram", &d->nvram, err)) < 0 ||
+		(r = value_string(json, "seed", &d->seed, err)) < 0 ||
+		(r = value_string(json, "memory", &d->memory, err)) < 0)
+		return r;
+	if (!d->path || !d->base || disk_format_from_string(format, &d->base_format) < 0)
+		return err_set(err, ERR_MALFORMED, "disk",
+			"a disk needs a path, and a base with its format");
+	return 0;
+}
+
+/* Allocates; the rest of a guest is read already. */
+static int to_disk_and_raw(const json_t *json, struct driver_guest *g, struct err *err)
+{
+	AUTOFREE struct driver_disk *disk = NULL;
+	json_t *object = NULL;
+	int r = value_object(json, "disk", &object, err);
+
+	if (r == 0 && object) {
+		disk = calloc(1, sizeof(*disk));
+		r = disk ? to_disk(object, disk, err)
+			 : err_errno(err, ENOMEM, "no memory for a message");
+	}
+	if (r == 0)
+		r = value_strings(json, "raw", GUEST_RAW_MAX, &g->raw, err);
+	if (r == 0)
+		g->disk = TAKE_PTR(disk);
+	return r;
+}
+
 int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err)
 {
 	struct driver_guest g = {0};
@@ -243,18 +298,23 @@ int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err
 		(r = value_string(json, "name", &g.name, err)) < 0 ||
 		(r = value_string(json, "rootfs", &g.rootfs, err)) < 0 ||
 		(r = value_bool(json, "privileged", &g.privileged, err)) < 0 ||
-		(r = value_string(json, "disk", &g.disk, err)) < 0 ||
+		(r = value_string(json, "block_device", &g.block_device, err)) < 0 ||
 		(r = value_object(json, "limits", &limits, err)) < 0 ||
 		(r = value_object(json, "net", &net, err)) < 0)
 		return r;
-	if (!g.id || !g.name || !g.rootfs)
-		return err_set(err, ERR_MALFORMED, "guest", "a guest needs id, name and rootfs");
+	if (!g.id || !g.name)
+		return err_set(err, ERR_MALFORMED, "guest", "a guest needs id and name");
 	if (limits && (r = value_to_limits(limits, &g.limits, err)) < 0)
 		return r;
 	if (net && (r = to_net(net, &g, err)) < 0)
 		return r;
-	if ((r = value_strings(json, "raw", GUEST_RAW_MAX, &g.raw, err)) < 0)
+	if ((r = to_disk_and_raw(json, &g, err)) < 0)
 		return r;
+	if (!g.rootfs == !g.disk) {
+		value_guest_finish(&g);
+		return err_set(
+			err, ERR_MALFORMED, "guest", "a guest needs either a rootfs or a disk");
+	}
 	*ret = g;
 	return 0;
 }
@@ -262,5 +322,7 @@ int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err
 void value_guest_finish(struct driver_guest *guest)
 {
 	free((void *)guest->raw);
+	free((void *)guest->disk);
 	guest->raw = NULL;
+	guest->disk = NULL;
 }

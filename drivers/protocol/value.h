@@ -32,7 +32,7 @@ json_t *value_from_strings(const char *const *strings);
 json_t *value_from_limits(const struct guest_limits *limits);
 int value_to_limits(const json_t *json, struct guest_limits *ret, struct err *err);
 json_t *value_from_guest(const struct driver_guest *guest);
-/* Its strings belong to `json`; to be released by value_guest_finish. */
+/* Its strings belong to `json`, all else to it: to be released by value_guest_finish. */
 int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err);
 void value_guest_finish(struct driver_guest *guest);
 json_t *value_from_status(const struct driver_status *status);
@@ -41,6 +41,8 @@ json_t *value_from_stats(const struct driver_stats *stats);
 int value_to_stats(const json_t *json, struct driver_stats *ret, struct err *err);
 json_t *value_from_file_info(const struct driver_file_info *info);
 int value_to_file_info(const json_t *json, struct driver_file_info *ret, struct err *err);
+json_t *value_from_disk_result(const struct driver_disk_result *result);
+int value_to_disk_result(const json_t *json, struct driver_disk_result *ret, struct err *err);
 json_t *value_from_info(const struct driver_info *info);
 int value_to_info(const json_t *json, struct driver_info *ret, struct err *err);
 json_t *value_from_error(const struct err *error);

@@ -137,6 +137,26 @@ int value_to_file_info(const json_t *json, struct driver_file_info *ret, struct 
 	return 0;
 }
 
+/* --- Disks ----------------------------------------------------------------------------------- */
+
+json_t *value_from_disk_result(const struct driver_disk_result *result)
+{
+	return json_pack("{sb sI}", "file_system", result->file_system, "freed",
+		(json_int_t)(result->freed > INT64_MAX ? INT64_MAX : result->freed));
+}
+
+int value_to_disk_result(const json_t *json, struct driver_disk_result *ret, struct err *err)
+{
+	struct driver_disk_result result = {0};
+	int r;
+
+	if ((r = value_bool(json, "file_system", &result.file_system, err)) < 0 ||
+		(r = value_u64(json, "freed", INT64_MAX, &result.freed, err)) < 0)
+		return r;
+	*ret = result;
+	return 0;
+}
+
 /* --- What a driver is ------------------------------------------------------------------------ */
 
 json_t *value_from_info(const struct driver_info *info)
@@ -147,8 +167,10 @@ json_t *value_from_info(const struct driver_info *info)
 		if (info->capabilities & (1U << bit))
 			json_array_append_new(list, json_string(driver_capability_to_string(
 							    (enum driver_capability)(1U << bit))));
-	return json_pack("{ss ss so sb ss}", "name", info->name, "version", info->version,
-		"capabilities", list, "usable", info->usable, "problem", info->problem);
+	return json_pack("{ss ss so ss ss sb ss ss}", "name", info->name, "version", info->version,
+		"capabilities", list, "image_kind", image_kind_to_string(info->image_kind),
+		"acceleration", info->acceleration, "usable", info->usable, "problem",
+		info->problem, "notice", info->notice);
 }
 
 static uint32_t to_capability(const char *name)
@@ -162,7 +184,8 @@ static uint32_t to_capability(const char *name)
 
 int value_to_info(const json_t *json, struct driver_info *ret, struct err *err)
 {
-	const char *name = "", *version = "", *problem = "";
+	const char *name = "", *version = "", *problem = "", *notice = "", *acceleration = "";
+	const char *kind = "tree";
 	struct driver_info info = {0};
 	const json_t *list = json_object_get(json, "capabilities"), *item;
 	size_t i;
@@ -171,13 +194,21 @@ int value_to_info(const json_t *json, struct driver_info *ret, struct err *err)
 	if ((r = value_string(json, "name", &name, err)) < 0 ||
 		(r = value_string(json, "version", &version, err)) < 0 ||
 		(r = value_string(json, "problem", &problem, err)) < 0 ||
+		(r = value_string(json, "notice", &notice, err)) < 0 ||
+		(r = value_string(json, "acceleration", &acceleration, err)) < 0 ||
+		(r = value_string(json, "image_kind", &kind, err)) < 0 ||
 		(r = value_bool(json, "usable", &info.usable, err)) < 0)
 		return r;
+	if (image_kind_from_string(kind, &info.image_kind) < 0)
+		return err_set(
+			err, ERR_MALFORMED, "image_kind", "\"%.32s\" is no kind of image", kind);
 	json_array_foreach (list, i, item)
 		info.capabilities |= to_capability(json_string_value(item));
 	snprintf(info.name, sizeof(info.name), "%s", name);
 	snprintf(info.version, sizeof(info.version), "%s", version);
+	snprintf(info.acceleration, sizeof(info.acceleration), "%s", acceleration);
 	snprintf(info.problem, sizeof(info.problem), "%s", problem);
+	snprintf(info.notice, sizeof(info.notice), "%s", notice);
 	*ret = info;
 	return 0;
 }

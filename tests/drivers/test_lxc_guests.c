@@ -345,7 +345,7 @@ static void a_limit_that_cannot_be_set_puts_the_others_back(void **state)
 	run_guest(&guest);
 	guest.limits = (struct guest_limits){
 		.cpu_milli = 900, .memory = 128 * MIB, .pids = 9, .io_read = MIB};
-	guest.disk = "240:7"; /* of a number that no disk gets */
+	guest.block_device = "240:7"; /* of a number that no disk gets */
 	assert_true(lxc_driver_ops.update(g_driver, &guest, &err) < 0);
 	assert_int_equal(err.code, ERR_UNSUPPORTED);
 	assert_string_equal(err.field, "limits.io_read");
@@ -480,7 +480,7 @@ static void bandwidth_of_the_disk_is_limited_both_ways(void **state)
 	node_make_rootfs(
 		root, "#!/bin/sh\ntrap 'exit 0' PWR\nwhile :; do sleep 1000 & wait; done\n");
 	guest.rootfs = root;
-	guest.disk = disk;
+	guest.block_device = disk;
 	guest.limits = (struct guest_limits){.io_write = 4 * MIB};
 	run_guest(&guest);
 	before = stats_of(GUEST_A);
