@@ -15,7 +15,8 @@ import sys
 import time
 
 PROGRAMS = re.compile(
-    r"^(corpus.*|dnsmasq|haproxy|lxd|lxcfs|lxc-.*|\[lxc monitor\].*|nsenter|debootstrap)$")
+    r"^(corpus.*|dnsmasq|haproxy|lxd|lxcfs|lxc-.*|\[lxc monitor\].*|nsenter|debootstrap"
+    r"|libvirtd|virtlogd|virtlockd|qemu-system-.*)$")
 
 
 def namespaces():
@@ -79,10 +80,11 @@ def difference(before, ours=None):
 
 
 def sweep(before):
-    """Removes empty control groups that no guest of ours is the matter of: "corpus", which holds
-    theirs, belongs to the node for as long as it is one; lxc.* are those of lxc-start and LXD."""
+    """Removes empty control groups that no guest of ours is the matter of: "corpus" and libvirt's
+    "machine", which hold theirs, belong to the node for as long as it is one; lxc.* are those of
+    lxc-start and LXD."""
     for path in sorted(cgroups(), key=len, reverse=True):
-        shared = os.path.basename(path) == "corpus" or "/lxc." in path
+        shared = os.path.basename(path) in ("corpus", "machine") or "/lxc." in path
         if shared and path not in before["control group"]:
             with contextlib.suppress(OSError):
                 os.rmdir(path)

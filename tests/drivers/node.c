@@ -90,9 +90,9 @@ static void mount_sys(void)
 
 /* The tests use the same ids, in the one tree of control groups that the machine has: one at a
  * time, wherever they are started from. */
-static void take_turn(void)
+static void take_turn(const char *lock)
 {
-	int fd = open("/tmp/corpus-test-lxc-groups.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0 || flock(fd, LOCK_EX) < 0)
 		die("the lock of the control groups");
@@ -100,11 +100,16 @@ static void take_turn(void)
 
 void node_enter(void)
 {
+	node_enter_in_turn("/tmp/corpus-test-lxc-groups.lock");
+}
+
+void node_enter_in_turn(const char *lock)
+{
 	if (geteuid() != 0) {
 		fprintf(stderr, "this test needs root\n");
 		exit(1);
 	}
-	take_turn();
+	take_turn(lock);
 	if (!mkdtemp(g_dir))
 		die(g_dir);
 	g_owner = getpid();

@@ -14,7 +14,7 @@ import time
 
 import yaml
 
-from . import rootfs, testbed
+from . import rootfs, testbed, virt
 from .api import Api, Problem
 from .http import fetch
 from .shell import run, wait_for
@@ -250,7 +250,7 @@ class Node:
                 for folder in folders if any(id in folder for id in self._guests)]
 
     def monitors(self):
-        """Processes of guests: all of the node's but dnsmasq, corpusd and what descends from it. A
+        """Processes of guests: all of the node's but daemons, corpusd and what descends from it. A
         monitor may look like the driver that made it, but is nobody's child."""
         found, parents = {}, {}
         for pid in self.bed.pids():
@@ -258,7 +258,7 @@ class Node:
                 words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
                 stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
                 parents[pid] = int(stat[1])
-                if words[0] and stat[0] != "Z" and os.path.basename(words[0]) != "dnsmasq":
+                if words[0] and stat[0] != "Z" and not _is_daemon(words):
                     found[pid] = words[0]
         return {pid: name for pid, name in found.items() if not self._is_ours(pid, parents)}
 
@@ -356,6 +356,12 @@ def _cgroups_of(pid):
         controller = controllers.split(",")[0]
         if controller in mounts and path != "/":
             yield mounts[controller] + path
+
+
+def _is_daemon(words):
+    """Of the node itself, by its command line."""
+    daemons = ("dnsmasq", "reaper.py", *virt.DAEMONS)
+    return any(os.path.basename(word) in daemons for word in words[:2])
 
 
 def _entries(path):

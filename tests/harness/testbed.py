@@ -46,6 +46,7 @@ class Testbed:
         self.dir.chmod(0o755)
         self._lay_out()
         self.holder = self._hold()
+        self._endings = []
 
     def _lay_out(self):
         for role in (NODE, CLIENT, OUTSIDE):
@@ -119,8 +120,14 @@ class Testbed:
     def _exists(self, role):
         return os.path.exists(f"/run/netns/{self.name(role)}")
 
+    def at_end(self, act):
+        """Has act() called before what lives in it is ended."""
+        self._endings.append(act)
+
     def destroy(self):
         """Ends everything that still lives in it and removes it; may be called again."""
+        while self._endings:
+            self._endings.pop()()
         wait_for("its processes end", self._kill_all)
         self.holder.kill()
         self.holder.wait()

@@ -1,0 +1,326 @@
+/* A node with a libvirtd of its own. Machines are nobody's children, so a keeper stands by: when
+ * this process is gone, whatever became of it, the keeper ends all that lives in the node's
+ * network. */
+#include "kvm_node.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/process.h"
+
+#define ANSWER_MS 20000
+#define PAUSE_US  20000
+#define END_TRIES 250
+
+static pid_t g_owner, g_keeper, g_libvirtd;
+static pid_t g_minders[64]; /* of all daemons there were; they end with what they mind */
+static size_t g_minder_count;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* --- Its end -----------------------------------------------------------------------------------
+ */
+
+static bool is_kept(pid_t pid)
+{
+	for (size_t i = 0; i < g_minder_count; i++)
+		if (g_minders[i] == pid)
+			return true;
+	return pid == getpid() || pid == g_owner;
+}
+
+/* Calls `act` for each process that lives in the node's network, but this one, the test's and
+ * minders; returns how many there are. */
+static int each_process(void (*act)(pid_t pid))
+{
+	CLEANUP(closedirp) DIR *proc = opendir("/proc");
+	struct stat ours, theirs;
+	struct dirent *e;
+	int count = 0;
+
+	if (!proc || stat("/proc/self/ns/net", &ours) < 0)
+		return 0;
+	while ((e = readdir(proc))) {
+		char path[PATH_MAX];
+		pid_t pid = atoi(e->d_name);
+
+		snprintf(path, sizeof(path), "/proc/%s/ns/net", e->d_name);
+		if (pid <= 0 || is_kept(pid) || stat(path, &theirs) < 0 ||
+			theirs.st_ino != ours.st_ino)
+			continue;
+		act(pid);
+		count++;
+	}
+	return count;
+}
+
+static void end_process(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, WNOHANG); /* a child of the test's own */
+}
+
+static int remove_group(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)at;
+	if (kind == FTW_DP)
+		rmdir(path);
+	return 0;
+}
+
+/* The group that libvirt made for a machine, in each of the hierarchies. */
+static void remove_groups(const char *machine)
+{
+	CLEANUP(closedirp) DIR *dir = opendir("/sys/fs/cgroup");
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/machine/%s", e->d_name, machine);
+		if (strcmp(e->d_name, "..") != 0) /* ".": v2 alone */
+			nftw(path, remove_group, 8, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
+/* "4:memory:/machine/qemu-1-name.libvirt-qemu/emulator" */
+static bool machine_of(pid_t pid, char *ret, size_t size)
+{
+	AUTOFREE char *text = NULL;
+	char path[64];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	if (file_read(path, 65536, &text, NULL) < 0 || !(at = strstr(text, ":/machine/qemu-")))
+		return false;
+	at += strlen(":/machine/");
+	snprintf(ret, size, "%.*s", (int)strcspn(at, "/\n"), at);
+	return true;
+}
+
+static void end_with_groups(pid_t pid)
+{
+	char machine[NAME_MAX];
+	bool is_machine = machine_of(pid, machine, sizeof(machine));
+
+	end_process(pid);
+	for (int i = 0; is_machine && kill(pid, 0) == 0 && i < END_TRIES; i++)
+		usleep(PAUSE_US);
+	if (is_machine)
+		remove_groups(machine);
+}
+
+/* libvirtd first: it would see its machines end, and do something about it. */
+static void end_all(void)
+{
+	if (g_libvirtd > 0)
+		end_process(g_libvirtd);
+	while (each_process(end_with_groups) > 0)
+		usleep(PAUSE_US);
+}
+
+static void leave(void)
+{
+	if (getpid() != g_owner)
+		return;
+	kill(g_keeper, SIGKILL);
+	waitpid(g_keeper, NULL, 0);
+	end_all();
+}
+
+static void keep(void)
+{
+	struct pollfd life = {.fd = process_pidfd(g_owner), .events = POLLIN};
+
+	setsid();
+	while (life.fd >= 0 && poll(&life, 1, -1) < 0 && errno == EINTR)
+		;
+	end_all();
+	umount2(node_dir(), MNT_DETACH);
+	rmdir(node_dir());
+	_exit(0);
+}
+
+/* --- libvirtd ----------------------------------------------------------------------------------
+ */
+
+static void become(const char *program)
+{
+	char log[PATH_MAX];
+	int fd;
+
+	snprintf(log, sizeof(log), "%s/%s.log", node_dir(), program);
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+		die(log);
+	execlp(program, program, NULL);
+	die(program);
+}
+
+/* libvirtd waits for machines that it ends until somebody has reaped them, and not every init is
+ * quick at it. */
+static void mind(const char *program, int told)
+{
+	pid_t pid;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	pid = fork();
+	if (pid == 0)
+		become(program);
+	if (write(told, &pid, sizeof(pid)) != sizeof(pid))
+		die(program);
+	close(told);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+	_exit(0);
+}
+
+static pid_t start_daemon(const char *program)
+{
+	int told[2];
+	pid_t minder, pid;
+
+	if (pipe2(told, O_CLOEXEC) < 0 || (minder = fork()) < 0)
+		die(program);
+	if (minder == 0)
+		mind(program, told[1]);
+	close(told[1]);
+	if (read(told[0], &pid, sizeof(pid)) != sizeof(pid) || pid < 0)
+		die(program);
+	close(told[0]);
+	if (g_minder_count < ARRAY_SIZE(g_minders))
+		g_minders[g_minder_count++] = minder;
+	return pid;
+}
+
+static bool answers(struct err *err)
+{
+	static const char *const argv[] = {
+		"virsh", "--quiet", "--connect", KVM_NODE_URI, "version", NULL};
+	struct process_options options = {
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = ANSWER_MS};
+
+	*err = (struct err){0};
+	return process_run(&options, err) == 0;
+}
+
+void kvm_node_start(void)
+{
+	struct err err;
+
+	g_libvirtd = start_daemon("libvirtd");
+	for (int tries = ANSWER_MS * 1000 / PAUSE_US; !answers(&err); tries--) {
+		if (tries == 0) {
+			fprintf(stderr, "libvirtd does not answer: %s\n", err.message);
+			exit(1);
+		}
+		usleep(PAUSE_US);
+	}
+}
+
+void kvm_node_signal(int signal)
+{
+	if (kill(g_libvirtd, signal) < 0)
+		die("libvirtd");
+	while (signal != SIGSTOP && signal != SIGCONT && kill(g_libvirtd, 0) == 0)
+		usleep(PAUSE_US);
+}
+
+pid_t kvm_node_libvirtd(void)
+{
+	return g_libvirtd;
+}
+
+static void lay_out(void)
+{
+	char folder[PATH_MAX];
+	const char *argv[] = {"sh", LIBVIRT_SH, folder, NULL};
+	struct process_options options = {
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = ANSWER_MS};
+	struct err err = {0};
+
+	snprintf(folder, sizeof(folder), "%s/libvirt", node_dir());
+	if (process_run(&options, &err) < 0) {
+		fprintf(stderr, "%s\n", err.message);
+		exit(1);
+	}
+}
+
+void kvm_node_enter(void)
+{
+	node_enter_in_turn("/tmp/corpus-test-kvm-groups.lock");
+	lay_out();
+	g_owner = getpid();
+	g_keeper = fork();
+	if (g_keeper < 0)
+		die("the keeper");
+	if (g_keeper == 0)
+		keep();
+	atexit(leave);
+	start_daemon("virtlogd");
+	start_daemon("virtlockd");
+	kvm_node_start();
+}
+
+/* --- Leftovers ---------------------------------------------------------------------------------
+ */
+
+static const char *g_id;
+static char g_found[PATH_MAX];
+
+static void find_guest(pid_t pid)
+{
+	AUTOFREE char *text = NULL;
+	char path[64];
+	size_t length = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	if (file_read(path, 1 << 20, &text, &length) < 0 || !strstr(text, "qemu"))
+		return;
+	if (memmem(text, length, g_id, strlen(g_id)))
+		snprintf(g_found, sizeof(g_found), "process %d", pid);
+}
+
+static int find_group(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	if (kind == FTW_D && strstr(path + at->base, g_id))
+		snprintf(g_found, sizeof(g_found), "%s", path);
+	return g_found[0] != 0;
+}
+
+const char *kvm_node_leftovers(const char *id, bool defined)
+{
+	(void)defined;
+	g_id = id;
+	snprintf(g_found, sizeof(g_found), "cvt%.8s", id + strlen(id) - 8);
+	if (if_nametoindex(g_found))
+		return g_found;
+	g_found[0] = 0;
+	each_process(find_guest);
+	if (!g_found[0])
+		nftw("/sys/fs/cgroup", find_group, 16, FTW_PHYS);
+	return g_found[0] ? g_found : NULL;
+}
