@@ -74,6 +74,8 @@ const struct list LIST_GUESTS = {"guests", "after", GUEST_COLUMNS};
 static const struct list_column SNAPSHOT_COLUMNS[] = {
 	{"name", "name", LIST_TEXT, true},
 	{"created", "created", LIST_TIME, true},
+	{"consistency", "consistency", LIST_TEXT, true},
+	{"memory", "memory", LIST_SWITCH, true},
 	{0},
 };
 

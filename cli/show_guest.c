@@ -110,6 +110,16 @@ static void add_life(struct table *facts, const json_t *guest)
 			V_NUMBER(guest, "restarts"), V_NUMBER(guest, "restart.max"));
 }
 
+/* "boots by uefi, from a raw image": of a guest whose root is a disk. */
+static void add_disk(struct table *facts, const json_t *guest)
+{
+	const json_t *disk = json_at(guest, "disk");
+
+	if (json_is_object(disk))
+		facts_addf(facts, "disk", "boots by %s, from a %s image", json_text(disk, "boot"),
+			json_text(disk, "format"));
+}
+
 static void add_settings(struct table *facts, const json_t *guest)
 {
 	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
@@ -118,6 +128,7 @@ static void add_settings(struct table *facts, const json_t *guest)
 
 	facts_add(facts, "driver", json_text(guest, "driver"));
 	facts_add(facts, "image", json_text(guest, "image"));
+	add_disk(facts, guest);
 	facts_add(facts, "environment", json_text(guest, "environment"));
 	facts_add(facts, "slots", V_NUMBER(guest, "slots"));
 	facts_add(facts, "limits", limits && *limits ? limits : "none");

@@ -67,6 +67,11 @@ void guest_clear_labels(struct guest *guest)
 	guest->labels_count = 0;
 }
 
+enum image_kind guest_image_kind(const struct guest *guest)
+{
+	return guest->disk ? IMAGE_DISK : IMAGE_TREE;
+}
+
 struct guest *guest_free(struct guest *guest)
 {
 	if (!guest)
@@ -81,6 +86,7 @@ struct guest *guest_free(struct guest *guest)
 	strv_free(guest->raw);
 	free(guest->user_data);
 	free(guest->snapshots);
+	free(guest->disk);
 	free(guest);
 	return NULL;
 }
@@ -122,6 +128,17 @@ static bool copy_snapshots(struct guest *copy, const struct guest *guest)
 	return true;
 }
 
+static bool copy_disk(struct guest *copy, const struct guest *guest)
+{
+	if (!guest->disk)
+		return true;
+	copy->disk = malloc(sizeof(*copy->disk));
+	if (!copy->disk)
+		return false;
+	*copy->disk = *guest->disk;
+	return true;
+}
+
 static bool copy_labels(struct guest *copy, const struct guest *guest)
 {
 	if (guest->labels_count == 0)
@@ -156,7 +173,7 @@ static bool copy_lists(struct guest *copy, const struct guest *guest)
 {
 	return copy_ports(copy, guest) && copy_labels(copy, guest) && copy_snapshots(copy, guest) &&
 	       strv_copy(&copy->ssh_keys, guest->ssh_keys) && strv_copy(&copy->raw, guest->raw) &&
-	       guest_health_copy(&copy->health, &guest->health);
+	       guest_health_copy(&copy->health, &guest->health) && copy_disk(copy, guest);
 }
 
 struct guest *guest_copy(const struct guest *guest)
@@ -173,6 +190,7 @@ struct guest *guest_copy(const struct guest *guest)
 	copy->ports = NULL;
 	copy->labels = NULL;
 	copy->snapshots = NULL;
+	copy->disk = NULL;
 	copy->ports_count = copy->labels_count = copy->snapshots_count = 0;
 	return copy_texts(copy, guest) && copy_lists(copy, guest) ? TAKE_PTR(copy) : NULL;
 }

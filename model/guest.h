@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "model/image.h"
 #include "model/name.h"
 #include "model/port.h"
 
@@ -123,10 +124,25 @@ const char *guest_health_to_string(enum guest_health_state state);
 #define GUEST_RAW_LINE_MAX	1024
 #define GUEST_PASSWORD_LEN	24
 
+/* What a snapshot's files are like, for whoever goes on from them. */
+enum snapshot_consistency {
+	SNAPSHOT_CRASH,	      /* as a power cut at that moment would have left them */
+	SNAPSHOT_FILE_SYSTEM, /* its file systems were at rest */
+	SNAPSHOT_STOPPED,     /* the guest did not run */
+	SNAPSHOT_CONSISTENCY_MAX_,
+};
+
+const char *snapshot_consistency_to_string(enum snapshot_consistency consistency); /* "crash", … */
+
 struct guest_snapshot {
 	char name[GUEST_SNAPSHOT_NAME_MAX + 1];
 	int64_t created_ms;
+	enum snapshot_consistency consistency;
+	bool memory; /* what the guest had in memory is in it: it can go on from there */
 };
+
+/* As the API shows it; a new reference. */
+json_t *guest_snapshot_to_json(const struct guest_snapshot *snapshot);
 
 struct guest {
 	/* Decided by the node, once. */
@@ -134,6 +150,9 @@ struct guest {
 	uint32_t address; /* IPv4, host byte order; 0 while none is leased */
 	uint8_t mac[6];
 	int64_t created_ms; /* since the epoch */
+	/* Owned; what its volume was made with. NULL: its root is a tree of files, or its volume is
+	 * still to be made. */
+	struct image_disk *disk;
 
 	/* The specification. */
 	char *name;
@@ -180,6 +199,9 @@ struct guest {
 	char *problem; /* why it is in GUEST_ERROR or GUEST_UNKNOWN; NULL otherwise */
 	uint64_t generation; /* counts every change of specification or state: the ETag */
 };
+
+/* What its volume is: of that kind of image it was made. */
+enum image_kind guest_image_kind(const struct guest *guest);
 
 /* Releases everything; accepts NULL; returns NULL. */
 struct guest *guest_free(struct guest *guest);

@@ -162,6 +162,7 @@ static const struct reader_field REQUEST[] = {
 	{.name = "labels", .read = guest_read_labels},
 	{.name = "privileged", .read = reader_bool, .offset = offsetof(struct guest, privileged)},
 	{.name = "start", .read = reader_bool, .offset = offsetof(struct guest, want_running)},
+	{.name = "disk", READ_ONLY},
 	{.name = "id", READ_ONLY},
 	{.name = "state", READ_ONLY},
 	{.name = "since", READ_ONLY},
@@ -356,20 +357,29 @@ static json_t *addresses_to_json(const struct guest *guest)
 	return addresses;
 }
 
+/* A guest whose root is a disk. */
+static json_t *disk_or_null(const struct image_disk *disk)
+{
+	if (!disk)
+		return json_null();
+	return json_pack("{s:s, s:s}", "format", disk_format_to_string(disk->format), "boot",
+		disk_boot_to_string(disk->boot));
+}
+
 /* The fields that a request may not set. */
 static json_t *observed_to_json(const struct guest *guest, const char *node_address)
 {
 	char etag[GUEST_ETAG_MAX];
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:s}", "id",
-		guest->id, "state", guest_state_to_string(guest->state), "since",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:s}",
+		"id", guest->id, "state", guest_state_to_string(guest->state), "since",
 		time_or_null(guest->since_ms), "problem", text_or_null(guest->problem), "pid",
 		number_or_null((uint64_t)guest->pid), "addresses", addresses_to_json(guest), "ssh",
 		ssh_to_json(guest, node_address), "created", time_or_null(guest->created_ms),
 		"health_state", guest_health_to_string(guest->health_state), "restarts",
 		(json_int_t)guest->restarts, "snapshots", guest_snapshots_to_json(guest),
 		"user_data_size", (json_int_t)(guest->user_data ? strlen(guest->user_data) : 0),
-		"etag", guest_etag(etag, guest));
+		"disk", disk_or_null(guest->disk), "etag", guest_etag(etag, guest));
 }
 
 /* The fields that are set once. */

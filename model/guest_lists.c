@@ -89,6 +89,31 @@ json_t *guest_texts_to_json(char *const *list)
 
 /* --- Snapshots -------------------------------------------------------------------------------- */
 
+static const char *const CONSISTENCIES[] = {
+	[SNAPSHOT_CRASH] = "crash",
+	[SNAPSHOT_FILE_SYSTEM] = "filesystem",
+	[SNAPSHOT_STOPPED] = "stopped",
+};
+
+const char *snapshot_consistency_to_string(enum snapshot_consistency consistency)
+{
+	return CONSISTENCIES[consistency];
+}
+
+static int read_consistency(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	const char *text = json_string_value(value);
+
+	(void)field;
+	for (unsigned i = 0; text && i < ARRAY_SIZE(CONSISTENCIES); i++)
+		if (strcmp(CONSISTENCIES[i], text) == 0) {
+			*(enum snapshot_consistency *)member = (enum snapshot_consistency)i;
+			return 0;
+		}
+	return reader_expected(path, "what a snapshot is like", err);
+}
+
 static const struct reader_field SNAPSHOT[] = {
 	{.name = "name",
 		.read = reader_chars,
@@ -99,6 +124,10 @@ static const struct reader_field SNAPSHOT[] = {
 		.read = reader_u64,
 		.offset = offsetof(struct guest_snapshot, created_ms),
 		.max = INT64_MAX},
+	{.name = "consistency",
+		.read = read_consistency,
+		.offset = offsetof(struct guest_snapshot, consistency)},
+	{.name = "memory", .read = reader_bool, .offset = offsetof(struct guest_snapshot, memory)},
 };
 
 int guest_read_snapshots(const struct reader_field *field, const json_t *value, const char *path,
@@ -129,15 +158,27 @@ int guest_read_snapshots(const struct reader_field *field, const json_t *value, 
 	return 0;
 }
 
+static json_t *snapshot_to_record(const struct guest_snapshot *snapshot)
+{
+	return json_pack("{s:s, s:I, s:s, s:b}", "name", snapshot->name, "created_ms",
+		(json_int_t)snapshot->created_ms, "consistency",
+		snapshot_consistency_to_string(snapshot->consistency), "memory", snapshot->memory);
+}
+
 json_t *guest_snapshots_to_record(const struct guest *guest)
 {
 	json_t *json = json_array();
 
 	for (size_t i = 0; i < guest->snapshots_count; i++)
-		json_array_append_new(
-			json, json_pack("{s:s, s:I}", "name", guest->snapshots[i].name,
-				      "created_ms", (json_int_t)guest->snapshots[i].created_ms));
+		json_array_append_new(json, snapshot_to_record(&guest->snapshots[i]));
 	return json;
+}
+
+json_t *guest_snapshot_to_json(const struct guest_snapshot *snapshot)
+{
+	return json_pack("{s:s, s:s, s:s, s:b}", "name", snapshot->name, "created",
+		FMT_TIME(snapshot->created_ms), "consistency",
+		snapshot_consistency_to_string(snapshot->consistency), "memory", snapshot->memory);
 }
 
 json_t *guest_snapshots_to_json(const struct guest *guest)
@@ -145,8 +186,6 @@ json_t *guest_snapshots_to_json(const struct guest *guest)
 	json_t *json = json_array();
 
 	for (size_t i = 0; i < guest->snapshots_count; i++)
-		json_array_append_new(
-			json, json_pack("{s:s, s:s}", "name", guest->snapshots[i].name, "created",
-				      FMT_TIME(guest->snapshots[i].created_ms)));
+		json_array_append_new(json, guest_snapshot_to_json(&guest->snapshots[i]));
 	return json;
 }

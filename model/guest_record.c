@@ -24,6 +24,53 @@ static int read_state(const struct reader_field *field, const json_t *value, con
 	return 0;
 }
 
+static int read_format(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	(void)field;
+	if (disk_format_from_string(json_string_value(value), member) < 0)
+		return reader_expected(path, "the format of a disk", err);
+	return 0;
+}
+
+static int read_boot(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	(void)field;
+	if (disk_boot_from_string(json_string_value(value), member) < 0)
+		return reader_expected(path, "how a disk is booted", err);
+	return 0;
+}
+
+#define DISK(key, reader, member)                                                                  \
+	.name = key, .read = reader, .offset = offsetof(struct image_disk, member)
+
+static const struct reader_field DISK[] = {
+	{DISK("format", read_format, format), .required = true},
+	{DISK("boot", read_boot, boot), .required = true},
+	{DISK("initrd", reader_bool, initrd)},
+	{DISK("cmdline", reader_chars, cmdline), .size = DISK_CMDLINE_MAX + 1},
+	{DISK("size", reader_u64, size), .max = INT64_MAX},
+};
+
+static int read_disk(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	AUTOFREE struct image_disk *disk = calloc(1, sizeof(*disk));
+	struct image_disk **owned = member;
+	int r;
+
+	(void)field;
+	if (!disk)
+		return err_errno(err, ENOMEM, "cannot read %s", path);
+	r = reader_object(value, path, DISK, ARRAY_SIZE(DISK), disk, err);
+	if (r < 0)
+		return r;
+	free(*owned);
+	*owned = TAKE_PTR(disk);
+	return 0;
+}
+
 #define MEMBER(key, reader, member)                                                                \
 	.name = key, .read = reader, .offset = offsetof(struct guest, member)
 #define PLAIN32(key, member)                                                                       \
@@ -83,6 +130,7 @@ static const struct reader_field RECORD[] = {
 	{MEMBER("address", reader_ipv4, address)},
 	{MEMBER("mac", reader_mac, mac)},
 	PLAIN64("created_ms", created_ms),
+	{MEMBER("disk", read_disk, disk)},
 	PLAIN32("slots", slots),
 	PLAIN32("cpu_milli", limits.cpu_milli),
 	PLAIN64("memory", limits.memory),
@@ -148,6 +196,15 @@ static json_t *health_to_record(const struct guest_health *health)
 		"restart", health->restart);
 }
 
+static json_t *disk_to_record(const struct image_disk *disk)
+{
+	if (!disk)
+		return json_null();
+	return json_pack("{s:s, s:s, s:b, s:s, s:I}", "format", disk_format_to_string(disk->format),
+		"boot", disk_boot_to_string(disk->boot), "initrd", disk->initrd, "cmdline",
+		disk->cmdline, "size", (json_int_t)disk->size);
+}
+
 /* How it lives by itself, and its first boot. */
 static json_t *life_to_record(const struct guest *guest)
 {
@@ -182,13 +239,14 @@ static void merge(json_t *record, json_t *part)
 json_t *guest_to_record(const struct guest *guest)
 {
 	json_t *record = json_pack(
-		"{s:s, s:s, s:s, s:s?, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:o}", "id",
-		guest->id, "name", guest->name, "driver", guest->driver, "image", guest->image,
-		"address", FMT_IPV4(guest->address), "mac", FMT_MAC(guest->mac), "created_ms",
-		(json_int_t)guest->created_ms, "slots", (json_int_t)guest->slots, "storage_size",
-		(json_int_t)guest->storage_size, "environment", guest->environment, "privileged",
-		guest->privileged, "ports", guest_ports_to_json(guest), "labels",
-		guest_labels_to_json(guest), "snapshots", guest_snapshots_to_record(guest));
+		"{s:s, s:s, s:s, s:s?, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:o, s:o}",
+		"id", guest->id, "name", guest->name, "driver", guest->driver, "image",
+		guest->image, "address", FMT_IPV4(guest->address), "mac", FMT_MAC(guest->mac),
+		"created_ms", (json_int_t)guest->created_ms, "slots", (json_int_t)guest->slots,
+		"storage_size", (json_int_t)guest->storage_size, "environment", guest->environment,
+		"privileged", guest->privileged, "ports", guest_ports_to_json(guest), "labels",
+		guest_labels_to_json(guest), "snapshots", guest_snapshots_to_record(guest), "disk",
+		disk_to_record(guest->disk));
 
 	merge(record, limits_to_record(&guest->limits));
 	merge(record, life_to_record(guest));

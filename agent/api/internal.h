@@ -121,7 +121,6 @@ json_t *shown_guest(struct agent *agent, struct guest_entry *entry);
 int requested_port(const struct http_request *request, unsigned i, enum port_proto *ret_proto,
 	uint16_t *ret_host, struct err *err);
 
-json_t *snapshot_to_json(const struct guest_snapshot *snapshot);
 json_t *published_port_to_json(const struct guest *guest, const struct port *port);
 
 /* --- Sessions -------------------------------------------------------------------------------- */

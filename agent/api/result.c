@@ -49,7 +49,7 @@ static json_t *snapshot_result(
 	const struct guest_snapshot *snapshot =
 		entry && name ? guest_find_snapshot(entry->guest, name) : NULL;
 
-	return snapshot ? snapshot_to_json(snapshot) : NULL;
+	return snapshot ? guest_snapshot_to_json(snapshot) : NULL;
 }
 
 /* Those that do not lead to a guest; NULL: to nothing. */

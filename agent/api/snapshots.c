@@ -5,14 +5,7 @@
 #include "agent/node/registry.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/parse.h"
 #include "model/reader.h"
-
-json_t *snapshot_to_json(const struct guest_snapshot *snapshot)
-{
-	return json_pack(
-		"{s:s, s:s}", "name", snapshot->name, "created", FMT_TIME(snapshot->created_ms));
-}
 
 /* The guest of path parameter 0 and its snapshot of parameter 1, for reading. */
 static const struct guest_snapshot *read_snapshot(
@@ -29,7 +22,7 @@ void api_snapshot_get(struct http_request *request, void *data)
 	const struct guest_snapshot *snapshot = read_snapshot(request, data, &err);
 
 	if (snapshot)
-		http_respond_json(request, 200, snapshot_to_json(snapshot));
+		http_respond_json(request, 200, guest_snapshot_to_json(snapshot));
 	else
 		http_respond_error(request, &err, NULL);
 }
@@ -47,7 +40,7 @@ void api_snapshot_list(struct http_request *request, void *data)
 	}
 	list = json_array();
 	for (size_t i = 0; i < entry->guest->snapshots_count; i++)
-		json_array_append_new(list, snapshot_to_json(&entry->guest->snapshots[i]));
+		json_array_append_new(list, guest_snapshot_to_json(&entry->guest->snapshots[i]));
 	http_respond_json(request, 200, json_pack("{s:o}", "snapshots", list));
 }
 

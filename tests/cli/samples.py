@@ -15,6 +15,7 @@ GUEST = {
     "environment": "prod", "autostart": {"on": True, "order": 0, "delay": "0s"},
     "restart": {"policy": "never", "max": 10}, "health": None, "health_state": "none",
     "restarts": 0, "ssh_keys": [], "user_data_size": 0, "raw": [], "snapshots": [],
+    "disk": None,
     "labels": {"project": "shop", "team": "web"},
     "privileged": False, "state": "running", "since": "2026-11-22T12:00:01.250Z", "pid": 4242,
     "problem": None, "addresses": ["10.5.0.2"],
@@ -128,8 +129,10 @@ DOCTOR = {"verdict": "bad", "checks": [
 ]}
 
 SNAPSHOTS = [
-    {"name": "20261122t120000z", "created": "2026-11-22T12:00:00.000Z"},
-    {"name": "before", "created": "2026-11-22T13:00:00.000Z"},
+    {"name": "20261122t120000z", "created": "2026-11-22T12:00:00.000Z", "consistency": "crash",
+     "memory": False},
+    {"name": "before", "created": "2026-11-22T13:00:00.000Z", "consistency": "filesystem",
+     "memory": True},
 ]
 
 EVENTS = [

@@ -78,6 +78,9 @@ CASES = [
          samples.guest_stats(WEB, 10, cpu=1.5, memory=64 << 20)),
     Case("show-first-boot", f"show {WEB}", samples.KEYED_GUEST,
          (404, problem("not_found", 404, "an older agent"))),
+    Case("show-disk", f"show {WEB}", samples.GUEST | {
+        "driver": "kvm", "disk": {"format": "qcow2", "boot": "uefi"}},
+         (404, problem("not_found", 404, "an older agent"))),
     Case("show-bare", "show db", samples.BARE_GUEST,
          samples.guest_stats("db", 10, state="error")),
     Case("show-missing", "show nope",

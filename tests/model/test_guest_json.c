@@ -81,6 +81,8 @@ static void a_running_guest_shows_everything(void **state)
 	guest->snapshots[0].created_ms = INT64_C(1700000000500);
 	strcpy(guest->snapshots[1].name, "20231114t221320z");
 	guest->snapshots[1].created_ms = INT64_C(1700000000600);
+	guest->snapshots[1].consistency = SNAPSHOT_FILE_SYSTEM;
+	guest->snapshots[1].memory = true;
 	assert_shown("guest-running.json", guest, "192.0.2.1");
 }
 
@@ -95,11 +97,26 @@ static void a_guest_in_error_shows_its_problem(void **state)
 	assert_shown("guest-error.json", guest, NULL);
 }
 
+static void a_guest_with_a_disk_shows_how_it_boots(void **state)
+{
+	CLEANUP(guest_freep) struct guest *guest = make("{\"name\": \"g\", \"image\": \"i\"}");
+	json_auto_t *json = NULL;
+	json_auto_t *expected = json_pack("{s:s, s:s}", "format", "raw", "boot", "uefi");
+
+	(void)state;
+	guest->disk = calloc(1, sizeof(*guest->disk));
+	assert_non_null(guest->disk);
+	guest->disk->format = DISK_RAW;
+	guest->disk->boot = DISK_BOOT_UEFI;
+	json = guest_to_json(guest, NULL);
+	assert_true(json_equal(json_object_get(json, "disk"), expected));
+}
+
 static void what_is_shown_can_be_asked_for_again(void **state)
 {
 	static const char *const read_only[] = {"id", "state", "since", "problem", "pid",
 		"addresses", "ssh", "created", "etag", "health_state", "restarts", "snapshots",
-		"user_data_size"};
+		"user_data_size", "disk"};
 	CLEANUP(guest_freep)
 	struct guest *guest =
 		make("{\"name\": \"g\", \"image\": \"i\", \"limits\": {\"cpus\": 0.333},"
@@ -149,6 +166,7 @@ int main(void)
 		cmocka_unit_test(a_new_guest_shows_what_is_not_known_as_null),
 		cmocka_unit_test(a_running_guest_shows_everything),
 		cmocka_unit_test(a_guest_in_error_shows_its_problem),
+		cmocka_unit_test(a_guest_with_a_disk_shows_how_it_boots),
 		cmocka_unit_test(what_is_shown_can_be_asked_for_again),
 		cmocka_unit_test(every_state_has_its_name),
 		cmocka_unit_test(tags_differ_by_guest_and_generation),

@@ -115,7 +115,23 @@ static void fill_snapshots(struct guest *guest)
 	for (size_t i = 0; i < guest->snapshots_count; i++) {
 		snprintf(guest->snapshots[i].name, sizeof(guest->snapshots[i].name), "s%zu", i);
 		guest->snapshots[i].created_ms = (int64_t)any_size();
+		guest->snapshots[i].consistency =
+			(enum snapshot_consistency)below(SNAPSHOT_CONSISTENCY_MAX_);
+		guest->snapshots[i].memory = below(2);
 	}
+}
+
+static void fill_disk(struct guest *guest)
+{
+	AUTOFREE char *cmdline = any_text(300);
+
+	guest->disk = calloc(1, sizeof(*guest->disk));
+	assert_non_null(guest->disk);
+	guest->disk->format = (enum disk_format)below(DISK_FORMAT_MAX_);
+	guest->disk->boot = (enum disk_boot)below(DISK_BOOT_MAX_);
+	guest->disk->initrd = below(2);
+	snprintf(guest->disk->cmdline, sizeof(guest->disk->cmdline), "%s", cmdline);
+	guest->disk->size = any_size();
 }
 
 /* How it lives by itself, its first boot, and what is kept with it. */
@@ -133,6 +149,8 @@ static void fill_life(struct guest *guest)
 		snprintf(guest->password, sizeof(guest->password), "%" PRIx64, any());
 	guest->first_boot_done = below(2);
 	fill_snapshots(guest);
+	if (below(2))
+		fill_disk(guest);
 	guest->health_state = (enum guest_health_state)below(GUEST_HEALTH_UNHEALTHY + 1);
 	guest->restarts = (uint32_t)any();
 	guest->restarts_in_row = (uint32_t)any();
@@ -211,13 +229,30 @@ static void assert_same_first_boot(const struct guest *a, const struct guest *b)
 	for (size_t i = 0; i < a->snapshots_count; i++) {
 		assert_string_equal(a->snapshots[i].name, b->snapshots[i].name);
 		assert_int_equal(a->snapshots[i].created_ms, b->snapshots[i].created_ms);
+		assert_int_equal(a->snapshots[i].consistency, b->snapshots[i].consistency);
+		assert_int_equal(a->snapshots[i].memory, b->snapshots[i].memory);
 	}
+}
+
+static void assert_same_disk(const struct guest *a, const struct guest *b)
+{
+	assert_int_equal(guest_image_kind(a), guest_image_kind(b));
+	if (!a->disk || !b->disk) {
+		assert_ptr_equal(a->disk, b->disk);
+		return;
+	}
+	assert_int_equal(a->disk->format, b->disk->format);
+	assert_int_equal(a->disk->boot, b->disk->boot);
+	assert_int_equal(a->disk->initrd, b->disk->initrd);
+	assert_string_equal(a->disk->cmdline, b->disk->cmdline);
+	assert_int_equal(a->disk->size, b->disk->size);
 }
 
 static void assert_same(const struct guest *a, const struct guest *b)
 {
 	assert_same_life(a, b);
 	assert_same_first_boot(a, b);
+	assert_same_disk(a, b);
 	assert_string_equal(a->id, b->id);
 	assert_int_equal(a->address, b->address);
 	assert_memory_equal(a->mac, b->mac, sizeof(a->mac));
@@ -341,6 +376,29 @@ static void damaged_records_are_refused(void **state)
 	}
 }
 
+static void a_damaged_disk_is_refused_by_its_field(void **state)
+{
+	static const char *const fields[] = {"format", "boot", "initrd", "cmdline", "size"};
+	CLEANUP(guest_freep) struct guest *guest = any_guest();
+	json_auto_t *record = NULL;
+
+	(void)state;
+	free(guest->disk);
+	fill_disk(guest);
+	record = guest_to_record(guest);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		CLEANUP(guest_freep) struct guest *back = NULL;
+		json_auto_t *damaged = json_deep_copy(record);
+		struct err err = {0};
+		char field[ERR_FIELD_MAX];
+
+		snprintf(field, sizeof(field), "disk.%s", fields[i]);
+		json_object_set_new(json_object_get(damaged, "disk"), fields[i], json_integer(-1));
+		assert_int_equal(guest_from_record(damaged, &back, &err), -EINVAL);
+		assert_string_equal(err.field, field);
+	}
+}
+
 /* A row of state.db as the version before wrote it, which knew none of the fields behind it. */
 static void a_record_of_the_version_before_gets_the_defaults(void **state)
 {
@@ -371,6 +429,7 @@ static void a_record_of_the_version_before_gets_the_defaults(void **state)
 	expected->autostart.on = false;
 	assert_same_life(guest, expected);
 	assert_same_first_boot(guest, expected);
+	assert_same_disk(guest, expected);
 }
 
 int main(void)
@@ -381,6 +440,7 @@ int main(void)
 		cmocka_unit_test(copies_are_deep),
 		cmocka_unit_test(release_accepts_nothing),
 		cmocka_unit_test(damaged_records_are_refused),
+		cmocka_unit_test(a_damaged_disk_is_refused_by_its_field),
 		cmocka_unit_test(a_record_of_the_version_before_gets_the_defaults),
 	};
 	const char *seed = getenv("CORPUS_TEST_SEED");
