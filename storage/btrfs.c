@@ -71,9 +71,9 @@ int btrfs_subvolume_snapshot(int source, int parent, const char *name, bool read
 	return ioctl(parent, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
 }
 
-int btrfs_subvolume_set_read_only(int fd)
+int btrfs_subvolume_set_read_only(int fd, bool read_only)
 {
-	return btrfs_util_set_subvolume_read_only_fd(fd, true) == BTRFS_UTIL_OK ? 0 : -errno;
+	return btrfs_util_set_subvolume_read_only_fd(fd, read_only) == BTRFS_UTIL_OK ? 0 : -errno;
 }
 
 /* By number, since a path below a guest's root is a path that the guest chose. */

@@ -23,7 +23,7 @@ int btrfs_subvolume_id(int fd, uint64_t *ret);
 int btrfs_subvolume_create(int parent, const char *name);
 int btrfs_subvolume_snapshot(int source, int parent, const char *name, bool read_only);
 
-int btrfs_subvolume_set_read_only(int fd);
+int btrfs_subvolume_set_read_only(int fd, bool read_only);
 
 /* Deletes a subvolume and those nested in it, without waiting for the disk; its blocks are freed in
  * the background. `deleted` is told the number of each. -ENOENT when there is none. */

@@ -1,5 +1,4 @@
 /* Images: read-only subvolumes that volumes are cloned from. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,8 @@
 #include "storage/btrfs.h"
 #include "storage/pool.h"
 
+DEFINE_CLEANUP(char **, names_free)
+
 #define MIB (1ULL << 20)
 
 /* What a file system's trees may take beside the files: a bound for archives of many small things,
@@ -25,6 +26,7 @@
 
 struct incoming {
 	struct storage *storage;
+	int dir;			       /* of images of its kind */
 	char name[sizeof(POOL_INCOMING) + 16]; /* empty: none (any more) */
 	int fd;				       /* of the subvolume */
 };
@@ -35,7 +37,7 @@ static void incoming_finish(struct incoming *in)
 	if (!in->name[0])
 		return;
 	/* Should it fail, the next storage_open removes it. */
-	int r = pool_delete(in->storage, in->storage->images, in->name);
+	int r = pool_delete(in->storage, in->dir, in->name);
 
 	if (r < 0)
 		log_warning(
@@ -61,9 +63,9 @@ static int incoming_begin(struct incoming *in, struct err *err)
 
 	random_hex(random, 16);
 	snprintf(in->name, sizeof(in->name), POOL_INCOMING "%s", random);
-	r = btrfs_subvolume_create(in->storage->images, in->name);
+	r = btrfs_subvolume_create(in->dir, in->name);
 	if (r == 0) {
-		in->fd = openat(in->storage->images, in->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		in->fd = openat(in->dir, in->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = in->fd < 0 ? -errno : limit_incoming(in);
 	}
 	if (r == 0 && mkdirat(in->fd, "rootfs", 0755) < 0)
@@ -108,7 +110,7 @@ static int seal(struct incoming *in, const struct image *image, struct err *err)
 	r = image_meta_write(in->fd, image, figures.used, err);
 	if (r < 0)
 		return r;
-	r = btrfs_subvolume_set_read_only(in->fd);
+	r = btrfs_subvolume_set_read_only(in->fd, true);
 	fault_point("storage.image.sealed");
 	return r < 0 ? err_errno(err, r, "cannot make the image read-only") : 0;
 }
@@ -116,7 +118,7 @@ static int seal(struct incoming *in, const struct image *image, struct err *err)
 /* After an exchange `in` stands for the image that was replaced, and deletes that at its end. */
 static int give_name(struct incoming *in, const char *name, bool replace, struct err *err)
 {
-	int dir = in->storage->images, r;
+	int dir = in->dir, r;
 
 	if (renameat2(dir, in->name, dir, name, RENAME_NOREPLACE) == 0)
 		in->name[0] = '\0';
@@ -138,10 +140,13 @@ static int check_import(
 
 	if (r < 0)
 		return r;
+	if (source->kind != IMAGE_TREE)
+		return err_set(err, ERR_UNSUPPORTED, "kind", "images of disks are not kept here");
 	if (source->sha256 && (strlen(source->sha256) != 64 ||
 				      strspn(source->sha256, "0123456789abcdefABCDEF") != 64))
 		return err_set(err, ERR_INVALID, "sha256", "sha256 must be 64 hexadecimal digits");
-	if (!source->replace && faccessat(s->images, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (!source->replace &&
+		faccessat(s->images[source->kind], name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(err, ERR_EXISTS, "name", "image %s exists", name);
 	return pool_want_room(s, err);
 }
@@ -149,8 +154,9 @@ static int check_import(
 int image_import(struct storage *storage, const char *name, const struct image_source *source,
 	struct image *ret, struct err *err)
 {
-	CLEANUP(incoming_finish) struct incoming in = {.storage = storage, .fd = -1};
-	struct image image = {0};
+	CLEANUP(incoming_finish)
+	struct incoming in = {.storage = storage, .dir = storage->images[source->kind], .fd = -1};
+	struct image image = {.kind = source->kind};
 	int r = check_import(storage, name, source, err);
 
 	if (r < 0)
@@ -172,16 +178,18 @@ int image_import(struct storage *storage, const char *name, const struct image_s
 
 /* --- Those that are there -------------------------------------------------------------------- */
 
-int image_get(struct storage *storage, const char *name, struct image *ret, struct err *err)
+int image_get(struct storage *storage, enum image_kind kind, const char *name, struct image *ret,
+	struct err *err)
 {
 	AUTOCLOSE int fd = -1;
 	int r = name_check_image(name, "image", err);
 
 	if (r < 0)
 		return r;
-	fd = openat(storage->images, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(storage->images[kind], name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s", name);
+		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
+			name, image_kind_to_string(kind));
 	if (fd < 0)
 		return err_errno(err, errno, "cannot open image %s", name);
 	r = image_meta_read(fd, ret, NULL, err);
@@ -192,56 +200,78 @@ int image_get(struct storage *storage, const char *name, struct image *ret, stru
 
 static int compare(const void *a, const void *b)
 {
-	return strcmp(((const struct image *)a)->name, ((const struct image *)b)->name);
+	const struct image *left = a, *right = b;
+	int order = strcmp(left->name, right->name);
+
+	return order ? order : (int)left->kind - (int)right->kind;
 }
 
-static int add_image(struct image **images, size_t *count, const struct image *image)
+struct images {
+	struct image *all;
+	size_t count;
+};
+
+static void images_finish(struct images *images)
 {
-	struct image *grown = realloc(*images, (*count + 1) * sizeof(*grown));
+	free(images->all);
+}
+
+static int add_image(struct images *images, const struct image *image)
+{
+	struct image *grown = reallocarray(images->all, images->count + 1, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
-	*images = grown;
-	grown[(*count)++] = *image;
+	images->all = grown;
+	grown[images->count++] = *image;
 	return 0;
+}
+
+static bool is_image(const char *name)
+{
+	return name[0] != '.';
+}
+
+static int add_kind(struct storage *s, enum image_kind kind, struct images *images)
+{
+	CLEANUP(names_freep) char **names = NULL;
+	int r = names_read(s->images[kind], is_image, &names);
+
+	for (char **name = names; r == 0 && *name; name++) {
+		struct image image;
+		struct err why;
+
+		if (image_get(s, kind, *name, &image, &why) == 0)
+			r = add_image(images, &image);
+		else
+			log_warning("storage.image.skipped", "name=%s error=%s", LOG_Q(*name),
+				LOG_Q(why.message));
+	}
+	return r;
 }
 
 int image_list(struct storage *storage, struct image **ret, size_t *ret_count, struct err *err)
 {
-	AUTOFREE struct image *images = NULL;
-	AUTOCLOSE int fd = openat(storage->root, "images", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CLEANUP(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	size_t count = 0;
+	CLEANUP(images_finish) struct images images = {0};
+	int r = 0;
 
-	if (!dir)
-		return err_errno(err, errno, "cannot read the images of %s", storage->path);
-	fd = -1;
-	while ((entry = readdir(dir))) {
-		struct image image;
-		struct err why;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		if (image_get(storage, entry->d_name, &image, &why) < 0)
-			log_warning("storage.image.skipped", "name=%s error=%s",
-				LOG_Q(entry->d_name), LOG_Q(why.message));
-		else if (add_image(&images, &count, &image) < 0)
-			return err_errno(err, ENOMEM, "cannot list images");
-	}
-	if (count)
-		qsort(images, count, sizeof(*images), compare);
-	*ret = TAKE_PTR(images);
-	*ret_count = count;
+	for (enum image_kind kind = 0; r == 0 && kind < IMAGE_KIND_MAX_; kind++)
+		r = add_kind(storage, kind, &images);
+	if (r < 0)
+		return err_errno(err, r, "cannot read the images of %s", storage->path);
+	if (images.count)
+		qsort(images.all, images.count, sizeof(*images.all), compare);
+	*ret_count = images.count;
+	*ret = TAKE_PTR(images.all);
 	return 0;
 }
 
-int image_delete(struct storage *storage, const char *name, struct err *err)
+int image_delete(struct storage *storage, enum image_kind kind, const char *name, struct err *err)
 {
 	int r = name_check_image(name, "image", err);
 
 	if (r < 0)
 		return r;
-	r = pool_delete(storage, storage->images, name);
+	r = pool_delete(storage, storage->images[kind], name);
 	return r < 0 ? err_errno(err, r, "cannot delete image %s", name) : 0;
 }

@@ -36,14 +36,20 @@
 DEFINE_CLEANUP(struct storage *, storage_close)
 DEFINE_CLEANUP(char **, names_free)
 
+static void close_directories(struct storage *s)
+{
+	s->root = fd_close(s->root);
+	for (size_t kind = 0; kind < IMAGE_KIND_MAX_; kind++)
+		s->images[kind] = fd_close(s->images[kind]);
+	s->volumes = fd_close(s->volumes);
+	s->snapshots = fd_close(s->snapshots);
+}
+
 struct storage *storage_close(struct storage *storage)
 {
 	if (!storage)
 		return NULL;
-	fd_close(storage->root);
-	fd_close(storage->images);
-	fd_close(storage->volumes);
-	fd_close(storage->snapshots);
+	close_directories(storage);
 	free(storage->path);
 	free(storage->loop_file);
 	free(storage->unpack_helper);
@@ -57,7 +63,9 @@ static struct storage *allocate(const struct storage_config *config)
 
 	if (!s)
 		return NULL;
-	s->root = s->images = s->volumes = s->snapshots = -1;
+	s->root = s->volumes = s->snapshots = -1;
+	for (size_t kind = 0; kind < IMAGE_KIND_MAX_; kind++)
+		s->images[kind] = -1;
 	s->path = strdup(config->path);
 	s->loop_file = config->loop_file ? strdup(config->loop_file) : NULL;
 	s->unpack_helper = strdup(config->unpack_helper);
@@ -154,8 +162,33 @@ static int make_directory(int parent, const char *name)
 	return open_directory(parent, name);
 }
 
+static int make_directories(struct storage *s)
+{
+	const struct {
+		const char *name;
+		int *fd;
+	} all[] = {
+		{"images/tree", &s->images[IMAGE_TREE]},
+		{"images/disk", &s->images[IMAGE_DISK]},
+		{"volumes", &s->volumes},
+		{"snapshots", &s->snapshots},
+	};
+	AUTOCLOSE int images = make_directory(s->root, "images");
+
+	if (images < 0)
+		return images;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		*all[i].fd = make_directory(s->root, all[i].name);
+		if (*all[i].fd < 0)
+			return *all[i].fd;
+	}
+	return 0;
+}
+
 static int open_directories(struct storage *s, struct err *err)
 {
+	int r;
+
 	s->root = open_directory(AT_FDCWD, s->path);
 	if (s->root < 0)
 		return err_errno(err, s->root, "cannot open %s", s->path);
@@ -166,17 +199,11 @@ static int open_directories(struct storage *s, struct err *err)
 	 * the node may reach them. */
 	if (s->own && fchmod(s->root, 0700) < 0)
 		return err_errno(err, errno, "cannot protect %s", s->path);
-	s->images = make_directory(s->root, "images");
-	s->volumes = make_directory(s->root, "volumes");
-	s->snapshots = make_directory(s->root, "snapshots");
-	for (size_t i = 0; i < 3; i++) {
-		int fd = (const int[]){s->images, s->volumes, s->snapshots}[i];
-
-		if (fd < 0)
-			return err_errno(
-				err, fd, "cannot make the directories of the pool in %s", s->path);
-	}
-	return 0;
+	r = image_move_old(s);
+	if (r == 0)
+		r = make_directories(s);
+	return r < 0 ? err_errno(err, r, "cannot make the directories of the pool in %s", s->path)
+		     : 0;
 }
 
 static void group_of_deleted(void *data, uint64_t subvolume)
@@ -223,10 +250,14 @@ static int remove_unfinished(struct storage *s, int parent, bool (*unfinished)(c
 
 static int settle(struct storage *s, struct err *err)
 {
-	int r = remove_unfinished(s, s->images, is_incoming);
+	/* Agents before 0.3 made images in images/ itself. */
+	AUTOCLOSE int images = open_directory(s->root, "images");
+	int r = images < 0 ? images : remove_unfinished(s, images, is_incoming);
 
 	if (r == 0)
 		r = remove_unfinished(s, s->volumes, is_cloning);
+	for (size_t kind = 0; r == 0 && kind < IMAGE_KIND_MAX_; kind++)
+		r = remove_unfinished(s, s->images[kind], is_incoming);
 	if (r == 0)
 		r = restore_settle(s);
 	return r < 0 ? err_errno(err, r, "cannot remove what a crash left in %s", s->path) : 0;
@@ -273,10 +304,7 @@ int storage_release(struct storage *storage, struct err *err)
 
 	if (!s->own)
 		return 0;
-	s->root = fd_close(s->root);
-	s->images = fd_close(s->images);
-	s->volumes = fd_close(s->volumes);
-	s->snapshots = fd_close(s->snapshots);
+	close_directories(s);
 	/* The loop device detaches itself when the last mount of it is gone. */
 	if (umount2(s->path, UMOUNT_NOFOLLOW) == 0)
 		return 0;

@@ -8,7 +8,7 @@
 #include "storage/quota.h"
 #include "storage/storage.h"
 
-/* Before the name of what is not complete: in images/, in volumes/. */
+/* Before the name of what is not complete: in images/KIND/, in volumes/. */
 #define POOL_INCOMING ".incoming-"
 #define POOL_CLONING  ".cloning-"
 /* What a restore put aside, in volumes/. */
@@ -20,7 +20,8 @@ struct storage {
 	uint64_t loop_max;
 	char *unpack_helper;
 	uint64_t image_max_size, image_max_entries;
-	int root, images, volumes, snapshots; /* directories */
+	int root, volumes, snapshots; /* directories */
+	int images[IMAGE_KIND_MAX_];  /* one for each kind */
 	struct quota quota;
 	bool own; /* the file system is wholly ours */
 };
@@ -34,7 +35,10 @@ int pool_want_room(struct storage *storage, struct err *err);
 /* Bytes that the pool can ever hold. */
 int pool_most(struct storage *storage, uint64_t *ret, struct err *err);
 
-/* meta.json beside a root file system: which image it is. */
+/* Puts images that an agent before 0.3 made, in images/ itself, where they belong now. */
+int image_move_old(struct storage *storage);
+
+/* meta.json beside a root file system or a disk: which image it is. */
 int image_meta_write(int dir, const struct image *image, uint64_t base, struct err *err);
 /* The same where there is one already. No crash between may matter. */
 int image_meta_rewrite(int dir, const struct image *image, uint64_t base, struct err *err);

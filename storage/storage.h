@@ -7,14 +7,17 @@
  * pool.
  *
  * On disk, below the pool's root:
- *     images/NAME/               read-only subvolume: meta.json and rootfs/
- *     images/.incoming-RANDOM/   an import under way; removed when the pool is opened
- *     volumes/ID/                subvolume of one guest: rootfs/, and the meta.json of its image
+ *     images/KIND/NAME/          read-only subvolume: meta.json, and the parts of its kind
+ *     images/KIND/.incoming-RANDOM/   an import under way; removed when the pool is opened
+ *     volumes/ID/                subvolume of one guest: a copy of its image's, and what it writes
  *     volumes/.replaced-ID/      what a restore under way put aside
  *     snapshots/ID/SNAPSHOT/     read-only subvolume: a volume at one moment
- * where NAME is the image's name and ID the guest's id.
+ * where NAME is the image's name and ID the guest's id. The parts of a tree are rootfs/; those of a
+ * disk are base (the image's disk, never written), kernel, initrd, and in a volume disk.qcow2, an
+ * overlay on base that the guest writes, and what a machine keeps beside it.
  *
- * A volume's size is the room for what the guest writes. The files of its image that it leaves
+ * The size of a volume with a disk is that of the disk, as the guest sees it. The size of a tree's
+ * volume is the room for what the guest writes. The files of its image that it leaves
  * alone do not count: all guests share them. A guest can always hold its full size live, whatever
  * its snapshots hold: those take room of the pool, not of the guest. */
 #pragma once
@@ -79,9 +82,15 @@ int storage_tend(struct storage *storage, struct err *err);
 /* --- Images ---------------------------------------------------------------------------------- */
 
 struct image_source {
-	int fd; /* a tar archive, plain or compressed: file, pipe or socket; read to its end,
-		   not closed */
-	const char *sha256; /* what its bytes must hash to, or NULL */
+	enum image_kind kind;
+	/* File, pipe or socket; read to its end, not closed. A tree: a tar archive, plain or
+	 * compressed. A disk: the disk itself, or such an archive with disk.qcow2 or disk.raw,
+	 * kernel, and where there are such initrd and cmdline. */
+	int fd;
+	/* Of a disk: its format; NULL: as it shows, which a raw one never does. */
+	const enum disk_format *format;
+	enum disk_boot boot; /* of a disk without a kernel beside it */
+	const char *sha256;  /* what its bytes must hash to, or NULL */
 	bool replace; /* an image of that name may be replaced; guests made of it are unharmed */
 	/* Called now and then with the bytes read so far; a non-zero return cancels with
 	 * ERR_CANCELLED. May be NULL. */
@@ -95,35 +104,39 @@ struct image_source {
 
 /* Unpacks an archive with the confined helper into a new image, which appears under its name only
  * when it is complete. Hostile archives (names or links that lead outside, devices, bombs) are
- * ERR_INVALID or ERR_TOO_LARGE and leave nothing. */
+ * ERR_INVALID or ERR_TOO_LARGE and leave nothing; so are disks that are not of the format that was
+ * given, are damaged, or refer to any other file (ERR_INVALID, format). */
 int image_import(struct storage *storage, const char *name, const struct image_source *source,
 	struct image *ret, struct err *err);
 
 /* ERR_NOT_FOUND. */
-int image_get(struct storage *storage, const char *name, struct image *ret, struct err *err);
+int image_get(struct storage *storage, enum image_kind kind, const char *name, struct image *ret,
+	struct err *err);
 
-/* Allocates an array, sorted by name; the caller frees it with free(). */
+/* Allocates an array, sorted by name and kind; the caller frees it with free(). */
 int image_list(struct storage *storage, struct image **ret, size_t *ret_count, struct err *err);
 
 /* Volumes made of it are unharmed. An absent image is success. */
-int image_delete(struct storage *storage, const char *name, struct err *err);
+int image_delete(struct storage *storage, enum image_kind kind, const char *name, struct err *err);
 
 /* --- Volumes --------------------------------------------------------------------------------- */
 
-/* A writable clone of the image, limited to `size` bytes: ERR_INVALID (storage.size) below 16 MiB,
- * ERR_NO_ROOM beyond what the pool can ever hold. `id` is the guest's. Done already is success, and
+/* A writable clone of the image, limited to `size` bytes: ERR_INVALID (storage.size) below 16 MiB
+ * or, with the least possible in the message, below the size of the image's disk; ERR_NO_ROOM
+ * beyond what the pool can ever hold. `id` is the guest's. `ret_disk` gets what is to be known of
+ * the image's disk, for that kind; may be NULL. Done already is success, and
  * applies `size`: to be called again after a power failure, which may lose the limit of a clone
  * made less than half a minute before. */
-int volume_create(
-	struct storage *storage, const char *id, const char *image, uint64_t size, struct err *err);
+int volume_create(struct storage *storage, const char *id, enum image_kind kind, const char *image,
+	uint64_t size, struct image_disk *ret_disk, struct err *err);
 
 /* Also removes its quota, its snapshots, what a restore put aside, and whatever the guest made in
  * it (nested subvolumes). Absent is success. */
 int volume_destroy(struct storage *storage, const char *id, struct err *err);
 
-/* Sets the limit, live. Growing beyond what the pool can ever hold is ERR_NO_ROOM; a size below
- * what is used is ERR_INVALID, changes nothing, and its message and *ret_least name the least
- * possible size. ret_least may be NULL. */
+/* Sets the limit of a tree's volume, live. Growing beyond what the pool can ever hold is
+ * ERR_NO_ROOM; a size below what is used is ERR_INVALID, changes nothing, and its message and
+ * *ret_least name the least possible size. ret_least may be NULL. */
 int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
 	struct err *err);
 
@@ -136,8 +149,20 @@ int volume_usage(struct storage *storage, const char *id, bool exact, struct vol
 /* The least size that such a volume can be trimmed to. Pure. */
 uint64_t volume_least(const struct volume_usage *usage);
 
-/* Writes the path of the guest's root into buf. Pure. */
-int volume_rootfs(const struct storage *storage, const char *id, char *buf, size_t size);
+enum volume_part {
+	VOLUME_ROOTFS, /* of a tree; all others are of a disk */
+	VOLUME_BASE,
+	VOLUME_DISK,
+	VOLUME_KERNEL,
+	VOLUME_INITRD,
+	VOLUME_NVRAM,
+	VOLUME_SEED,
+	VOLUME_MEMORY,
+};
+
+/* Writes the path of a part of the guest's volume into buf, there or not. Pure; -ENAMETOOLONG. */
+int volume_path(const struct storage *storage, const char *id, enum volume_part part, char *buf,
+	size_t size);
 
 /* A writable copy of guest `from`'s volume as it is now, running or not, or of its `snapshot` when
  * that is not NULL; limited to `size` bytes, refused as volume_create refuses one. What was copied

@@ -11,16 +11,18 @@
 #include "storage/volume.h"
 
 /* 1 when it was made, 0 when it was there already. */
-static int clone_image(struct storage *s, const char *id, const char *image, struct err *err)
+static int clone_image(
+	struct storage *s, const char *id, enum image_kind kind, const char *image, struct err *err)
 {
 	AUTOCLOSE int source = -1;
 	int r;
 
 	if (faccessat(s->volumes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	source = openat(s->images, image, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	source = openat(s->images[kind], image, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (source < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s", image);
+		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
+			image, image_kind_to_string(kind));
 	if (source < 0)
 		return err_errno(err, errno, "cannot open image %s", image);
 	r = pool_want_room(s, err);
@@ -33,8 +35,23 @@ static int clone_image(struct storage *s, const char *id, const char *image, str
 	return r == 0;
 }
 
-int volume_create(
-	struct storage *storage, const char *id, const char *image, uint64_t size, struct err *err)
+static int read_disk(
+	const struct storage *s, const char *id, struct image_disk *ret, struct err *err)
+{
+	AUTOCLOSE int fd = openat(s->volumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct image image;
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot open volume %s", id);
+	r = image_meta_read(fd, &image, NULL, err);
+	if (r == 0)
+		*ret = image.disk;
+	return r;
+}
+
+int volume_create(struct storage *storage, const char *id, enum image_kind kind, const char *image,
+	uint64_t size, struct image_disk *ret_disk, struct err *err)
 {
 	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
 
@@ -43,8 +60,10 @@ int volume_create(
 	if (r == 0)
 		r = volume_check_size(storage, size, err);
 	if (r == 0)
-		r = clone_image(storage, id, image, err);
-	return r < 0 ? r : volume_apply_size(storage, id, size, err);
+		r = clone_image(storage, id, kind, image, err);
+	if (r >= 0)
+		r = volume_apply_size(storage, id, size, err);
+	return r < 0 || !ret_disk ? r : read_disk(storage, id, ret_disk, err);
 }
 
 /* --- End and list ---------------------------------------------------------------------------- */
@@ -69,9 +88,21 @@ int volume_destroy(struct storage *storage, const char *id, struct err *err)
 	return r < 0 ? err_errno(err, r, "cannot delete volume %s", id) : 0;
 }
 
-int volume_rootfs(const struct storage *storage, const char *id, char *buf, size_t size)
+static const char *const PARTS[] = {
+	[VOLUME_ROOTFS] = "rootfs",
+	[VOLUME_BASE] = "base",
+	[VOLUME_DISK] = "disk.qcow2",
+	[VOLUME_KERNEL] = "kernel",
+	[VOLUME_INITRD] = "initrd",
+	[VOLUME_NVRAM] = "nvram",
+	[VOLUME_SEED] = "seed.iso",
+	[VOLUME_MEMORY] = "memory",
+};
+
+int volume_path(const struct storage *storage, const char *id, enum volume_part part, char *buf,
+	size_t size)
 {
-	return file_path(buf, size, "%s/volumes/%s/rootfs", storage->path, id);
+	return file_path(buf, size, "%s/volumes/%s/%s", storage->path, id, PARTS[part]);
 }
 
 static bool is_id(const char *name)

@@ -21,7 +21,7 @@ static int resolve(struct agent *agent, const struct guest *guest, char *rootfs,
 
 	if (!agent->storage)
 		return err_set(err, ERR_UNAVAILABLE, NULL, "the storage pool is not open");
-	if (volume_rootfs(agent->storage, guest->id, rootfs, size) < 0)
+	if (volume_path(agent->storage, guest->id, VOLUME_ROOTFS, rootfs, size) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the path of the pool is too long");
 	link_name(guest->id, link);
 	*ret = (struct driver_guest){

@@ -18,8 +18,8 @@
 
 static int volume_work(struct task *task, struct err *err)
 {
-	return volume_create(
-		task->storage, task->guest->id, task->guest->image, task->guest->storage_size, err);
+	return volume_create(task->storage, task->guest->id, IMAGE_TREE, task->guest->image,
+		task->guest->storage_size, NULL, err);
 }
 
 void step_make_volume(struct op *op)

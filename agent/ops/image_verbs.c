@@ -102,6 +102,7 @@ static bool import_whole(void *data)
 static int import_work(struct task *task, struct err *err)
 {
 	struct image_source source = {
+		.kind = IMAGE_TREE,
 		.fd = task->fd,
 		.sha256 = json_string_value(json_object_get(task->args, "sha256")),
 		.replace = json_is_true(json_object_get(task->args, "replace")),
@@ -157,8 +158,8 @@ static void import_apply(struct op *op)
 
 static int delete_work(struct task *task, struct err *err)
 {
-	return image_delete(
-		task->storage, json_string_value(json_object_get(task->args, "name")), err);
+	return image_delete(task->storage, IMAGE_TREE,
+		json_string_value(json_object_get(task->args, "name")), err);
 }
 
 static void delete_apply(struct op *op)

@@ -21,7 +21,7 @@ static char *in_volume(char buf[static 256], const char *id, const char *name)
 {
 	char root[160];
 
-	assert_int_equal(volume_rootfs(g_f.storage, id, root, sizeof(root)), 0);
+	assert_int_equal(volume_path(g_f.storage, id, VOLUME_ROOTFS, root, sizeof(root)), 0);
 	snprintf(buf, 256, "%s/%s", root, name);
 	return buf;
 }
@@ -35,7 +35,7 @@ static void image_appears_whole_and_read_only(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(image_get(g_f.storage, "little", &image, &g_err));
+	assert_ok(image_get(g_f.storage, IMAGE_TREE, "little", &image, &g_err));
 	assert_string_equal(image.name, "little");
 	assert_int_equal(image.entries, 6);
 	assert_int_equal(image.size, 17);
@@ -44,10 +44,10 @@ static void image_appears_whole_and_read_only(void **state)
 	assert_ok(image_list(g_f.storage, &images, &count, &g_err));
 	assert_int_equal(count, 1);
 	free(images);
-	snprintf(path, sizeof(path), "%s/images/little/rootfs/x", g_f.path);
+	snprintf(path, sizeof(path), "%s/images/tree/little/rootfs/x", g_f.path);
 	assert_true(open(path, O_WRONLY | O_CREAT, 0644) < 0);
 	assert_int_equal(errno, EROFS);
-	assert_int_equal(fixture_count(&g_f, "images"), 1);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 1);
 }
 
 static void volume_is_a_writable_clone_that_can_be_asked_for_twice(void **state)
@@ -57,9 +57,9 @@ static void volume_is_a_writable_clone_that_can_be_asked_for_twice(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 	assert_int_equal(fixture_fill(IN(ID, "etc/new"), 4096), 4096);
-	assert_ok(volume_create(g_f.storage, ID, "little", 200 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 200 * MIB, NULL, &g_err));
 	assert_int_equal(access(IN(ID, "etc/new"), F_OK), 0);
 	assert_ok(volume_usage(g_f.storage, ID, true, &usage, &g_err));
 	assert_int_equal(usage.size, 200 * MIB);
@@ -83,7 +83,7 @@ static void image_name_is_taken_unless_replaced(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 	assert_error(fixture_import_fd(&g_f, "little", tarball_little(), &g_err), ERR_EXISTS);
 	close(source.fd);
 	tarball_begin(&t, "");
@@ -92,9 +92,9 @@ static void image_name_is_taken_unless_replaced(void **state)
 	assert_ok(image_import(g_f.storage, "little", &source, &image, &g_err));
 	close(source.fd);
 	assert_int_equal(image.entries, 1);
-	assert_int_equal(fixture_count(&g_f, "images"), 1);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 1);
 	assert_int_equal(access(IN(ID, "etc/hostname"), F_OK), 0);
-	assert_ok(volume_create(g_f.storage, ID2, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID2, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 	assert_int_equal(access(IN(ID2, "new"), F_OK), 0);
 }
 
@@ -104,10 +104,10 @@ static void image_is_deleted_under_its_volumes(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
-	assert_ok(image_delete(g_f.storage, "little", &g_err));
-	assert_ok(image_delete(g_f.storage, "little", &g_err));
-	assert_error(image_get(g_f.storage, "little", &image, &g_err), ERR_NOT_FOUND);
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "little", &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "little", &g_err));
+	assert_error(image_get(g_f.storage, IMAGE_TREE, "little", &image, &g_err), ERR_NOT_FOUND);
 	assert_int_equal(access(IN(ID, "etc/hostname"), F_OK), 0);
 	assert_ok(volume_resize(g_f.storage, ID, 200 * MIB, NULL, &g_err));
 }
@@ -127,7 +127,7 @@ static void image_hash_is_of_the_archive(void **state)
 	source.fd = tarball_little();
 	assert_error(image_import(g_f.storage, "a", &source, NULL, &g_err), ERR_INVALID);
 	assert_string_equal(g_err.field, "sha256");
-	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 0);
 	lseek(source.fd, 0, SEEK_SET);
 	source.sha256 = NULL;
 	assert_ok(image_import(g_f.storage, "a", &source, &image, &g_err));
@@ -153,7 +153,7 @@ static void image_may_be_compressed(void **state)
 		tarball_file(&t, "a", 0644, "text");
 		assert_ok(fixture_import_fd(&g_f, filters[i], tarball_end(&t), &g_err));
 	}
-	assert_int_equal(fixture_count(&g_f, "images"), ARRAY_SIZE(filters));
+	assert_int_equal(fixture_count(&g_f, "images/tree"), ARRAY_SIZE(filters));
 }
 
 /* cap_net_raw=ep, as setcap(8) stores it */
@@ -186,7 +186,7 @@ static void image_keeps_owners_modes_times_and_capabilities(void **state)
 				.xattr_value = g_capability,
 				.xattr_size = sizeof(g_capability)});
 	assert_ok(fixture_import_fd(&g_f, "kept", tarball_end(&t), &g_err));
-	snprintf(path, sizeof(path), "%s/images/kept/rootfs/d", g_f.path);
+	snprintf(path, sizeof(path), "%s/images/tree/kept/rootfs/d", g_f.path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 01777);
 	assert_int_equal(st.st_uid, 5);
@@ -218,7 +218,7 @@ static void import_can_be_cancelled_while_it_waits(void **state)
 	source.fd = pipefd[0];
 	assert_error(image_import(g_f.storage, "a", &source, NULL, &g_err), ERR_CANCELLED);
 	assert_int_equal(calls, 1);
-	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 0);
 	close(pipefd[0]);
 	close(pipefd[1]);
 }
@@ -238,13 +238,13 @@ static void import_that_did_not_come_whole_changes_nothing(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(image_get(g_f.storage, "little", &before, &g_err));
+	assert_ok(image_get(g_f.storage, IMAGE_TREE, "little", &before, &g_err));
 	assert_error(image_import(g_f.storage, "little", &source, NULL, &g_err), ERR_MALFORMED);
 	assert_int_equal(calls, 1);
 	close(source.fd);
-	assert_ok(image_get(g_f.storage, "little", &after, &g_err));
+	assert_ok(image_get(g_f.storage, IMAGE_TREE, "little", &after, &g_err));
 	assert_int_equal(after.created_ms, before.created_ms);
-	assert_int_equal(fixture_count(&g_f, "images"), 1);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 1);
 }
 
 static int count_bytes(void *data, uint64_t bytes)
@@ -280,14 +280,17 @@ static void bad_names_are_refused(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		assert_error(
 			fixture_import_fd(&g_f, names[i], tarball_little(), &g_err), ERR_INVALID);
-		assert_error(image_get(g_f.storage, names[i], &image, &g_err), ERR_INVALID);
-		assert_error(image_delete(g_f.storage, names[i], &g_err), ERR_INVALID);
 		assert_error(
-			volume_create(g_f.storage, ID, names[i], GIB / 2, &g_err), ERR_INVALID);
+			image_get(g_f.storage, IMAGE_TREE, names[i], &image, &g_err), ERR_INVALID);
+		assert_error(image_delete(g_f.storage, IMAGE_TREE, names[i], &g_err), ERR_INVALID);
+		assert_error(
+			volume_create(g_f.storage, ID, IMAGE_TREE, names[i], GIB / 2, NULL, &g_err),
+			ERR_INVALID);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
-		assert_error(
-			volume_create(g_f.storage, ids[i], "little", GIB / 2, &g_err), ERR_INVALID);
+		assert_error(volume_create(g_f.storage, ids[i], IMAGE_TREE, "little", GIB / 2, NULL,
+				     &g_err),
+			ERR_INVALID);
 		assert_error(volume_destroy(g_f.storage, ids[i], &g_err), ERR_INVALID);
 		assert_error(volume_usage(g_f.storage, ids[i], false, &usage, &g_err), ERR_INVALID);
 	}
@@ -304,7 +307,7 @@ static void limit_holds_within_1_percent_and_moves_live(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 	written = fixture_fill(IN(ID, "data"), 300 * MIB);
 	assert_within_1_percent(written, 100 * MIB);
 	assert_ok(volume_resize(g_f.storage, ID, 200 * MIB, NULL, &g_err));
@@ -330,7 +333,7 @@ static void guest_can_hold_its_full_size_beside_its_image(void **state)
 				.data = bytes,
 				.data_size = sizeof(bytes)});
 	assert_ok(fixture_import_fd(&g_f, "big", tarball_end(&t), &g_err));
-	assert_ok(volume_create(g_f.storage, ID, "big", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "big", 100 * MIB, NULL, &g_err));
 	assert_ok(volume_usage(g_f.storage, ID, true, &usage, &g_err));
 	assert_true(usage.used < MIB);
 	assert_within_1_percent(fixture_fill(IN(ID, "data"), 300 * MIB), 100 * MIB);
@@ -344,7 +347,7 @@ static void trim_below_what_is_used_is_refused_and_names_the_least(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 200 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 200 * MIB, NULL, &g_err));
 	assert_int_equal(fixture_fill(IN(ID, "data"), 50 * MIB), 50 * MIB);
 	assert_error(volume_resize(g_f.storage, ID, 30 * MIB, &least, &g_err), ERR_INVALID);
 	assert_string_equal(g_err.field, "storage.size");
@@ -362,7 +365,7 @@ static void what_was_deleted_a_moment_ago_does_not_hinder_a_trim(void **state)
 {
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 200 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 200 * MIB, NULL, &g_err));
 	assert_int_equal(fixture_fill(IN(ID, "data"), 100 * MIB), 100 * MIB);
 	assert_error(volume_resize(g_f.storage, ID, 50 * MIB, NULL, &g_err), ERR_INVALID);
 	assert_int_equal(unlink(IN(ID, "data")), 0);
@@ -375,14 +378,17 @@ static void impossible_sizes_are_refused(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_error(volume_create(g_f.storage, ID, "little", MIB, &g_err), ERR_INVALID);
+	assert_error(volume_create(g_f.storage, ID, IMAGE_TREE, "little", MIB, NULL, &g_err),
+		ERR_INVALID);
 	assert_string_equal(g_err.field, "storage.size");
-	assert_error(volume_create(g_f.storage, ID, "little", 2 * GIB, &g_err), ERR_NO_ROOM);
-	assert_error(volume_create(g_f.storage, ID, "none", GIB / 2, &g_err), ERR_NOT_FOUND);
+	assert_error(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 2 * GIB, NULL, &g_err),
+		ERR_NO_ROOM);
+	assert_error(volume_create(g_f.storage, ID, IMAGE_TREE, "none", GIB / 2, NULL, &g_err),
+		ERR_NOT_FOUND);
 	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
 	assert_error(volume_resize(g_f.storage, ID, GIB / 2, NULL, &g_err), ERR_NOT_FOUND);
 	assert_error(volume_usage(g_f.storage, ID, false, &usage, &g_err), ERR_NOT_FOUND);
-	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 	assert_error(volume_resize(g_f.storage, ID, 2 * GIB, NULL, &g_err), ERR_NO_ROOM);
 	assert_error(volume_resize(g_f.storage, ID, 0, NULL, &g_err), ERR_INVALID);
 }
@@ -415,7 +421,7 @@ static void destroy_takes_what_the_guest_nested_and_every_quota_group(void **sta
 	(void)state;
 	fixture_import(&g_f, "little");
 	g_groups = fixture_groups(&g_f);
-	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 	make_nested(IN(ID, "etc/one"));
 	make_nested(IN(ID, "etc/one/two"));
 	make_nested(IN(ID, "three"));
@@ -432,7 +438,8 @@ static void hundreds_of_volumes_leave_no_quota_group(void **state)
 	fixture_import(&g_f, "little");
 	g_groups = fixture_groups(&g_f);
 	for (int i = 0; i < 200; i++) {
-		assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+		assert_ok(volume_create(
+			g_f.storage, ID, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 		fixture_fill(IN(ID, "data"), 8192);
 		assert_ok(volume_destroy(g_f.storage, ID, &g_err));
 	}
@@ -445,8 +452,8 @@ static void deleted_image_leaves_no_quota_group_after_its_last_volume(void **sta
 	(void)state;
 	g_groups = fixture_groups(&g_f);
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
-	assert_ok(image_delete(g_f.storage, "little", &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "little", &g_err));
 	assert_ok(storage_tend(g_f.storage, &g_err));
 	assert_int_equal(access(IN(ID, "sbin/init"), F_OK), 0);
 	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
@@ -469,7 +476,7 @@ static void *live_many_lives(void *data)
 		uint64_t size = (uint64_t)(100 + i) * MIB;
 
 		snprintf(id, sizeof(id), "%06x%06x", thread, i);
-		if (volume_create(g_f.storage, id, "little", GIB / 2, &err) < 0 ||
+		if (volume_create(g_f.storage, id, IMAGE_TREE, "little", GIB / 2, NULL, &err) < 0 ||
 			volume_resize(g_f.storage, id, size, NULL, &err) < 0 ||
 			volume_usage(g_f.storage, id, i % 2, &usage, &err) < 0 ||
 			usage.size != size || (i % 3 && volume_destroy(g_f.storage, id, &err) < 0))
@@ -497,8 +504,8 @@ static void many_threads_do_not_hinder_each_other(void **state)
 			fail_msg("%s", (char *)failure);
 	}
 	assert_int_equal(fixture_count(&g_f, "volumes"), THREADS * EACH / 3);
-	assert_int_equal(fixture_count(&g_f, "images"), 2);
-	assert_ok(image_get(g_f.storage, "same", &image, &g_err));
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 2);
+	assert_ok(image_get(g_f.storage, IMAGE_TREE, "same", &image, &g_err));
 }
 
 static void pool_survives_being_closed_and_opened(void **state)
@@ -508,7 +515,7 @@ static void pool_survives_being_closed_and_opened(void **state)
 
 	(void)state;
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 	fixture_close(&g_f);
 	fixture_open(&g_f);
 	assert_ok(volume_usage(g_f.storage, ID, true, &usage, &g_err));
@@ -516,7 +523,7 @@ static void pool_survives_being_closed_and_opened(void **state)
 	assert_ok(storage_space(g_f.storage, &space, &g_err));
 	assert_int_equal(space.total, GIB);
 	assert_true(space.free < space.total);
-	assert_ok(volume_create(g_f.storage, ID2, "little", GIB / 2, &g_err));
+	assert_ok(volume_create(g_f.storage, ID2, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 }
 
 static int begin(void **state)

@@ -38,14 +38,15 @@ static int do_delete_image(struct storage **storage)
 {
 	int r = do_import(storage);
 
-	return r < 0 ? r : image_delete(*storage, "little", &g_err);
+	return r < 0 ? r : image_delete(*storage, IMAGE_TREE, "little", &g_err);
 }
 
 static int do_create(struct storage **storage)
 {
 	int r = do_import(storage);
 
-	return r < 0 ? r : volume_create(*storage, ID, "little", 100 * MIB, &g_err);
+	return r < 0 ? r
+		     : volume_create(*storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err);
 }
 
 static void nest(const struct storage *storage)
@@ -53,7 +54,7 @@ static void nest(const struct storage *storage)
 	char path[256];
 	int fd;
 
-	volume_rootfs(storage, ID, path, sizeof(path));
+	volume_path(storage, ID, VOLUME_ROOTFS, path, sizeof(path));
 	fd = open(path, O_RDONLY | O_DIRECTORY);
 	btrfs_subvolume_create(fd, "nested");
 	close(fd);
@@ -118,21 +119,21 @@ static void assert_recovers(void)
 	fixture_open(&g_f);
 	assert_ok(image_list(g_f.storage, &images, &count, &g_err));
 	free(images);
-	assert_int_equal(fixture_count(&g_f, "images"), count);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), count);
 	assert_true(count <= 1);
 	if (count == 1) {
-		assert_ok(image_get(g_f.storage, "little", &image, &g_err));
+		assert_ok(image_get(g_f.storage, IMAGE_TREE, "little", &image, &g_err));
 		assert_int_equal(image.entries, 6);
 	} else {
 		fixture_import(&g_f, "little");
 	}
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 	assert_ok(volume_usage(g_f.storage, ID, false, &usage, &g_err));
 	assert_int_equal(usage.size, 100 * MIB);
 	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
-	assert_ok(image_delete(g_f.storage, "little", &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "little", &g_err));
 	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
-	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 0);
 	if (!fixture_eventually(&g_f, groups_are_as_before))
 		fail_msg("%zu quota groups, not %zu", fixture_groups(&g_f), g_groups);
 	fixture_close(&g_f);

@@ -20,7 +20,7 @@ static char *in_guest(char buf[static 256], const char *path)
 {
 	char root[160];
 
-	assert_int_equal(volume_rootfs(g_f.storage, ID, root, sizeof(root)), 0);
+	assert_int_equal(volume_path(g_f.storage, ID, VOLUME_ROOTFS, root, sizeof(root)), 0);
 	snprintf(buf, 256, "%s%s", root, path);
 	return buf;
 }
@@ -396,7 +396,7 @@ static int begin(void **state)
 	(void)state;
 	fixture_begin(&g_f, &g_backends[0]);
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 32 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 32 * MIB, NULL, &g_err));
 	return 0;
 }
 

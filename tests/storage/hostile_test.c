@@ -411,7 +411,7 @@ static const struct hostile {
 
 static void assert_nothing_left(void)
 {
-	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 0);
 	assert_true(access("/var/tmp/corpus-escaped", F_OK) < 0);
 }
 
@@ -445,7 +445,7 @@ static void flipped_bits_do_no_harm(void **state)
 
 		data[at] ^= 0x55;
 		if (fixture_import_fd(&g_f, "flipped", tarball_raw(data, size), &err) == 0)
-			assert_ok(image_delete(g_f.storage, "flipped", &g_err));
+			assert_ok(image_delete(g_f.storage, IMAGE_TREE, "flipped", &g_err));
 		else if (err.code != ERR_INVALID && err.code != ERR_TOO_LARGE)
 			fail_msg("byte %zu: %s: %s", at, err_code_to_string(err.code), err.message);
 		assert_false(strstr(err.message, "crash"));
@@ -469,15 +469,15 @@ static void links_are_kept_and_not_followed(void **state)
 	tarball_file(&t, "a", 0644, "x");
 	tarball_hard_link(&t, "b", "a");
 	assert_ok(fixture_import_fd(&g_f, "links", tarball_end(&t), &g_err));
-	snprintf(path, sizeof(path), "%s/images/links/rootfs/up", g_f.path);
+	snprintf(path, sizeof(path), "%s/images/tree/links/rootfs/up", g_f.path);
 	assert_true(readlink(path, target, sizeof(target) - 1) > 0);
 	assert_string_equal(target, "../../../../etc");
-	snprintf(path, sizeof(path), "%s/images/links/rootfs/a", g_f.path);
+	snprintf(path, sizeof(path), "%s/images/tree/links/rootfs/a", g_f.path);
 	assert_int_equal(stat(path, &a), 0);
-	snprintf(path, sizeof(path), "%s/images/links/rootfs/b", g_f.path);
+	snprintf(path, sizeof(path), "%s/images/tree/links/rootfs/b", g_f.path);
 	assert_int_equal(stat(path, &b), 0);
 	assert_int_equal(a.st_ino, b.st_ino);
-	assert_ok(image_delete(g_f.storage, "links", &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "links", &g_err));
 }
 
 /* A directory that is not listed is made, and repeated directories are one. */
@@ -493,10 +493,10 @@ static void missing_and_repeated_directories_are_no_fault(void **state)
 	tarball_dir(&t, "a/b", 0700);
 	tarball_dir(&t, "a/b/", 0750);
 	assert_ok(fixture_import_fd(&g_f, "dirs", tarball_end(&t), &g_err));
-	snprintf(path, sizeof(path), "%s/images/dirs/rootfs/a/b", g_f.path);
+	snprintf(path, sizeof(path), "%s/images/tree/dirs/rootfs/a/b", g_f.path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750);
-	assert_ok(image_delete(g_f.storage, "dirs", &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "dirs", &g_err));
 }
 
 static void what_follows_the_end_is_read_but_not_believed(void **state)
@@ -514,9 +514,9 @@ static void what_follows_the_end_is_read_but_not_believed(void **state)
 	memcpy(data + size, rest, more);
 	fd = tarball_raw(data, size + more);
 	assert_ok(fixture_import_fd(&g_f, "twofold", fd, &g_err));
-	assert_ok(image_get(g_f.storage, "twofold", &image, &g_err));
+	assert_ok(image_get(g_f.storage, IMAGE_TREE, "twofold", &image, &g_err));
 	assert_int_equal(image.entries, 6);
-	assert_ok(image_delete(g_f.storage, "twofold", &g_err));
+	assert_ok(image_delete(g_f.storage, IMAGE_TREE, "twofold", &g_err));
 	assert_nothing_left();
 	free(data);
 	free(rest);

@@ -51,7 +51,7 @@ static void release_leaves_neither_mount_nor_device(void **state)
 	assert_int_equal(rmdir(g_f.path), 0);
 	assert_true(fixture_eventually(&g_f, no_device_is_left));
 	fixture_open(&g_f);
-	assert_int_equal(fixture_count(&g_f, "images"), 1);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 1);
 }
 
 static void release_of_a_busy_pool_is_refused(void **state)
@@ -116,7 +116,7 @@ static void pool_is_mounted_again_in_another_mount_namespace(void **state)
 			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 			umount2(g_f.path, MNT_DETACH) < 0 ||
 			storage_open(&g_f.config, &inner, NULL) < 0 ||
-			image_get(inner, "little", &image, NULL) < 0)
+			image_get(inner, IMAGE_TREE, "little", &image, NULL) < 0)
 			_exit(1);
 		_exit(0);
 	}
@@ -181,8 +181,8 @@ static void pool_grows_by_itself_up_to_its_bound(void **state)
 	assert_ok(storage_space(g_f.storage, &space, &g_err));
 	assert_int_equal(space.total, 300 * MIB);
 	assert_int_equal(space.growable, 600 * MIB);
-	assert_ok(volume_create(g_f.storage, ID, "little", 800 * MIB, &g_err));
-	assert_int_equal(volume_rootfs(g_f.storage, ID, path, sizeof(path)), 0);
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 800 * MIB, NULL, &g_err));
+	assert_int_equal(volume_path(g_f.storage, ID, VOLUME_ROOTFS, path, sizeof(path)), 0);
 	strcat(path, "/data");
 	fixture_fill(path, 170 * MIB);
 	fixture_sync(&g_f);
@@ -204,13 +204,14 @@ static void full_pool_refuses_what_is_new_until_there_is_room(void **state)
 	snprintf(path, sizeof(path), "%s/ballast", g_f.path);
 	fixture_fill(path, 2 * GIB);
 	fixture_sync(&g_f);
-	assert_error(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err), ERR_NO_ROOM);
+	assert_error(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err),
+		ERR_NO_ROOM);
 	assert_error(fixture_import_fd(&g_f, "other", tarball_little(), &g_err), ERR_NO_ROOM);
 	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
-	assert_int_equal(fixture_count(&g_f, "images"), 1);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 1);
 	assert_int_equal(unlink(path), 0);
 	fixture_sync(&g_f);
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 }
 
 /* The pool fills up while an image is unpacked. */
@@ -239,7 +240,7 @@ static void import_into_a_filling_pool_leaves_nothing(void **state)
 	fixture_close(&g_f);
 	fixture_open(&g_f);
 	assert_error(fixture_import_fd(&g_f, "big", tarball_end(&t), &g_err), ERR_NO_ROOM);
-	assert_int_equal(fixture_count(&g_f, "images"), 0);
+	assert_int_equal(fixture_count(&g_f, "images/tree"), 0);
 }
 
 static void smallest_and_too_small_pools(void **state)
@@ -251,7 +252,7 @@ static void smallest_and_too_small_pools(void **state)
 	g_f.config.loop_size = 256 * MIB;
 	fixture_open(&g_f);
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", 100 * MIB, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 100 * MIB, NULL, &g_err));
 }
 
 static void quotas_are_of_the_kind_that_was_asked_for(void **state)
@@ -267,6 +268,60 @@ static void quotas_are_of_the_kind_that_was_asked_for(void **state)
 	assert_int_equal(quota_open(&quota, fd, true), 0);
 	assert_int_equal(quota.mode, QUOTA_CLASSIC);
 	close(fd);
+}
+
+static void make_old(const char *name)
+{
+	char kind[160], old[160];
+	int fd;
+
+	snprintf(kind, sizeof(kind), "%s/images/tree/%s", g_f.path, name);
+	snprintf(old, sizeof(old), "%s/images/.old-%s", g_f.path, name);
+	fd = open(kind, O_RDONLY | O_DIRECTORY);
+	assert_true(fd >= 0);
+	assert_int_equal(btrfs_subvolume_set_read_only(fd, false), 0);
+	assert_int_equal(rename(kind, old), 0);
+	assert_int_equal(btrfs_subvolume_set_read_only(fd, true), 0);
+	close(fd);
+}
+
+static void show_old(const char *name)
+{
+	char hidden[160], old[160];
+
+	snprintf(hidden, sizeof(hidden), "%s/images/.old-%s", g_f.path, name);
+	snprintf(old, sizeof(old), "%s/images/%s", g_f.path, name);
+	assert_int_equal(rename(hidden, old), 0);
+}
+
+/* As agents kept them when there was one kind only; one may be called as a kind is. */
+static void images_of_an_older_agent_are_found(void **state)
+{
+	struct image image;
+	char path[160];
+
+	(void)state;
+	fixture_open(&g_f);
+	fixture_import(&g_f, "little");
+	fixture_import(&g_f, "tree");
+	make_old("little");
+	make_old("tree");
+	fixture_close(&g_f);
+	snprintf(path, sizeof(path), "%s/images/tree", g_f.path);
+	assert_int_equal(rmdir(path), 0);
+	show_old("little");
+	show_old("tree");
+	for (int i = 0; i < 2; i++) {
+		fixture_open(&g_f);
+		assert_ok(image_get(g_f.storage, IMAGE_TREE, "little", &image, &g_err));
+		assert_ok(image_get(g_f.storage, IMAGE_TREE, "tree", &image, &g_err));
+		assert_int_equal(fixture_count(&g_f, "images"), 2);
+		fixture_close(&g_f);
+	}
+	snprintf(path, sizeof(path), "%s/images/tree/tree/rootfs/new", g_f.path);
+	assert_true(open(path, O_WRONLY | O_CREAT, 0644) < 0 && errno == EROFS);
+	fixture_open(&g_f);
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "tree", 100 * MIB, NULL, &g_err));
 }
 
 static int begin(void **state)
@@ -302,6 +357,7 @@ int main(void)
 		T(import_into_a_filling_pool_leaves_nothing),
 		T(smallest_and_too_small_pools),
 		T(quotas_are_of_the_kind_that_was_asked_for),
+		T(images_of_an_older_agent_are_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ static int say(const struct storage *storage, const char *text)
 {
 	char path[256];
 
-	if (volume_rootfs(storage, ID, path, sizeof(path)) < 0)
+	if (volume_path(storage, ID, VOLUME_ROOTFS, path, sizeof(path)) < 0)
 		return -1;
 	strcat(path, "/said");
 	return file_replace(path, text, 0644, false);
@@ -35,7 +35,7 @@ static int do_prepare(struct storage **storage)
 	int r = do_open(storage);
 
 	if (r == 0)
-		r = volume_create(*storage, ID, "little", SIZE, &g_err);
+		r = volume_create(*storage, ID, IMAGE_TREE, "little", SIZE, NULL, &g_err);
 	if (r == 0)
 		r = say(*storage, "then");
 	if (r == 0)
@@ -137,7 +137,7 @@ static bool says(const char *id, const char *text)
 	AUTOFREE char *found = NULL;
 	char path[256];
 
-	assert_int_equal(volume_rootfs(g_f.storage, id, path, sizeof(path)), 0);
+	assert_int_equal(volume_path(g_f.storage, id, VOLUME_ROOTFS, path, sizeof(path)), 0);
 	strcat(path, "/said");
 	if (file_read(path, 100, &found, NULL) < 0)
 		return !text;

@@ -17,7 +17,7 @@ static char *in_volume(char buf[static 256], const char *id, const char *name)
 {
 	char root[160];
 
-	assert_int_equal(volume_rootfs(g_f.storage, id, root, sizeof(root)), 0);
+	assert_int_equal(volume_path(g_f.storage, id, VOLUME_ROOTFS, root, sizeof(root)), 0);
 	snprintf(buf, 256, "%s/%s", root, name);
 	return buf;
 }
@@ -48,7 +48,7 @@ static bool is_there(const char *path)
 static void make_volume(uint64_t size)
 {
 	fixture_import(&g_f, "little");
-	assert_ok(volume_create(g_f.storage, ID, "little", size, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", size, NULL, &g_err));
 }
 
 static void assert_snapshots(const char *id, const char *wanted)
@@ -107,8 +107,9 @@ static void snapshot_goes_alone_and_twice(void **state)
 
 static void bad_names_and_absent_things_are_told(void **state)
 {
-	static const char *const bad[] = {"", ".", "..", ".a", "a/b", "A", "../../images/little",
-		"-a", "a b", "a23456789b123456789c123456789d123456789e123456789f123456789g1234"};
+	static const char *const bad[] = {"", ".", "..", ".a", "a/b", "A",
+		"../../images/tree/little", "-a", "a b",
+		"a23456789b123456789c123456789d123456789e123456789f123456789g1234"};
 
 	(void)state;
 	make_volume(GIB / 2);
@@ -322,7 +323,7 @@ static void full_guest_holds_its_full_size_anew_beside_its_clones(void **state)
 	assert_usage(SIZE, SIZE - 2 * MIB);
 	/* One that fails changes nothing. */
 	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
-	assert_ok(volume_create(g_f.storage, ID, "little", SIZE, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", SIZE, NULL, &g_err));
 	assert_error(volume_clone(g_f.storage, ID2, ID, "none", SIZE, &g_err), ERR_NOT_FOUND);
 	assert_int_equal(fixture_count(&g_f, "snapshots"), 0);
 }
@@ -478,7 +479,7 @@ static void full_pool_refuses_and_a_guest_that_fills_leaves_its_neighbour_room(v
 
 	(void)state;
 	make_volume(SIZE);
-	assert_ok(volume_create(g_f.storage, ID2, "little", SIZE, &g_err));
+	assert_ok(volume_create(g_f.storage, ID2, IMAGE_TREE, "little", SIZE, NULL, &g_err));
 	assert_full_size(fixture_fill(IN(ID, "data"), GIB / 2));
 	assert_ok(snapshot_create(g_f.storage, ID, "one", &g_err));
 	assert_full_size(fixture_fill(IN(ID2, "data"), GIB / 2));
@@ -514,7 +515,7 @@ static void nest(const char *id, const char *name)
 	char path[256];
 	int fd;
 
-	assert_int_equal(volume_rootfs(g_f.storage, id, path, sizeof(path)), 0);
+	assert_int_equal(volume_path(g_f.storage, id, VOLUME_ROOTFS, path, sizeof(path)), 0);
 	fd = open(path, O_RDONLY | O_DIRECTORY);
 	assert_true(fd >= 0);
 	assert_int_equal(btrfs_subvolume_create(fd, name), 0);
@@ -526,7 +527,7 @@ static void destroy_takes_snapshots_what_is_aside_and_every_quota_group(void **s
 	(void)state;
 	fixture_import(&g_f, "little");
 	g_groups = fixture_groups(&g_f);
-	assert_ok(volume_create(g_f.storage, ID, "little", GIB / 2, &g_err));
+	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 	nest(ID, "nested");
 	say(IN(ID, "nested/a"), "one");
 	assert_ok(snapshot_create(g_f.storage, ID, "one", &g_err));

@@ -17,7 +17,8 @@ static char *in_guest(char buf[static 256], const char *path)
 {
 	char root[160];
 
-	assert_int_equal(volume_rootfs(g_f.storage, g_guest->id, root, sizeof(root)), 0);
+	assert_int_equal(
+		volume_path(g_f.storage, g_guest->id, VOLUME_ROOTFS, root, sizeof(root)), 0);
 	snprintf(buf, 256, "%s%s", root, path);
 	return buf;
 }
@@ -226,7 +227,8 @@ static int begin(void **state)
 		.proto = PORT_TCP, .host = 40022, .guest = GUEST_SSH_PORT, .purpose = "ssh"};
 	g_guest->ports_count = 1;
 	seed_password(g_guest->password);
-	assert_ok(volume_create(g_f.storage, g_guest->id, "little", 64 * MIB, &g_err));
+	assert_ok(volume_create(
+		g_f.storage, g_guest->id, IMAGE_TREE, "little", 64 * MIB, NULL, &g_err));
 	return 0;
 }
 
