@@ -21,6 +21,7 @@ MAY_USE = {
 # Inside drivers/ the backends do not know each other, and the agent's parts look downwards.
 PARTS = {
     "drivers/lxc": {"drivers/kvm", "drivers/docker", "drivers/fake", "drivers/client"},
+    "drivers/kvm": {"drivers/lxc", "drivers/docker", "drivers/fake", "drivers/client"},
     "drivers/fake": {"drivers/lxc", "drivers/kvm", "drivers/docker", "drivers/client"},
     "drivers/host": {"drivers/client"},
     "agent/config": {"agent/api", "agent/ops", "agent/http", "agent/state"},
@@ -36,6 +37,8 @@ PARTS = {
 # Libraries belong to one place each.
 LIBRARIES = {
     "lxc/lxccontainer.h": ["drivers/lxc"],
+    "libvirt/": ["drivers/kvm"],
+    "libxml/": ["drivers/kvm"],
     "sqlite3.h": ["agent/state"],
     "microhttpd.h": ["agent/http"],
     "yaml.h": ["agent/config", "cli"],

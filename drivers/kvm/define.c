@@ -1,0 +1,140 @@
+/* What is kept of a guest. */
+#include "drivers/kvm/define.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "drivers/protocol/value.h"
+
+#define DEFINITION_MAX (256 * 1024) /* raw lines, mostly */
+
+int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *p, struct err *err)
+{
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r < 0)
+		return r;
+	if (file_path(p->state, PATH_MAX, "%s/%s", kvm->state_dir, id) < 0 ||
+		file_path(p->definition, PATH_MAX, "%s/%s/guest.json", kvm->state_dir, id) < 0 ||
+		file_path(p->run, PATH_MAX, "%s/%s", kvm->run_dir, id) < 0 ||
+		file_path(p->ended, PATH_MAX, "%s/%s/ended", kvm->run_dir, id) < 0 ||
+		file_path(p->console_socket, PATH_MAX, "%s/%s/console", kvm->run_dir, id) < 0 ||
+		file_path(p->console, PATH_MAX, "%s/%s.console", kvm->log_dir, id) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	return 0;
+}
+
+bool define_exists(const struct kvm_paths *paths)
+{
+	return access(paths->definition, F_OK) == 0;
+}
+
+int define_load(
+	const struct kvm_paths *paths, const char *id, struct kvm_definition *ret, struct err *err)
+{
+	struct kvm_definition d = {0};
+	AUTOFREE char *text = NULL;
+	int r = file_read(paths->definition, DEFINITION_MAX, &text, NULL);
+
+	if (r == -ENOENT)
+		return err_set(err, ERR_NOT_FOUND, NULL, "the KVM driver has no guest %s", id);
+	if (r < 0)
+		return err_errno(err, r, "cannot read %s", paths->definition);
+	r = value_parse(text, &d.json, err);
+	if (r == 0)
+		r = value_to_guest(d.json, &d.guest, err);
+	if (r < 0) {
+		err_prefix(err, "%s", paths->definition);
+		define_finish(&d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+void define_finish(struct kvm_definition *d)
+{
+	value_guest_finish(&d->guest);
+	json_decref(d->json);
+	d->json = NULL;
+}
+
+static int check_paths(const struct driver_disk *disk, struct err *err)
+{
+	const struct {
+		const char *field, *path;
+	} paths[] = {
+		{"disk.path", disk->path},
+		{"disk.base", disk->base},
+		{"disk.kernel", disk->kernel},
+		{"disk.initrd", disk->initrd},
+		{"disk.nvram", disk->nvram},
+		{"disk.seed", disk->seed},
+		{"disk.memory", disk->memory},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (paths[i].path && paths[i].path[0] != '/')
+			return err_set(err, ERR_INVALID, paths[i].field,
+				"%s must be an absolute path", paths[i].field);
+	if (disk->uefi && !disk->kernel && !disk->nvram)
+		return err_set(
+			err, ERR_INVALID, "disk.nvram", "UEFI needs a place for its variables");
+	return 0;
+}
+
+int define_check(const struct driver_guest *g, struct err *err)
+{
+	if (!g->disk)
+		return err_set(
+			err, ERR_INVALID, "disk", "a machine needs a disk, not a tree of files");
+	if (g->net.bridge && !g->net.link)
+		return err_set(err, ERR_INVALID, "net.link", "a link on a bridge needs a name");
+	return check_paths(g->disk, err);
+}
+
+int define_save(const struct kvm_paths *paths, const struct driver_guest *guest, struct err *err)
+{
+	AUTOFREE char *text = NULL;
+	int r = file_mkdirs(paths->state, 0700);
+
+	if (r < 0)
+		return err_errno(err, r, "cannot make %s", paths->state);
+	text = value_print(value_from_guest(guest));
+	r = text ? file_replace(paths->definition, text, 0600, false) : -ENOMEM;
+	return r < 0 ? err_errno(err, r, "cannot write %s", paths->definition) : 0;
+}
+
+/* virtlogd rotates it to .0, .1, … up to what its configuration says, 3 if that says nothing. */
+static void remove_logs(const char *log)
+{
+	char path[PATH_MAX];
+
+	unlink(log);
+	for (int i = 0; i < 100; i++)
+		if (file_path(path, sizeof(path), "%s.%d", log, i) < 0 || unlink(path) < 0)
+			return;
+}
+
+int define_remove(const struct kvm_paths *paths, struct err *err)
+{
+	int r;
+
+	/* The definition goes first: from then on the guest is not listed. */
+	if (unlink(paths->definition) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "cannot remove %s", paths->definition);
+	r = file_remove_tree(paths->state);
+	if (r < 0)
+		return err_errno(err, r, "cannot remove %s", paths->state);
+	r = file_remove_tree(paths->run);
+	if (r < 0)
+		return err_errno(err, r, "cannot remove %s", paths->run);
+	remove_logs(paths->console);
+	return 0;
+}
