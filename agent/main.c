@@ -394,10 +394,46 @@ static void dismantle(struct agent *agent)
 
 /* --- Signals --------------------------------------------------------------------------------- */
 
+/* Power fails, or the machine is shut down. */
+static void node_ends(struct agent *agent)
+{
+	if (agent->node_ends)
+		return;
+	log_info("node.ends", "mode=%s", node_mode_to_string(agent->mode));
+	agent->node_ends = true;
+	if (agent->life)
+		life_mode_changed(agent->life);
+}
+
+static int on_power(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	(void)source;
+	(void)info;
+	node_ends(data);
+	return 0;
+}
+
+/* Of two signals that wait, the one of the lower number is delivered first. */
+static bool power_waits(void)
+{
+	sigset_t waiting;
+
+	return sigpending(&waiting) == 0 && sigismember(&waiting, SIGPWR) == 1;
+}
+
+/* The first time that it is asked to end while the machine goes down, it does so when the guests
+ * have come to rest, and not before. */
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
-	(void)data;
+	struct agent *agent = data;
+
 	sd_notify(0, "STOPPING=1");
+	if (!agent->node_ends && power_waits())
+		node_ends(agent);
+	if (agent->node_ends && !agent->asked_to_end) {
+		agent->asked_to_end = true;
+		return 0;
+	}
 	log_info("agent.ending", "signal=%u", info->ssi_signo);
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
@@ -466,10 +502,13 @@ static int watch_signals(sd_event *loop, struct reload *reload, struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGPWR);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	r = sd_event_add_signal(loop, NULL, SIGTERM, on_end, NULL);
+	r = sd_event_add_signal(loop, NULL, SIGTERM, on_end, reload->agent);
 	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGINT, on_end, NULL);
+		r = sd_event_add_signal(loop, NULL, SIGINT, on_end, reload->agent);
+	if (r >= 0)
+		r = sd_event_add_signal(loop, NULL, SIGPWR, on_power, reload->agent);
 	if (r >= 0)
 		r = sd_event_add_signal(loop, NULL, SIGHUP, on_reload, reload);
 	return r < 0 ? err_errno(err, r, "cannot watch signals") : 0;

@@ -163,10 +163,12 @@ static int look(sd_event_source *source, void *data)
 /* --- After a boot ---------------------------------------------------------------------------- */
 
 /* Nothing runs now. Those that ran, and are to start with the node, wait for their turn; the others
- * are stopped for good. What an operation of before the boot is about is left to it. */
-static void note_boot(struct guest *guest)
+ * are stopped for good. Who rests in maintenance waits for its end. What an operation of before the
+ * boot is about is left to it. */
+static void note_boot(const struct agent *agent, struct guest *guest)
 {
-	if (guest->state != GUEST_STOPPED || !guest->want_running || guest->resting)
+	if (guest->state != GUEST_STOPPED || !guest->want_running ||
+		(guest->resting && agent->mode == NODE_MAINTENANCE))
 		return;
 	guest->restarts_in_row = 0;
 	guest->resting = guest->autostart.on;
@@ -182,7 +184,7 @@ static void boot(struct agent *agent)
 	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		note_boot(sorted[i]->guest);
+		note_boot(agent, sorted[i]->guest);
 		registry_refreshed(agent->registry, sorted[i]);
 		db_put_guest(txn, sorted[i]->guest);
 	}

@@ -30,7 +30,8 @@ void life_start(struct life *life);
 /* Accepts NULL, returns NULL. */
 struct life *life_destroy(struct life *life);
 
-/* The node's mode was changed, and is on disk. */
+/* The node's mode was changed, and is on disk; or the machine goes down (agent->node_ends): then
+ * guests are brought to rest, and the loop ends. When it is up again they are guests that ran. */
 void life_mode_changed(struct life *life);
 
 /* How far coming to rest, or back, is. */

@@ -28,7 +28,8 @@ static bool may_be_restarted(const struct life_guest *guest)
 {
 	const struct guest *g = guest->entry->guest;
 
-	return guest->life->agent->mode != NODE_MAINTENANCE && guest->entry->pending == 0 &&
+	return guest->life->agent->mode != NODE_MAINTENANCE && !guest->life->agent->node_ends &&
+	       guest->entry->pending == 0 &&
 	       (ended_by_itself(guest) || (guest->unhealthy && g->state == GUEST_RUNNING));
 }
 

@@ -26,7 +26,7 @@ struct walk_kind {
 
 static bool wake_wanted(const struct agent *agent)
 {
-	return agent->mode != NODE_MAINTENANCE;
+	return agent->mode != NODE_MAINTENANCE && !agent->node_ends;
 }
 
 /* One whose driver cannot tell what it is gets its turn when it can. */
@@ -43,7 +43,7 @@ static bool is_awake(const struct guest *guest)
 
 static bool rest_wanted(const struct agent *agent)
 {
-	return agent->mode == NODE_MAINTENANCE && agent->guests_rest;
+	return agent->node_ends || (agent->mode == NODE_MAINTENANCE && agent->guests_rest);
 }
 
 static bool awaits_rest(const struct guest_entry *entry)
@@ -201,6 +201,8 @@ void walks_go_on(struct life *life)
 {
 	go_on(&life->rest);
 	go_on(&life->wake);
+	if (life->agent->node_ends && !life->rest.walking)
+		sd_event_exit(life->agent->loop, 0);
 }
 
 /* The next group waits as long as one of this group asked for; without a timer, not at all. */

@@ -97,7 +97,9 @@ struct agent {
 	size_t images_count;
 
 	enum node_mode mode;
-	bool guests_rest; /* in maintenance: guests are stopped, and started when it ends */
+	bool guests_rest;  /* in maintenance: guests are stopped, and started when it ends */
+	bool asked_to_end; /* while it did */
+	bool node_ends;	   /* the machine goes down: guests are stopped, and then corpusd ends */
 	char environment[16];
 	int64_t started_ms;
 	char boot_id[37];

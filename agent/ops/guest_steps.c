@@ -204,9 +204,12 @@ void step_thaw(struct op *op)
 /* A node in maintenance lets guests only come to rest. */
 static int check_mode(const struct agent *agent, const struct op_verb *verb, struct err *err)
 {
-	if (agent->mode != NODE_MAINTENANCE || verb == &GUEST_STOP || verb == &GUEST_KILL ||
-		verb == &GUEST_DESTROY)
+	if ((agent->mode != NODE_MAINTENANCE && !agent->node_ends) || verb == &GUEST_STOP ||
+		verb == &GUEST_KILL || verb == &GUEST_DESTROY)
 		return 0;
+	if (agent->node_ends)
+		return err_set(err, ERR_UNAVAILABLE, NULL,
+			"the node goes down: guests can only be stopped, killed and destroyed");
 	return err_set(err, ERR_ILLEGAL_STATE, NULL,
 		"the node is in maintenance: guests can only be stopped, killed and destroyed");
 }

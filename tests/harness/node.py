@@ -154,6 +154,10 @@ class Node:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_for("the guests to be gone", lambda: not self.bed.pids() & {*pids, *self.monitors()})
+        self.forget_boot()
+
+    def forget_boot(self):
+        """Has its next start take the machine for just booted."""
         with contextlib.closing(sqlite3.connect(self.dir / "state/state.db")) as db:
             db.execute("UPDATE settings SET value = 'another' WHERE key = 'boot_id'")
             db.commit()

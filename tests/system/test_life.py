@@ -185,6 +185,39 @@ def test_maintenance_goes_on_when_the_agent_dies_and_can_be_called_off(node):
     assert (refused.value.code, refused.value.field) == ("invalid", "guests")
 
 
+def test_a_machine_that_goes_down_has_its_guests_stopped_in_order_first(node):
+    create_ordered(node)
+    create(node, "by-hand", autostart={"on": False})
+    newest = newest_event(node)
+    node.process.send_signal(signal.SIGPWR)
+    node.process.terminate()  # as systemd does when it has told of it
+    assert node.process.wait(30) == 0
+    node.forget_boot()
+    node.start()
+    await_rest(node, "awake")
+    seen = events_since(node, newest)
+    stopped = moves(seen, "stopped")
+    assert stopped.index("cron") < stopped.index("web1") < stopped.index("db")
+    assert moves(seen, "running")[0] == "db" and states(node) == dict.fromkeys(
+        ORDER, "running") | {"by-hand": "stopped"}
+
+
+def test_a_machine_that_goes_down_takes_no_new_work_and_may_be_hurried(node):
+    stubborn = create(node, "stubborn", start=False)
+    (node.pool / "volumes" / stubborn["id"] / "rootfs/etc/ignore-shutdown").touch()
+    node.api.act("stubborn", "start")
+    node.process.send_signal(signal.SIGPWR)
+    wait_for("its end to begin", lambda: rest(node)["state"] == "stopping")
+    with pytest.raises(Problem) as refused:
+        node.api.act("stubborn", "restart")
+    assert refused.value.code == "unavailable"
+    node.process.terminate()
+    node.process.send_signal(signal.SIGINT)  # enough is enough
+    assert node.process.wait(30) == 0
+    node.start()
+    assert state(node, "stubborn") in ("running", "stopping", "stopped")
+
+
 # --- restart policies ---
 
 def test_a_guest_that_ends_is_started_again_as_its_policy_says(node):
