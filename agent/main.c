@@ -25,6 +25,7 @@
 #include "agent/ops/verbs.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/reconcile/retire.h"
+#include "agent/seed/seed.h"
 #include "agent/sessions/sessions.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
@@ -173,6 +174,15 @@ static int lock_state(const struct config *config, struct err *err)
 			config->state_dir);
 	(void)TAKE_FD(fd);
 	return 0;
+}
+
+static int open_node_key(struct agent *agent, struct err *err)
+{
+	char path[4096];
+
+	if (file_path(path, sizeof(path), "%s/" AGENT_NODE_KEY, agent->config->state_dir) < 0)
+		return err_set(err, ERR_INVALID, "state_dir", "the path is too long");
+	return seed_node_key(path, &agent->node_key, err);
 }
 
 static int return_to_service(const struct config *config, struct err *err)
@@ -328,6 +338,8 @@ static int assemble(struct agent *agent, const struct options *options, struct e
 	if (r == 0)
 		r = return_to_service(agent->config, err);
 	if (r == 0)
+		r = open_node_key(agent, err);
+	if (r == 0)
 		r = workers_create(agent->loop, agent->config->workers, &agent->workers, err);
 	if (r == 0)
 		r = create_tables(agent, err);
@@ -387,6 +399,7 @@ static void dismantle(struct agent *agent)
 	agent->storage = storage_close(agent->storage);
 	agent->audit = audit_close(agent->audit);
 	free(agent->audit_path);
+	free(agent->node_key);
 	free(agent->images);
 	free(agent->node_text.text);
 	free(agent->slots_text.text);

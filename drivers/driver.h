@@ -48,7 +48,9 @@ struct driver_config {
 				      files that no program writes: all.conf and GUEST-NAME.conf */
 	const char
 		*endpoint; /* where its daemon is (libvirt URI, Docker socket); NULL: the default */
-	uint32_t idmap_base;  /* first subordinate uid and gid for unprivileged guests */
+	const char *ssh_key; /* private key, in OpenSSH's format: machines let root in by its public
+				half; it may be made anew while the driver runs. NULL: none */
+	uint32_t idmap_base; /* first subordinate uid and gid for unprivileged guests */
 	uint32_t idmap_count; /* how many each guest gets */
 };
 

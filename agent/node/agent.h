@@ -46,6 +46,7 @@ struct agent_text {
 };
 
 #define AGENT_PROBLEMS_MAX 64
+#define AGENT_NODE_KEY	   "node_key" /* in state_dir: the node's own ssh key */
 
 /* Something about the node that a person should know: shown in /v1/node until it is gone. */
 struct agent_problem {
@@ -67,6 +68,7 @@ struct agent {
 	struct http_server *http;
 	struct audit *audit;
 	char *audit_path;
+	char *node_key; /* the public half of the node's own ssh key: a line with its end */
 	struct reconciler *reconciler;
 	struct sampler *sampler;
 	struct counters *counters;

@@ -268,6 +268,7 @@ static int create_one(struct agent *agent, struct agent_driver *driver,
 {
 	const struct config *config = agent->config;
 	char state_dir[4096], run_dir[4096], log_dir[4096];
+	char ssh_key[4096];
 	struct driver_client_config client = {.name = settings->name, .program = settings->program};
 	struct driver_client_events events = {
 		.state = state_event, .guest = guest_event, .data = driver};
@@ -275,11 +276,13 @@ static int create_one(struct agent *agent, struct agent_driver *driver,
 	snprintf(state_dir, sizeof(state_dir), "%s/drivers/%s", config->state_dir, settings->name);
 	snprintf(run_dir, sizeof(run_dir), "%s/drivers/%s", config->run_dir, settings->name);
 	snprintf(log_dir, sizeof(log_dir), "%s/%s", config->log_dir, settings->name);
+	snprintf(ssh_key, sizeof(ssh_key), "%s/" AGENT_NODE_KEY, config->state_dir);
 	client.driver = (struct driver_config){.state_dir = state_dir,
 		.run_dir = run_dir,
 		.log_dir = log_dir,
 		.additions_dir = config->additions_dir,
 		.endpoint = settings->endpoint,
+		.ssh_key = ssh_key,
 		.idmap_base = config->idmap.base,
 		.idmap_count = config->idmap.count};
 	driver->agent = agent;

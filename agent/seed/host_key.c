@@ -1,6 +1,7 @@
-/* A key of its own for a clone's ssh server: Ed25519, as OpenSSH keeps it (PROTOCOL.key, without a
- * passphrase). Most images make host keys when sshd is installed, not when they are missing: a
- * clone without any could not be entered. */
+/* Keys of ssh: Ed25519, as OpenSSH keeps it (PROTOCOL.key, without a passphrase). For a clone's ssh
+ * server: most images make host keys when sshd is installed, not when they are missing, and a clone
+ * without any could not be entered. And the node's own, see node_key.c. */
+#include <errno.h>
 #include <nettle/base64.h>
 #include <nettle/eddsa.h>
 #include <stdlib.h>
@@ -73,25 +74,33 @@ static char *armoured(const struct strbuf *key)
 	return text ? strbuf_take(&buf) : (strbuf_finish(&buf), NULL);
 }
 
-char *render_host_key(const uint8_t seed[static HOST_KEY_SEED], const char *comment)
+/* All before the private part: the same for all keys but for the public one at its end. */
+static void add_head(struct strbuf *buf, const uint8_t public[static ED25519_KEY_SIZE])
 {
 	static const char magic[] = "openssh-key-v1";
+	CLEANUP(strbuf_finish) struct strbuf part = {0};
+
+	add_public(&part, public);
+	strbuf_add_bytes(buf, magic, sizeof(magic));
+	add_string(buf, "none", 4);
+	add_string(buf, "none", 4);
+	add_string(buf, "", 0);
+	add_u32(buf, 1);
+	add_string(buf, part.text, part.used);
+	buf->failed |= part.failed;
+}
+
+char *render_host_key(const uint8_t seed[static HOST_KEY_SEED], const char *comment)
+{
 	uint8_t public[ED25519_KEY_SIZE];
 	CLEANUP(strbuf_finish) struct strbuf key = {0};
-	CLEANUP(strbuf_finish) struct strbuf part = {0};
 	CLEANUP(strbuf_finish) struct strbuf hidden = {0};
 
 	ed25519_sha512_public_key(public, seed);
-	add_public(&part, public);
 	add_private(&hidden, seed, public, comment);
-	strbuf_add_bytes(&key, magic, sizeof(magic));
-	add_string(&key, "none", 4);
-	add_string(&key, "none", 4);
-	add_string(&key, "", 0);
-	add_u32(&key, 1);
-	add_string(&key, part.text, part.used);
+	add_head(&key, public);
 	add_string(&key, hidden.text, hidden.used);
-	key.failed |= part.failed || hidden.failed;
+	key.failed |= hidden.failed;
 	return key.failed ? NULL : armoured(&key);
 }
 
@@ -106,4 +115,74 @@ char *render_host_key_public(const uint8_t seed[static HOST_KEY_SEED], const cha
 	add_public(&key, public);
 	text = key.failed ? NULL : base64(&key);
 	return text && asprintf(&line, TYPE " %s %s\n", text, comment) > 0 ? line : NULL;
+}
+
+/* --- And back -------------------------------------------------------------------------------- */
+
+/* The bytes between the lines that begin and end a key; their number, or 0. */
+static size_t unarmoured(const char *key, uint8_t *ret, size_t size)
+{
+	const char *body = strchr(key, '\n'), *end = body ? strstr(body, "\n-----END") : NULL;
+	struct base64_decode_ctx base64;
+
+	if (!end || strncmp(key, "-----BEGIN OPENSSH", 18) != 0 ||
+		BASE64_DECODE_LENGTH((size_t)(end - body)) > size)
+		return 0;
+	base64_decode_init(&base64);
+	if (!base64_decode_update(&base64, &size, ret, (size_t)(end - body), body) ||
+		!base64_decode_final(&base64))
+		return 0;
+	return size;
+}
+
+/* Between the head and what both halves are made of: the length of the private part, and twice a
+ * number. */
+#define NUMBERS 12
+
+/* The public key as the private part repeats it, up to the random bytes; those; and it once more.
+ */
+static void add_halves(struct strbuf *buf, const uint8_t seed[static HOST_KEY_SEED],
+	const uint8_t public[static ED25519_KEY_SIZE])
+{
+	add_public(buf, public);
+	add_u32(buf, 2 * ED25519_KEY_SIZE);
+	strbuf_add_bytes(buf, seed, HOST_KEY_SEED);
+	strbuf_add_bytes(buf, public, ED25519_KEY_SIZE);
+}
+
+/* Whether those bytes are the key that these random bytes make. */
+static bool is_key_of(const uint8_t *bytes, size_t size, const uint8_t seed[static HOST_KEY_SEED])
+{
+	uint8_t public[ED25519_KEY_SIZE];
+	CLEANUP(strbuf_finish) struct strbuf head = {0};
+	CLEANUP(strbuf_finish) struct strbuf halves = {0};
+	const uint8_t *at;
+
+	ed25519_sha512_public_key(public, seed);
+	add_head(&head, public);
+	add_halves(&halves, seed, public);
+	if (head.failed || halves.failed || size < head.used + NUMBERS + halves.used)
+		return false;
+	at = bytes + head.used;
+	return memcmp(bytes, head.text, head.used) == 0 && memcmp(at + 4, at + 8, 4) == 0 &&
+	       memcmp(at + NUMBERS, halves.text, halves.used) == 0;
+}
+
+int host_key_seed(const char *key, uint8_t ret[static HOST_KEY_SEED])
+{
+	uint8_t bytes[1024];
+	CLEANUP(strbuf_finish) struct strbuf head = {0};
+	size_t size = unarmoured(key, bytes, sizeof(bytes)), at;
+	int r = -EINVAL;
+
+	/* How long all before it is does not hang on the key. */
+	add_head(&head, (const uint8_t[ED25519_KEY_SIZE]){0});
+	add_public(&head, (const uint8_t[ED25519_KEY_SIZE]){0});
+	at = head.used + NUMBERS + 4;
+	if (!head.failed && size >= at + HOST_KEY_SEED && is_key_of(bytes, size, bytes + at)) {
+		memcpy(ret, bytes + at, HOST_KEY_SEED);
+		r = 0;
+	}
+	explicit_bzero(bytes, sizeof(bytes));
+	return r;
 }

@@ -25,6 +25,9 @@ extern const char RENDER_NETWORK_CONFIG[];
 char *render_host_key(const uint8_t seed[static HOST_KEY_SEED], const char *comment);
 char *render_host_key_public(const uint8_t seed[static HOST_KEY_SEED], const char *comment);
 
+/* The random bytes that render_host_key made such a key of; -EINVAL for any other text. */
+int host_key_seed(const char *key, uint8_t ret[static HOST_KEY_SEED]);
+
 #define PASSWORD_HASH_MAX 384
 
 /* The hash for /etc/shadow; -ENOMEM, -EINVAL. */

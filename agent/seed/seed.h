@@ -45,5 +45,12 @@ int seed_apply(struct storage *storage, const struct guest *guest, const char *n
 /* What has to be seeded again after a change of a running or resting guest. */
 unsigned seed_parts_changed(const struct guest *before, const struct guest *after);
 
+#define SEED_NODE_KEY_COMMENT "corpus-node"
+
+/* The node's own key for ssh, by which it comes into machines: the private one at that path, made
+ * anew where there is none (0600, synced). The public one is kept beside it as PATH.pub, and
+ * `ret_public` gets it, as a line with its end. */
+int seed_node_key(const char *path, char **ret_public, struct err *err);
+
 /* A new password: letters and digits from the kernel's randomness. */
 void seed_password(char ret[static GUEST_PASSWORD_LEN + 1]);

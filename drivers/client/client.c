@@ -330,7 +330,8 @@ static int start(struct driver_client *c, struct err *err)
 #define TEXTS(c)                                                                                   \
 	{                                                                                          \
 		&(c)->name, &(c)->program, &(c)->driver.state_dir, &(c)->driver.run_dir,           \
-			&(c)->driver.log_dir, &(c)->driver.additions_dir, &(c)->driver.endpoint    \
+			&(c)->driver.log_dir, &(c)->driver.additions_dir, &(c)->driver.endpoint,   \
+			&(c)->driver.ssh_key                                                       \
 	}
 
 static void free_config(struct driver_client_config *c)

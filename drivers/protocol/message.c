@@ -12,11 +12,11 @@
 
 char *message_encode_hello(const struct driver_config *c)
 {
-	return value_print(json_pack("{s:{s:i s:{s:s s:s s:s s:s* s:s* s:I s:I}}}", "hello",
+	return value_print(json_pack("{s:{s:i s:{s:s s:s s:s s:s* s:s* s:s* s:I s:I}}}", "hello",
 		"protocol", DRIVER_PROTOCOL_VERSION, "config", "state_dir", c->state_dir, "run_dir",
 		c->run_dir, "log_dir", c->log_dir, "additions_dir", c->additions_dir, "endpoint",
-		c->endpoint, "idmap_base", (json_int_t)c->idmap_base, "idmap_count",
-		(json_int_t)c->idmap_count));
+		c->endpoint, "ssh_key", c->ssh_key, "idmap_base", (json_int_t)c->idmap_base,
+		"idmap_count", (json_int_t)c->idmap_count));
 }
 
 static int check_version(const json_t *hello, struct err *err)
@@ -43,6 +43,7 @@ static int decode_config(const json_t *json, struct driver_config *c, struct err
 		(r = value_string(json, "log_dir", &c->log_dir, err)) < 0 ||
 		(r = value_string(json, "additions_dir", &c->additions_dir, err)) < 0 ||
 		(r = value_string(json, "endpoint", &c->endpoint, err)) < 0 ||
+		(r = value_string(json, "ssh_key", &c->ssh_key, err)) < 0 ||
 		(r = value_u64(json, "idmap_base", UINT32_MAX, &base, err)) < 0 ||
 		(r = value_u64(json, "idmap_count", UINT32_MAX, &count, err)) < 0)
 		return r;

@@ -149,7 +149,7 @@ static void passwords_are_new_and_their_hashes_open_to_them_alone(void **state)
 /* The golden files were read by ssh-keygen -y, which gave the public one for the private one. */
 static void host_keys_are_as_openssh_keeps_them(void **state)
 {
-	uint8_t seed[HOST_KEY_SEED];
+	uint8_t seed[HOST_KEY_SEED], again[HOST_KEY_SEED];
 	AUTOFREE char *key = NULL;
 	AUTOFREE char *public = NULL;
 
@@ -159,6 +159,8 @@ static void host_keys_are_as_openssh_keeps_them(void **state)
 	key = render_host_key(seed, "root@web1.example.org");
 	public = render_host_key_public(seed, "root@web1.example.org");
 	assert_golden("ssh_host_ed25519_key", key);
+	assert_int_equal(host_key_seed(key, again), 0);
+	assert_memory_equal(again, seed, sizeof(seed));
 	assert_golden("ssh_host_ed25519_key.pub", public);
 }
 
