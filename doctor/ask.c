@@ -15,7 +15,7 @@
 #include "doctor/examine.h"
 #include "drivers/client/client.h"
 
-#define PROBE_MS 3000
+#define PROBE_MS 6000 /* a driver may take 5 s */
 
 /* --- Told ------------------------------------------------------------------------------------ */
 

@@ -97,3 +97,64 @@ struct driver_facts {
 };
 
 void check_driver(struct report *report, const struct driver_facts *facts);
+
+/* --- libvirt.c --------------------------------------------------------------------------------
+ */
+
+/* Where a libvirt of this machine listens for who asks for a URI: paths, the usual one first, ends
+ * with NULL. Nothing at all: it is elsewhere, or a daemon is not needed. `ret` has room for 3. */
+#define LIBVIRT_SOCKETS 3
+void libvirt_sockets(const char *uri, char ret[static LIBVIRT_SOCKETS][108]);
+
+struct libvirtd_facts {
+	const char *uri;
+	const char *socket; /* NULL: see libvirt_sockets */
+	int connected;	    /* 0, or the errno of connecting to it */
+	bool elsewhere;	    /* its process is in another network namespace than ours */
+	const char *bridge;
+};
+
+void check_libvirtd(struct report *report, const struct libvirtd_facts *facts);
+
+/* libvirt starts QEMU with its output led to virtlogd, unless /etc/libvirt/qemu.conf says "file":
+ * `connected` as above. */
+void check_virtlogd(struct report *report, const char *qemu_conf, int connected);
+
+/* `xml`: a network of libvirt's own, as in /etc/libvirt/qemu/networks. */
+void check_libvirt_network(struct report *report, const char *xml, const char *bridge,
+	uint32_t gateway, unsigned prefix);
+
+struct apparmor_facts {
+	const char *enabled;   /* /sys/module/apparmor/parameters/enabled */
+	const char *confined;  /* /proc/PID/attr/current of libvirtd; NULL: it does not run */
+	bool template, parser; /* what libvirt makes a guest's profile of, and with */
+};
+
+void check_apparmor(struct report *report, const struct apparmor_facts *facts);
+
+/* --- machines.c -------------------------------------------------------------------------------
+ */
+
+struct qemu_facts {
+	bool qemu, qemu_img, e2fsck, resize2fs; /* are in PATH */
+	bool uefi;				/* there is firmware for it */
+};
+
+void check_qemu(struct report *report, const struct qemu_facts *facts);
+
+/* The user that QEMU runs as by qemu.conf, into `ret`: a name, or a number behind a '+'. */
+void qemu_user(const char *qemu_conf, char ret[static 64]);
+
+/* Whether it reaches the pool: `blocked` is the directory that stops it, NULL: nothing does. */
+void check_reach(struct report *report, const char *user, const char *pool, const char *blocked);
+
+struct acceleration_facts {
+	bool device; /* /dev/kvm is there */
+	bool hidden; /* but not where libvirtd looks */
+	bool known, works;
+	const char *reason;	  /* why it does not work */
+	int64_t found_ms, now_ms; /* when that was found out; 0: it is seen at one look */
+	const char *file;	  /* where that is kept */
+};
+
+void check_acceleration(struct report *report, const struct acceleration_facts *facts);

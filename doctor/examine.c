@@ -25,27 +25,13 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "doctor/checks.h"
+#include "doctor/read.h"
 
 #define TEXT_MAX   (16 << 20)
 #define PROGRAM_MS 2000
 #define KEEP_FREE  (UINT64_C(64) << 20) /* of what is only written to now and then */
 
 /* --- Reading --------------------------------------------------------------------------------- */
-
-/* NULL when it cannot be read. */
-static char *read_text(const char *path)
-{
-	char *text = NULL;
-
-	return file_read(path, TEXT_MAX, &text, NULL) < 0 ? NULL : text;
-}
-
-static uint64_t read_number(const char *path)
-{
-	AUTOFREE char *text = read_text(path);
-
-	return text ? strtoull(text, NULL, 10) : 0;
-}
 
 /* What a program prints; NULL with the reason. */
 static char *run_program(const char *const *argv, struct err *err)
@@ -61,20 +47,6 @@ static char *run_program(const char *const *argv, struct err *err)
 	if (lseek(fd, 0, SEEK_SET) < 0 || (r = file_read_fd(fd, TEXT_MAX, &text, NULL)) < 0)
 		err_errno(err, r < 0 ? r : errno, "reading what %s says", argv[0]);
 	return text;
-}
-
-static bool is_in_path(const char *program)
-{
-	AUTOFREE char *copy =
-		strdup("/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
-	char *rest = copy, *folder;
-	char path[PATH_MAX];
-
-	while ((folder = strsep(&rest, ":")))
-		if (file_path(path, sizeof(path), "%s/%s", folder, program) == 0 &&
-			access(path, X_OK) == 0)
-			return true;
-	return false;
 }
 
 /* --- Kernel ---------------------------------------------------------------------------------- */

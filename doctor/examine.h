@@ -4,8 +4,11 @@
 struct config;
 struct report;
 
-/* All but the drivers. */
+/* All but the drivers, and what only machines need. */
 void examine_host(struct report *report, const struct config *config);
+
+/* libvirt, QEMU and KVM, where a driver of machines is configured. */
+void examine_machines(struct report *report, const struct config *config);
 
 /* What the kernel's firewall holds, by libnftables, as JSON to standard output. Meant for a process
  * of its own: the library may crash or hang on rules that it does not know. 0 or a negative errno.

@@ -94,6 +94,7 @@ static int examine(const struct options *options)
 		report_add(&report, "user", VERDICT_WARNING, "Run `sudo corpus doctor`.",
 			"only root sees everything: what follows may be wrong");
 	examine_host(&report, config);
+	examine_machines(&report, config);
 	if (options->drivers)
 		examine_told_drivers(&report, options->drivers);
 	else

@@ -69,7 +69,7 @@ static size_t boot_size(void)
 
 /* What needs no boot to be seen: cheap, so it is never remembered, and a device that comes is taken
  * up at once. */
-static bool look(const struct accel_host *host, struct accel_finding *ret)
+bool accel_look(const struct accel_host *host, struct accel_finding *ret)
 {
 	AUTOCLOSE int fd = open(host->device, O_RDWR | O_CLOEXEC);
 	char path[PATH_MAX];
@@ -226,7 +226,7 @@ void accel_find(const struct accel_host *host, const char *state_dir, struct acc
 {
 	AUTOCLOSE int held = -1;
 
-	if (!look(host, ret) || accel_recall(host, state_dir, ret))
+	if (!accel_look(host, ret) || accel_recall(host, state_dir, ret))
 		return;
 	held = lock(state_dir);
 	if (accel_recall(host, state_dir, ret))

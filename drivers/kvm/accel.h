@@ -35,5 +35,8 @@ struct accel_finding {
  * process of one thread. Never fails: what cannot be found out does not work, and why is said. */
 void accel_find(const struct accel_host *host, const char *state_dir, struct accel_finding *ret);
 
+/* What one look shows: false, with the reason, when there is nothing to try or to try it with. */
+bool accel_look(const struct accel_host *host, struct accel_finding *ret);
+
 /* What was found out before, if it is still about this host as it is; false: nothing is known. */
 bool accel_recall(const struct accel_host *host, const char *state_dir, struct accel_finding *ret);
