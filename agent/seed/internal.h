@@ -3,6 +3,8 @@
 
 #include "model/guest.h"
 
+struct seed_node;
+
 /* Each gives a new text, NULL when memory ran out. `old` is what the file holds, NULL: there is
  * none. */
 
@@ -15,10 +17,40 @@ char *render_keys(const char *old, char *const *keys);
 /* /etc/shadow (shadow(5)) with root's password; `today` in days since the epoch. */
 char *render_shadow(const char *old, const char *hash, long today);
 
-/* cloud-init's NoCloud seed. */
+/* cloud-init's NoCloud seed in a tree. */
 char *render_meta_data(const struct guest *guest);
 extern const char RENDER_VENDOR_DATA[];
 extern const char RENDER_NETWORK_CONFIG[];
+
+/* Our marked block of authorized_keys: the guest's, and the node's own where that is given. */
+#define KEYS_BEGIN "# corpus: keys of this guest; what is between these lines is replaced"
+#define KEYS_END   "# corpus: end"
+
+/* The line of /etc/hosts that names the guest. */
+char *render_hosts_line(const char *name);
+
+/* --- Machines (script.c, cloud.c) ------------------------------------------------------------ */
+
+/* Who runs boot.sh; see there. */
+enum script_runner { SCRIPT_BOOT, SCRIPT_CLOUD_INIT, SCRIPT_PUSH };
+
+/* What a machine is told: its guest, the node's name and public key, and the hash of root's
+ * password, NULL: none is set. */
+struct script_facts {
+	const struct guest *guest;
+	const struct seed_node *node;
+	const char *password_hash;
+};
+
+/* boot.sh with what it is to know, as one text. */
+char *render_script(const struct script_facts *facts, enum script_runner runner);
+
+/* cloud-init's NoCloud seed on a disk of its own. All of it is JSON, which is YAML, or base64: no
+ * text of users means anything in it. */
+char *render_disk_meta_data(const struct guest *guest);
+char *render_disk_vendor_data(const struct script_facts *facts);
+char *render_disk_network_config(const struct guest *guest);
+#define RENDER_NO_USER_DATA "#cloud-config\n{}\n"
 
 /* A host key of OpenSSH made of that many random bytes, and its public half. */
 #define HOST_KEY_SEED 32

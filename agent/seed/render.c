@@ -8,9 +8,6 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 
-#define KEYS_BEGIN "# corpus: keys of this guest; what is between these lines is replaced"
-#define KEYS_END   "# corpus: end"
-
 static size_t line_length(const char *line)
 {
 	return strcspn(line, "\n");
@@ -46,6 +43,14 @@ static void add_own_address(struct strbuf *buf, const char *name)
 	if (name[label])
 		strbuf_addf(buf, " %.*s", (int)label, name);
 	strbuf_add(buf, "\n");
+}
+
+char *render_hosts_line(const char *name)
+{
+	struct strbuf buf = {0};
+
+	add_own_address(&buf, name);
+	return strbuf_take(&buf);
 }
 
 char *render_hosts(const char *old, const char *name)

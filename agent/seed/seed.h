@@ -32,6 +32,12 @@ enum seed_part {
 
 #define SEED_USER_DATA_PATH "/etc/corpus/user-data"
 
+/* The node, as guests see it. */
+struct seed_node {
+	const char *name;
+	const char *key; /* its public ssh key, a line with its end: machines let it in */
+};
+
 struct seed_result {
 	bool cloud_init;   /* the image has it: it gets the user data */
 	bool password_set; /* with SEED_PASSWORD */
