@@ -1,7 +1,10 @@
 /* Commands about images: list, show, import, build, delete. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -9,6 +12,7 @@
 #include "cli/args.h"
 #include "cli/change.h"
 #include "cli/cli.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/facts.h"
@@ -19,11 +23,14 @@
 #include "cli/source.h"
 #include "cli/url.h"
 
-static char *image_path(const char *name)
+#define KIND_MAX 16
+
+static char *image_path(const struct args *args, const char *name)
 {
 	struct strbuf buf = {0};
 
 	url_path(&buf, "/v1/images/%s", name);
+	url_query(&buf, "kind", args_value(args, "kind"));
 	return strbuf_take(&buf);
 }
 
@@ -34,7 +41,7 @@ int cmd_image_list(struct cli *cli, const struct args *args, struct err *err)
 
 int cmd_image_show(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = image_path(args->operands[0]);
+	AUTOFREE char *path = image_path(args, args->operands[0]);
 
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
@@ -45,20 +52,34 @@ int cmd_image_show(struct cli *cli, const struct args *args, struct err *err)
 
 static void say_image(struct cli *cli, const char *subject, const json_t *image)
 {
-	if (image)
+	const json_t *disk = json_at(image, "disk");
+
+	if (json_is_object(disk))
+		cli_say(cli, "image %s: a %s disk of %s, booted by %s", subject,
+			json_text(disk, "format"), V_SIZE(disk, "size"), json_text(disk, "boot"));
+	else if (image)
 		cli_say(cli, "image %s: %s in %s entries", subject, V_SIZE(image, "size"),
 			V_NUMBER(image, "entries"));
 	else
 		cli_say(cli, "image %s: imported", subject);
 }
 
-static int upload(struct cli *cli, const struct args *args, const char *name, struct source *source,
-	struct err *err)
+/* What is sent, and as what. */
+struct upload {
+	const char *name, *kind; /* kind NULL: the agent's to say */
+	struct source *source;
+};
+
+static int upload(
+	struct cli *cli, const struct args *args, const struct upload *upload, struct err *err)
 {
 	struct strbuf buf = {0};
 	AUTOFREE char *path = NULL;
 
-	url_path(&buf, "/v1/images/%s", name);
+	url_path(&buf, "/v1/images/%s", upload->name);
+	url_query(&buf, "kind", upload->kind);
+	url_query(&buf, "format", args_value(args, "format"));
+	url_query(&buf, "boot", args_value(args, "boot"));
 	url_query(&buf, "sha256", args_value(args, "sha256"));
 	url_query(&buf, "replace", args_has(args, "replace") ? "true" : NULL);
 	path = strbuf_take(&buf);
@@ -68,8 +89,8 @@ static int upload(struct cli *cli, const struct args *args, const char *name, st
 		&(struct change){
 			.method = "PUT",
 			.path = path,
-			.source = source,
-			.subject = name,
+			.source = upload->source,
+			.subject = upload->name,
 			.say = say_image,
 		},
 		err);
@@ -79,6 +100,24 @@ static int upload(struct cli *cli, const struct args *args, const char *name, st
 static int refuse_dry_run(const struct cli *cli, struct err *err)
 {
 	return cli->dry_run ? err_set(err, ERR_INVALID, NULL, "an import has no --dry-run") : 0;
+}
+
+/* A qcow2 shows what it is by its first bytes (QEMU's docs/interop/qcow2.txt, "magic"). */
+static bool is_qcow2(const char *path)
+{
+	AUTOCLOSE int fd =
+		strcmp(path, "-") == 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char magic[4];
+
+	return fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+	       memcmp(magic, "QFI\xfb", sizeof(magic)) == 0;
+}
+
+static const char *kind_of(const struct args *args, const char *path)
+{
+	const char *given = args_value(args, "kind");
+
+	return given ? given : is_qcow2(path) ? "disk" : NULL;
 }
 
 static int open_source(const char *path, struct source **ret, struct err *err)
@@ -97,7 +136,13 @@ int cmd_image_import(struct cli *cli, const struct args *args, struct err *err)
 
 	if (r == 0)
 		r = open_source(args->operands[1], &source, err);
-	return r < 0 ? r : upload(cli, args, args->operands[0], source, err);
+	if (r < 0)
+		return r;
+	return upload(cli, args,
+		&(struct upload){.name = args->operands[0],
+			.kind = kind_of(args, args->operands[1]),
+			.source = source},
+		err);
 }
 
 static int refuse_kind(const char *kind, struct err *err)
@@ -111,42 +156,75 @@ static int refuse_kind(const char *kind, struct err *err)
 		err, ERR_INVALID, NULL, "there is no kind of image %s; known are: %s", kind, known);
 }
 
+/* What the driver's guests are made of, by the node's word; empty: it does not know. */
+static int ask_kind(struct cli *cli, const char *driver, char ret[static KIND_MAX], struct err *err)
+{
+	CLEANUP(response_finish) struct response response = {0};
+	const json_t *one;
+	size_t i;
+	int r = fetch(cli, "/v1/node", &response, err);
+
+	*ret = '\0';
+	if (r < 0)
+		return r;
+	json_array_foreach (json_at(response.json, "drivers"), i, one)
+		if (strcmp(json_text(one, "name"), driver) == 0) {
+			snprintf(ret, KIND_MAX, "%s", json_text(one, "image_kind"));
+			return 0;
+		}
+	return err_set(err, ERR_INVALID, "driver", "the node has no driver %s configured", driver);
+}
+
 /* The kind's program and what is handed on to it. */
 static int open_builder(const struct args *args, struct source **ret, struct err *err)
 {
-	AUTOFREE const char **argv = calloc(args->operands_count + 1, sizeof(*argv));
+	AUTOFREE const char **argv = calloc(args->operands_count + 3, sizeof(*argv));
 	AUTOFREE char *program = kinds_program(args->operands[0]);
+	const char *driver = args_value(args, "driver");
+	size_t count = 0;
 
 	if (!argv)
 		return err_errno(err, ENOMEM, "building an image");
 	if (!program)
 		return refuse_kind(args->operands[0], err);
-	argv[0] = program;
+	argv[count++] = program;
+	if (driver) {
+		argv[count++] = "--driver";
+		argv[count++] = driver;
+	}
 	for (size_t i = 1; i < args->operands_count; i++)
-		argv[i] = args->operands[i];
+		argv[count++] = args->operands[i];
 	return source_open_program(argv, ret, err);
 }
 
 int cmd_image_build(struct cli *cli, const struct args *args, struct err *err)
 {
 	CLEANUP(source_closep) struct source *source = NULL;
-	const char *name = args_value(args, "name");
+	const char *name = args_value(args, "name"), *driver = args_value(args, "driver");
+	char kind[KIND_MAX] = "";
 	int r = refuse_dry_run(cli, err);
 
 	if (r == 0 && args->operands_count == 0)
 		r = refuse_kind(NULL, err);
+	if (r == 0 && driver)
+		r = ask_kind(cli, driver, kind, err);
 	if (r == 0)
 		r = open_builder(args, &source, err);
-	return r < 0 ? r : upload(cli, args, name ? name : args->operands[0], source, err);
+	if (r < 0)
+		return r;
+	return upload(cli, args,
+		&(struct upload){.name = name ? name : args->operands[0],
+			.kind = *kind ? kind : NULL,
+			.source = source},
+		err);
 }
 
 /* --- delete ---------------------------------------------------------------------------------- */
 
 static int delete_one(struct cli *cli, const struct args *args, const char *name, struct err *err)
 {
-	AUTOFREE char *path = image_path(name);
+	AUTOFREE char *path = image_path(args, name);
 
-	(void)args;
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,

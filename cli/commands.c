@@ -141,14 +141,26 @@ static const struct option SWITCH_OPTIONS[] = {
 	{0},
 };
 
+#define KIND_OPTION                                                                                \
+	{                                                                                          \
+		"kind", 0, "KIND", "tree or disk: where there are both", COMPLETE_IMAGE_KIND       \
+	}
+
+static const struct option IMAGE_OPTIONS[] = {KIND_OPTION, {0}};
+
 static const struct option IMPORT_OPTIONS[] = {
-	{"sha256", 0, "DIGEST", "what the archive must hash to"},
+	{"kind", 0, "KIND", "tree (files) or disk; else as the file shows", COMPLETE_IMAGE_KIND},
+	{"format", 0, "FORMAT", "of a disk, qcow2 or raw; else as the file shows",
+		COMPLETE_DISK_FORMAT},
+	{"boot", 0, "FIRMWARE", "what starts the disk: bios (usual) or uefi", COMPLETE_BOOT},
+	{"sha256", 0, "DIGEST", "what the file must hash to"},
 	{"replace", 0, NULL, "replace an image of that name"},
 	{0},
 };
 
 static const struct option BUILD_OPTIONS[] = {
 	{"name", 0, "NAME", "of the image; else the kind"},
+	{"driver", 0, "DRIVER", "whose guests are to be made of it; else lxc", COMPLETE_DRIVER},
 	{"replace", 0, NULL, "replace an image of that name"},
 	{0},
 };
@@ -298,14 +310,14 @@ const struct command COMMANDS[] = {
 	{"switch", NULL, "HOST[/udp] --to NAME", "point a published port at another guest",
 		cmd_switch, SWITCH_OPTIONS, 1, 1, {COMPLETE_PORT}, .change = true},
 	{"image list", "images", "", "list images", cmd_image_list, SHOWN_OPTIONS},
-	{"image show", NULL, "NAME", "show one image", cmd_image_show, NULL, 1, 1, IMAGE},
-	{"image import", NULL, "NAME FILE|DIR|-", "make an image of an archive or a directory",
+	{"image show", NULL, "NAME", "show one image", cmd_image_show, IMAGE_OPTIONS, 1, 1, IMAGE},
+	{"image import", NULL, "NAME FILE|DIR|-", "make an image of an archive, directory or disk",
 		cmd_image_import, IMPORT_OPTIONS, 2, 2, {COMPLETE_IMAGE, COMPLETE_FILE},
 		.change = true},
 	{"image build", NULL, "KIND [OPTION...]", "build an image: busybox, debian",
 		cmd_image_build, BUILD_OPTIONS, 0, ANY, {COMPLETE_KIND}, .change = true,
 		.passes = true},
-	{"image delete", NULL, "NAME...", "delete images", cmd_image_delete, NULL, 1, ANY,
+	{"image delete", NULL, "NAME...", "delete images", cmd_image_delete, IMAGE_OPTIONS, 1, ANY,
 		{COMPLETE_IMAGE, COMPLETE_IMAGE}, .change = true},
 	{"exec", NULL, "NAME [--] COMMAND [ARGUMENT...]", "run a command in a guest", cmd_exec,
 		EXEC_OPTIONS, 2, ANY, GUEST, .command = true},

@@ -199,6 +199,9 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 		"stopping", "destroying", "error", "unknown", NULL};
 
 	static const char *const OUTPUTS[] = {"table", "json", "yaml", NULL};
+	static const char *const IMAGE_KINDS[] = {"tree", "disk", NULL};
+	static const char *const FORMATS[] = {"qcow2", "raw", NULL};
+	static const char *const BOOTS[] = {"bios", "uefi", NULL};
 
 	switch (kind) {
 	case COMPLETE_GUEST:
@@ -216,6 +219,9 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 	case COMPLETE_COLUMN: offer_columns(completer); break;
 	case COMPLETE_KEY: offer_settings(completer); break;
 	case COMPLETE_KIND: offer_kinds(completer); break;
+	case COMPLETE_IMAGE_KIND: offer_all(completer, IMAGE_KINDS); break;
+	case COMPLETE_DISK_FORMAT: offer_all(completer, FORMATS); break;
+	case COMPLETE_BOOT: offer_all(completer, BOOTS); break;
 	case COMPLETE_COMMAND: offer_commands(completer, NULL); break;
 	case COMPLETE_ENVIRONMENT: offer_all(completer, ENVIRONMENTS); break;
 	case COMPLETE_MODE: offer_all(completer, MODES); break;

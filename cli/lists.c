@@ -103,11 +103,15 @@ static char *short_digest(const json_t *image)
 
 static const struct list_column IMAGE_COLUMNS[] = {
 	{"name", "name", LIST_TEXT, true},
+	{"kind", "kind", LIST_TEXT, true},
 	{"size", "size", LIST_SIZE, true},
 	{"entries", "entries", LIST_NUMBER, true},
 	{"guests", "users", LIST_NUMBER, true},
 	{"created", "created", LIST_TIME, true},
 	{"sha256", "sha256", LIST_TEXT, true, short_digest},
+	{"boot", "disk.boot", LIST_TEXT},
+	{"format", "disk.format", LIST_TEXT},
+	{"disk", "disk.size", LIST_SIZE},
 	{0},
 };
 

@@ -40,10 +40,20 @@ static void add_resources(struct table *facts, const json_t *node)
 	facts_add(facts, "guests", guests && *guests ? guests : "none");
 }
 
+/* "libvirt 9.0.0 (kvm)": what is driven, and how machines are accelerated. */
+static const char *version_of(char buf[static VALUE_MAX], const json_t *driver)
+{
+	const char *acceleration = json_text(driver, "acceleration");
+
+	snprintf(buf, VALUE_MAX, *acceleration ? "%.40s (%.16s)" : "%.40s%s",
+		json_text(driver, "version"), acceleration);
+	return buf;
+}
+
 static void print_drivers(struct cli *cli, const json_t *drivers)
 {
-	static const struct table_column COLUMNS[] = {
-		{"DRIVER"}, {"STATE", .state = true}, {"VERSION"}, {"CAN"}, {"PROBLEM"}};
+	static const struct table_column COLUMNS[] = {{"DRIVER"}, {"STATE", .state = true},
+		{"VERSION"}, {"IMAGES"}, {"CAN"}, {"PROBLEM"}};
 	CLEANUP(table_destroyp) struct table *table = table_create(COLUMNS, ARRAY_SIZE(COLUMNS));
 	const json_t *driver;
 	size_t i;
@@ -52,14 +62,16 @@ static void print_drivers(struct cli *cli, const json_t *drivers)
 		return;
 	json_array_foreach (drivers, i, driver) {
 		AUTOFREE char *can = value_list(driver, "capabilities");
+		const char *problem = json_text(driver, "problem");
 
 		table_add(table,
 			(const char *const[]){
 				json_text(driver, "name"),
 				json_is_true(json_at(driver, "usable")) ? "usable" : "unusable",
-				json_text(driver, "version"),
+				version_of((char[VALUE_MAX]){0}, driver),
+				json_text(driver, "image_kind"),
 				can,
-				json_text(driver, "problem"),
+				*problem ? problem : json_text(driver, "notice"),
 			});
 	}
 	fputc('\n', cli->out);
@@ -178,7 +190,13 @@ void show_image(struct cli *cli, const json_t *image)
 {
 	struct table *facts = facts_create();
 
+	const json_t *disk = json_at(image, "disk");
+
 	facts_add(facts, "name", json_text(image, "name"));
+	facts_add(facts, "kind", json_text(image, "kind"));
+	if (json_is_object(disk))
+		facts_addf(facts, "disk", "%s of %s, booted by %s", json_text(disk, "format"),
+			V_SIZE(disk, "size"), json_text(disk, "boot"));
 	facts_add(facts, "sha256", json_text(image, "sha256"));
 	facts_add(facts, "size", V_SIZE(image, "size"));
 	facts_add(facts, "entries", V_NUMBER(image, "entries"));

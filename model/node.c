@@ -142,7 +142,10 @@ static json_t *driver_to_json(const struct node_driver *driver)
 		json_array_append_new(capabilities, json_string(*name));
 	json_object_set_new(json, "capabilities", capabilities);
 	set_if_any(json, "version", driver->version);
+	set_if_any(json, "image_kind", driver->image_kind);
+	set_if_any(json, "acceleration", driver->acceleration);
 	set_if_any(json, "problem", driver->problem);
+	set_if_any(json, "notice", driver->notice);
 	if (driver->pid)
 		json_object_set_new(json, "pid", json_integer(driver->pid));
 	return json;

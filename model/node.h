@@ -48,8 +48,11 @@ uint32_t node_slots_free(const struct node_slots *slots);
 
 struct node_driver {
 	const char *name;
-	const char *version; /* of what is driven; "" or NULL while not known */
-	const char *problem; /* what is missing and what to do; "" or NULL: nothing */
+	const char *version;	  /* of what is driven; "" or NULL while not known */
+	const char *problem;	  /* what is missing and what to do; "" or NULL: nothing */
+	const char *notice;	  /* usable, but somebody should know this; "" or NULL: nothing */
+	const char *image_kind;	  /* what its guests are made of; NULL: not known yet */
+	const char *acceleration; /* of machines; "" or NULL: its guests need none */
 	bool usable;
 	pid_t pid;			 /* of its process; 0: none */
 	const char *const *capabilities; /* names, ends with NULL */

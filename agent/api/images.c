@@ -12,7 +12,7 @@ static json_t *image_json(struct agent *agent, const struct image *image)
 {
 	struct image counted = *image;
 
-	counted.users = registry_image_users(agent->registry, image->name);
+	counted.users = registry_image_users(agent->registry, image->kind, image->name);
 	return image_to_json(&counted);
 }
 
@@ -26,20 +26,58 @@ void api_image_list(struct http_request *request, void *data)
 	http_respond_json(request, 200, json_pack("{s:o}", "images", list));
 }
 
+/* --- Which one ------------------------------------------------------------------------------- */
+
+/* Query parameter `kind`; `given` says whether it is there. */
+static int read_kind(
+	const struct http_request *request, enum image_kind *ret, bool *given, struct err *err)
+{
+	const char *text = http_query(request, "kind");
+
+	*given = text;
+	if (text && image_kind_from_string(text, ret) < 0)
+		return err_set(err, ERR_INVALID, "kind", "kind must be tree or disk");
+	return 0;
+}
+
+/* The image of path parameter 0, of the kind that is asked for, or of the only one there is. */
+static struct image *requested_image(
+	struct http_request *request, struct agent *agent, struct err *err)
+{
+	const char *name = http_param(request, 0);
+	struct image *tree = agent_image(agent, IMAGE_TREE, name);
+	struct image *disk = agent_image(agent, IMAGE_DISK, name);
+	enum image_kind kind = IMAGE_TREE;
+	struct image *image;
+	bool given;
+
+	if (read_kind(request, &kind, &given, err) < 0)
+		return NULL;
+	if (!given && tree && disk) {
+		err_set(err, ERR_CONFLICT, "kind",
+			"there are two images named %.128s: say kind=tree or kind=disk", name);
+		return NULL;
+	}
+	image = given ? (kind == IMAGE_TREE ? tree : disk) : tree ? tree : disk;
+	if (!image)
+		err_set(err, ERR_NOT_FOUND, NULL, "there is no image named %.128s%s%s", name,
+			given ? " of the kind " : "", given ? image_kind_to_string(kind) : "");
+	return image;
+}
+
 void api_image_get(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
-	struct image *image = agent_image(agent, http_param(request, 0));
 	struct err err;
+	struct image *image = requested_image(request, agent, &err);
 
-	if (image) {
+	if (image)
 		http_respond_json(request, 200, image_json(agent, image));
-		return;
-	}
-	err_set(&err, ERR_NOT_FOUND, NULL, "there is no image named %.128s",
-		http_param(request, 0));
-	http_respond_error(request, &err, NULL);
+	else
+		http_respond_error(request, &err, NULL);
 }
+
+/* --- Import ---------------------------------------------------------------------------------- */
 
 static int check_sha256(const char *text, struct err *err)
 {
@@ -49,8 +87,46 @@ static int check_sha256(const char *text, struct err *err)
 		err, ERR_INVALID, "sha256", "sha256 must be 64 lower-case hexadecimal digits");
 }
 
-static int read_import(
-	const struct http_request *request, struct image_upload *ret, struct err *err)
+/* What is said about a disk. */
+struct disk_query {
+	bool format_given, boot_given;
+	enum disk_format format;
+	enum disk_boot boot;
+};
+
+static int read_disk_query(
+	const struct http_request *request, struct disk_query *ret, struct err *err)
+{
+	const char *format = http_query(request, "format"), *boot = http_query(request, "boot");
+
+	*ret = (struct disk_query){
+		.format_given = format, .boot_given = boot, .boot = DISK_BOOT_BIOS};
+	if (format && disk_format_from_string(format, &ret->format) < 0)
+		return err_set(err, ERR_INVALID, "format", "format must be qcow2 or raw");
+	if (boot && (disk_boot_from_string(boot, &ret->boot) < 0 || ret->boot == DISK_BOOT_KERNEL))
+		return err_set(err, ERR_INVALID, "boot",
+			"boot must be bios or uefi; with a kernel beside the disk it is that which "
+			"is started");
+	return 0;
+}
+
+/* Whoever says how a disk is booted, or its format, has a disk. */
+static int read_import_kind(const struct http_request *request, const struct disk_query *query,
+	enum image_kind *ret, struct err *err)
+{
+	bool disk = query->format_given || query->boot_given, given;
+	int r;
+
+	*ret = disk ? IMAGE_DISK : IMAGE_TREE;
+	r = read_kind(request, ret, &given, err);
+	if (r == 0 && disk && *ret != IMAGE_DISK)
+		r = err_set(err, ERR_INVALID, query->format_given ? "format" : "boot",
+			"format and boot are said of disks: leave them out, or give kind=disk");
+	return r;
+}
+
+static int read_import(const struct http_request *request, struct disk_query *query,
+	struct image_upload *ret, struct err *err)
 {
 	int r;
 
@@ -59,6 +135,12 @@ static int read_import(
 		.fd = -1,
 		.whole_fd = -1};
 	r = name_check_image(ret->name, "name", err);
+	if (r == 0)
+		r = read_disk_query(request, query, err);
+	if (r == 0)
+		r = read_import_kind(request, query, &ret->kind, err);
+	ret->format = query->format_given ? &query->format : NULL;
+	ret->boot = query->boot;
 	if (r == 0)
 		r = check_sha256(ret->sha256, err);
 	if (r == 0)
@@ -83,6 +165,7 @@ void api_image_import(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
 	struct image_upload upload;
+	struct disk_query query;
 	struct op_plan plan = {0};
 	struct change change;
 	struct err err;
@@ -90,7 +173,7 @@ void api_image_import(struct http_request *request, void *data)
 
 	if (!change_begin(&change, request, agent))
 		return;
-	r = read_import(request, &upload, &err);
+	r = read_import(request, &query, &upload, &err);
 	if (r == 0)
 		r = connect(request, &upload, &err);
 	if (r == 0)
@@ -105,11 +188,13 @@ void api_image_delete(struct http_request *request, void *data)
 	struct agent *agent = data;
 	struct op_plan plan = {0};
 	struct change change;
+	struct image *image;
 	struct err err;
 	int r;
 
 	if (!change_begin(&change, request, agent))
 		return;
-	r = plan_image_delete(agent, &plan, http_param(request, 0), &err);
+	image = requested_image(request, agent, &err);
+	r = image ? plan_image_delete(agent, &plan, image, &err) : err_errnum(err.code);
 	change_submit(&change, r, &err, &plan, NULL);
 }

@@ -58,6 +58,11 @@ static void gather_drivers(const struct agent *agent, struct node_facts *facts)
 			.name = driver->settings->name,
 			.version = driver->info.version,
 			.problem = driver->info.problem,
+			.notice = driver->info.notice,
+			.image_kind = driver->image_kind < IMAGE_KIND_MAX_
+					      ? image_kind_to_string(driver->image_kind)
+					      : NULL,
+			.acceleration = driver->info.acceleration,
 			.usable = driver->info.usable,
 			.pid = driver_client_pid(driver->client),
 			.capabilities = facts->capabilities[i],

@@ -35,9 +35,11 @@ static json_t *port_result(struct agent *agent, const struct operation *info, co
 
 static json_t *image_result(struct agent *agent, const struct operation *info, const json_t *args)
 {
-	struct image *image = agent_image(agent, info->target);
+	enum image_kind kind = IMAGE_TREE;
+	struct image *image;
 
-	(void)args;
+	image_kind_from_string(json_string_value(json_object_get(args, "kind")), &kind);
+	image = agent_image(agent, kind, info->target);
 	return image ? image_to_json(image) : NULL;
 }
 

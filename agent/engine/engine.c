@@ -142,7 +142,7 @@ static void journal_end(struct op *op, struct db_txn *txn)
 {
 	struct engine *engine = op->private->engine;
 
-	db_put_operation(txn, &op->info, NULL, NULL, NULL);
+	db_put_operation(txn, &op->info, op->private->row_behind ? op->args : NULL, NULL, NULL);
 	engine->hooks.changed(engine->hooks.agent, op, txn);
 	engine->hooks.commit(engine->hooks.agent, txn, false, end_journalled, op);
 }
@@ -352,6 +352,11 @@ void op_step_also(struct op *op)
 	op->private->parts++;
 }
 
+void op_args_changed(struct op *op)
+{
+	op->private->row_behind = true;
+}
+
 void op_step_done(struct op *op, int r, const struct err *err)
 {
 	struct op_private *private = op->private;
@@ -473,18 +478,19 @@ void engine_submit(struct engine *engine, struct op *op, struct db_txn *txn)
 	engine->hooks.commit(engine->hooks.agent, txn, true, accepted, op);
 }
 
-static const struct op_verb *find_verb(const struct engine *engine, const char *name)
+static const struct op_verb *find_verb(
+	const struct engine *engine, const char *name, const json_t *args)
 {
 	for (const struct op_verb *const *verb = engine->verbs; *verb; verb++)
 		if (strcmp((*verb)->name, name) == 0)
-			return *verb;
+			return (*verb)->variant ? (*verb)->variant(args) : *verb;
 	return NULL;
 }
 
 int engine_resume(
 	struct engine *engine, const struct operation *info, json_t *args, struct err *err)
 {
-	const struct op_verb *verb = find_verb(engine, info->verb);
+	const struct op_verb *verb = find_verb(engine, info->verb, args);
 	struct err why;
 	struct op *op;
 	int r;

@@ -38,6 +38,10 @@ struct step {
 
 struct op_verb {
 	const char *name; /* "guest.create": stable, kept in the journal */
+	/* Verbs of one name may have different steps, told apart by what `args` says: only the
+	 * first of them stands in the table, and gives the one that an operation from the journal
+	 * was made of. NULL: there is only this one. */
+	const struct op_verb *(*variant)(const json_t *args);
 	const struct step *steps;
 	size_t steps_count;
 	/* A failed step is not undone: the verb can only be finished, by the next of its kind. */
@@ -143,6 +147,9 @@ int engine_cancel(struct op *op, struct err *err);
 /* The current step does one more thing side by side: it ends when op_step_done was called once more
  * than so far, with the first error of all. */
 void op_step_also(struct op *op);
+
+/* A step has amended op->args: they are journalled with what comes next. */
+void op_args_changed(struct op *op);
 
 /* Ends the current step (or undo step): r is 0 or negative, with *err then. ERR_UNAVAILABLE is
  * tried again a few times, with pauses, before it counts. */

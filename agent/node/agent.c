@@ -310,10 +310,10 @@ struct net_guest agent_net_guest(const struct guest *guest)
 	return facts;
 }
 
-struct image *agent_image(struct agent *agent, const char *name)
+struct image *agent_image(struct agent *agent, enum image_kind kind, const char *name)
 {
 	for (size_t i = 0; i < agent->images_count; i++)
-		if (strcmp(agent->images[i].name, name) == 0)
+		if (agent->images[i].kind == kind && strcmp(agent->images[i].name, name) == 0)
 			return &agent->images[i];
 	return NULL;
 }

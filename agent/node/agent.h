@@ -29,12 +29,16 @@ struct agent_driver {
 	struct driver_client *client;
 	struct op_class op_class;
 	struct driver_info info; /* of the last probe; name empty: not probed yet */
-	bool surveyed;		 /* its guests were listed, or could not be */
-	uint64_t accepted;	 /* operations, before it was asked last */
-	unsigned lists;		 /* calls under way that list its guests */
-	bool list_again;	 /* what they tell is not of now */
-	uint64_t listed_at;	 /* agent->moves when the oldest of those was made */
-	sd_event_source *lost;	 /* runs from its going down until its guests count as unknown */
+	bool probed;		 /* it was, or could not be */
+	/* What its guests are made of, by the last probe there ever was. IMAGE_KIND_MAX_: it was
+	 * never probed. */
+	enum image_kind image_kind;
+	bool surveyed;	       /* its guests were listed, or could not be */
+	uint64_t accepted;     /* operations, before it was asked last */
+	unsigned lists;	       /* calls under way that list its guests */
+	bool list_again;       /* what they tell is not of now */
+	uint64_t listed_at;    /* agent->moves when the oldest of those was made */
+	sd_event_source *lost; /* runs from its going down until its guests count as unknown */
 };
 
 /* An answer that is rendered once for each change of what it tells. */
@@ -95,7 +99,7 @@ struct agent {
 	struct agent_driver *drivers;
 	size_t drivers_count;
 
-	struct image *images; /* sorted by name */
+	struct image *images; /* sorted by name and kind */
 	size_t images_count;
 
 	enum node_mode mode;
@@ -169,8 +173,8 @@ struct agent_driver *agent_driver(struct agent *agent, const char *name, struct 
 /* What the network is told about a guest; borrows its strings. */
 struct net_guest agent_net_guest(const struct guest *guest);
 
-/* The image of that name, or NULL. */
-struct image *agent_image(struct agent *agent, const char *name);
+/* The image of that kind and name, or NULL. */
+struct image *agent_image(struct agent *agent, enum image_kind kind, const char *name);
 
 /* Slots of the node in all, from the configuration or the node's memory. */
 uint32_t agent_slots_total(const struct agent *agent);

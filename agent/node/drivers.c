@@ -9,6 +9,8 @@
 #include "agent/node/agent.h"
 #include "agent/node/names.h"
 #include "agent/node/registry.h"
+#include "agent/state/db.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -142,7 +144,7 @@ static bool call(struct agent_driver *driver, enum driver_call what, driver_repl
 	driver->accepted = engine_accepted(driver->agent->engine);
 	if (driver_client_call(driver->client, &request, reply, driver, &err) < 0) {
 		agent_problem(driver->agent, code, err.message);
-		driver->surveyed = true; /* as far as it goes */
+		driver->surveyed = driver->probed = true; /* as far as it goes */
 		return false;
 	}
 	return true;
@@ -158,17 +160,53 @@ static void list(struct agent_driver *driver)
 		driver->lists--;
 }
 
+/* --- What it is ------------------------------------------------------------------------------ */
+
+static void kind_setting(const struct agent_driver *driver, char *buf, size_t size)
+{
+	snprintf(buf, size, "driver.%s.image_kind", driver->settings->name);
+}
+
+/* Kept, so that guests can be made before it answers after a start of the node. */
+static void note_kind(struct agent_driver *driver)
+{
+	enum image_kind kind = driver->info.image_kind;
+	struct db_txn *txn;
+	char key[64];
+
+	if (driver->image_kind == kind)
+		return;
+	driver->image_kind = kind;
+	kind_setting(driver, key, sizeof(key));
+	txn = db_txn_create();
+	db_put_setting(txn, key, image_kind_to_string(kind));
+	agent_commit(driver->agent, txn, false, NULL, NULL);
+}
+
+static void recall_kind(struct agent_driver *driver)
+{
+	AUTOFREE char *text = NULL;
+	char key[64];
+
+	driver->image_kind = IMAGE_KIND_MAX_;
+	kind_setting(driver, key, sizeof(key));
+	if (db_get_setting(driver->agent->db, key, &text, NULL) == 0)
+		image_kind_from_string(text, &driver->image_kind);
+}
+
 static void probe_replied(void *data, const struct driver_reply *reply)
 {
 	struct agent_driver *driver = data;
 	char code[64];
 
 	problem_code(driver, code, sizeof(code));
+	driver->probed = true;
 	if (reply->result < 0) {
 		agent_problem(driver->agent, code, reply->error.message);
 		return;
 	}
 	driver->info = *reply->info;
+	note_kind(driver);
 	agent_changed(driver->agent);
 	log_info("driver.probed", "driver=%s version=%s usable=%s", driver->info.name,
 		LOG_Q(driver->info.version), driver->info.usable ? "yes" : "no");
@@ -244,10 +282,16 @@ void drivers_survey(struct agent *agent)
 		list(&agent->drivers[i]);
 }
 
+/* A driver that was never probed is waited for: without it no guest can be made. */
+static bool is_surveyed(const struct agent_driver *driver)
+{
+	return driver->surveyed && (driver->probed || driver->image_kind != IMAGE_KIND_MAX_);
+}
+
 static bool all_surveyed(const struct agent *agent)
 {
 	for (size_t i = 0; i < agent->drivers_count; i++)
-		if (!agent->drivers[i].surveyed)
+		if (!is_surveyed(&agent->drivers[i]))
 			return false;
 	return true;
 }
@@ -288,6 +332,7 @@ static int create_one(struct agent *agent, struct agent_driver *driver,
 	driver->agent = agent;
 	driver->settings = settings;
 	driver->op_class.limit = settings->parallel;
+	recall_kind(driver);
 	return driver_client_create(agent->loop, &client, &events, &driver->client, err);
 }
 

@@ -285,12 +285,16 @@ uint32_t registry_slots_used(const struct registry *registry, uint32_t *ret_rese
 	return used;
 }
 
-uint32_t registry_image_users(const struct registry *registry, const char *image)
+uint32_t registry_image_users(
+	const struct registry *registry, enum image_kind kind, const char *image)
 {
 	uint32_t users = 0;
 
-	for (size_t i = 0; i < registry->count; i++)
-		if (strcmp(registry->sorted[i]->guest->image, image) == 0)
+	for (size_t i = 0; i < registry->count; i++) {
+		const struct guest *guest = registry->sorted[i]->guest;
+
+		if (guest_image_kind(guest) == kind && strcmp(guest->image, image) == 0)
 			users++;
+	}
 	return users;
 }

@@ -5,51 +5,22 @@
 
 #include "agent/engine/engine.h"
 #include "agent/node/registry.h"
+#include "agent/ops/driver_facts.h"
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "net/net.h"
-#include "storage/storage.h"
 
-/* The facts that a driver gets of a guest. The strings live in `rootfs`, `link` and the guest. */
-static int resolve(struct agent *agent, const struct guest *guest, char *rootfs, size_t size,
-	char link[static NET_LINK_NAME_MAX + 1], struct driver_guest *ret, struct err *err)
-{
-	const struct config *config = agent->config;
-
-	if (!agent->storage)
-		return err_set(err, ERR_UNAVAILABLE, NULL, "the storage pool is not open");
-	if (volume_path(agent->storage, guest->id, VOLUME_ROOTFS, rootfs, size) < 0)
-		return err_set(err, ERR_INTERNAL, NULL, "the path of the pool is too long");
-	link_name(guest->id, link);
-	*ret = (struct driver_guest){
-		.id = guest->id,
-		.name = guest->name,
-		.rootfs = rootfs,
-		.privileged = guest->privileged,
-		.limits = guest->limits,
-		.block_device = agent->disk[0] ? agent->disk : NULL,
-		.raw = (const char *const *)guest->raw,
-		.net = {.bridge = config->net.bridge,
-			.link = link,
-			.address = guest->address,
-			.prefix = config->net.prefix,
-			.gateway = config->net.gateway},
-	};
-	memcpy(ret->net.mac, guest->mac, sizeof(ret->net.mac));
-	return 0;
-}
+#define MEMORY_DEADLINE_MS 300000 /* of a start that goes on from saved memory: driver.h, save */
 
 static int call_driver(struct op *op, struct driver_request request, const struct guest *as,
 	driver_reply_fn reply, void *data, struct err *err)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
-	char rootfs[4096], link[NET_LINK_NAME_MAX + 1];
+	struct driver_facts facts;
 	struct agent_driver *driver;
-	struct driver_guest facts;
 	int r;
 
 	if (!entry)
@@ -61,12 +32,13 @@ static int call_driver(struct op *op, struct driver_request request, const struc
 	request.id = entry->guest->id;
 	request.timeout_ms = (uint64_t)json_integer_value(json_object_get(op->args, "timeout_ms"));
 	if (request.call == DRIVER_CALL_CREATE || request.call == DRIVER_CALL_UPDATE) {
-		r = resolve(
-			agent, as ? as : entry->guest, rootfs, sizeof(rootfs), link, &facts, err);
+		r = driver_facts_resolve(&facts, agent, as ? as : entry->guest, err);
 		if (r < 0)
 			return r;
-		request.guest = &facts;
+		request.guest = &facts.guest;
 	}
+	if (request.call == DRIVER_CALL_START && driver_facts_has_memory(agent, entry->guest))
+		request.deadline_ms = MEMORY_DEADLINE_MS;
 	return driver_client_call(driver->client, &request, reply, data, err);
 }
 

@@ -1,7 +1,9 @@
 /* Clones: a new guest with a copy of what another one, or a snapshot of it, has on its storage. The
  * operation is about the new guest and stands in the lanes of both, so that the other one is there
  * until the copy is made; "from" in its args is the other one's id. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/node/registry.h"
@@ -115,6 +117,17 @@ const struct op_verb GUEST_CLONE = {
 	.reject = clone_reject,
 };
 
+static int take_disk(struct guest *guest, const struct guest *from, struct err *err)
+{
+	if (!from->disk)
+		return 0;
+	guest->disk = malloc(sizeof(*guest->disk));
+	if (!guest->disk)
+		return err_errno(err, ENOMEM, "cannot make a clone");
+	*guest->disk = *from->disk;
+	return 0;
+}
+
 int plan_guest_clone(struct agent *agent, struct op_plan *plan, struct guest_entry *from,
 	const char *snapshot, struct guest *guest, struct err *err)
 {
@@ -122,6 +135,8 @@ int plan_guest_clone(struct agent *agent, struct op_plan *plan, struct guest_ent
 
 	if (r == 0 && snapshot && !guest_need_snapshot(from->guest, snapshot, err))
 		r = err_errnum(ERR_NOT_FOUND);
+	if (r == 0)
+		r = take_disk(guest, from->guest, err);
 	if (r < 0) {
 		guest_free(guest);
 		return r;

@@ -1,5 +1,6 @@
 /* Creation of a guest. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "agent/engine/engine.h"
 #include "agent/node/events.h"
@@ -13,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "base/random.h"
 
 void step_start_if_wanted(struct op *op)
@@ -180,15 +182,69 @@ int guest_plan_new(struct agent *agent, struct op_plan *plan, const struct op_ve
 	return 0;
 }
 
+/* --- The image ------------------------------------------------------------------------------- */
+
+static int no_image(
+	struct agent *agent, const struct guest *guest, enum image_kind kind, struct err *err)
+{
+	enum image_kind other = kind == IMAGE_DISK ? IMAGE_TREE : IMAGE_DISK;
+	const char *name = image_kind_to_string(kind);
+
+	if (agent_image(agent, other, guest->image))
+		return err_set(err, ERR_NOT_FOUND, "image",
+			"the driver %s takes images of the kind %s, and %s is only there as a %s: "
+			"import or build it as a %s, too",
+			guest->driver, name, guest->image, image_kind_to_string(other), name);
+	return err_set(err, ERR_NOT_FOUND, "image",
+		"there is no image %s of the kind %s on this node, which the driver %s takes: "
+		"import or build it first",
+		guest->image, name, guest->driver);
+}
+
+/* The image of the kind that the guest's driver takes. */
+static int choose_image(
+	struct agent *agent, const struct guest *guest, struct image **ret, struct err *err)
+{
+	const struct agent_driver *driver = agent_driver(agent, guest->driver, err);
+
+	if (!driver)
+		return -EINVAL;
+	if (driver->image_kind == IMAGE_KIND_MAX_)
+		return err_set(err, ERR_UNAVAILABLE, "driver",
+			"driver %s has not answered since it was configured, so that its kind of "
+			"images is not known: try again in some seconds, or see the node's "
+			"problems in /v1/node",
+			guest->driver);
+	*ret = agent_image(agent, driver->image_kind, guest->image);
+	return *ret ? 0 : no_image(agent, guest, driver->image_kind, err);
+}
+
+static int take_disk(struct guest *guest, const struct image *image, struct err *err)
+{
+	if (image->kind != IMAGE_DISK)
+		return 0;
+	if (guest->storage_size < image->disk.size)
+		return err_set(err, ERR_INVALID, "storage.size",
+			"the disk of image %s has %s: the least possible size is %llu bytes",
+			image->name, FMT_SIZE(image->disk.size),
+			(unsigned long long)image->disk.size);
+	guest->disk = malloc(sizeof(*guest->disk));
+	if (!guest->disk)
+		return err_errno(err, ENOMEM, "cannot make a guest");
+	*guest->disk = image->disk;
+	return 0;
+}
+
 int plan_guest_create(
 	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err)
 {
-	int r;
+	struct image *image;
+	int r = choose_image(agent, guest, &image, err);
 
-	if (agent_image(agent, guest->image))
+	if (r == 0)
+		r = take_disk(guest, image, err);
+	if (r == 0)
 		return guest_plan_new(agent, plan, &GUEST_CREATE, guest, json_object(), err);
-	r = err_set(err, ERR_NOT_FOUND, "image",
-		"there is no image %s on this node: import or build it first", guest->image);
 	guest_free(guest);
 	return r;
 }

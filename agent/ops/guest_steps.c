@@ -18,16 +18,32 @@
 
 static int volume_work(struct task *task, struct err *err)
 {
-	return volume_create(task->storage, task->guest->id, IMAGE_TREE, task->guest->image,
-		task->guest->storage_size, NULL, err);
+	return volume_create(task->storage, task->guest->id, guest_image_kind(task->guest),
+		task->guest->image, task->guest->storage_size, task->guest->disk, err);
+}
+
+/* The image may have been replaced since the guest was accepted. */
+static void volume_made(struct op *op, struct task *task)
+{
+	struct guest_entry *entry = op_guest(op);
+	struct db_txn *txn;
+
+	if (!entry || !entry->guest->disk)
+		return;
+	*entry->guest->disk = *task->guest->disk;
+	txn = db_txn_create();
+	db_put_guest(txn, entry->guest);
+	agent_commit(op->agent, txn, false, NULL, NULL);
 }
 
 void step_make_volume(struct op *op)
 {
 	struct task *task = task_create(op, TASK_STORAGE);
 
-	if (task)
-		task_run(task, volume_work);
+	if (!task)
+		return;
+	task->finish = volume_made;
+	task_run(task, volume_work);
 }
 
 static int volume_remove_work(struct task *task, struct err *err)

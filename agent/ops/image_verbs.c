@@ -17,9 +17,9 @@
 
 /* --- The table of images --------------------------------------------------------------------- */
 
-static void table_remove(struct agent *agent, const char *name)
+static void table_remove(struct agent *agent, enum image_kind kind, const char *name)
 {
-	struct image *image = agent_image(agent, name);
+	struct image *image = agent_image(agent, kind, name);
 	size_t i;
 
 	if (!image)
@@ -31,14 +31,17 @@ static void table_remove(struct agent *agent, const char *name)
 
 static int compare_images(const void *a, const void *b)
 {
-	return strcmp(((const struct image *)a)->name, ((const struct image *)b)->name);
+	const struct image *one = a, *other = b;
+	int order = strcmp(one->name, other->name);
+
+	return order ? order : (int)one->kind - (int)other->kind;
 }
 
 static void table_put(struct agent *agent, const struct image *image)
 {
 	struct image *grown;
 
-	table_remove(agent, image->name);
+	table_remove(agent, image->kind, image->name);
 	grown = reallocarray(agent->images, agent->images_count + 1, sizeof(*grown));
 	if (!grown)
 		return; /* found again at the next start */
@@ -47,11 +50,36 @@ static void table_put(struct agent *agent, const struct image *image)
 	qsort(agent->images, agent->images_count, sizeof(*grown), compare_images);
 }
 
+/* --- What the operations have in common ------------------------------------------------------ */
+
+/* Those of an agent that knew only trees say nothing. */
+static enum image_kind kind_of(const json_t *args)
+{
+	enum image_kind kind = IMAGE_TREE;
+
+	image_kind_from_string(json_string_value(json_object_get(args, "kind")), &kind);
+	return kind;
+}
+
+static struct image *op_image(const struct op *op)
+{
+	return agent_image(op->agent, kind_of(op->args), op->info.target);
+}
+
 static void image_event(struct op *op, const char *type, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
 
-	events_publish(agent->events, txn, type, json_pack("{s:s}", "target", op->info.target));
+	events_publish(agent->events, txn, type,
+		json_pack("{s:s, s:s}", "target", op->info.target, "kind",
+			image_kind_to_string(kind_of(op->args))));
+}
+
+/* Images of one name and different kinds have nothing to do with each other. */
+static void enter_lane(struct op *op)
+{
+	snprintf(op->lanes[0], sizeof(op->lanes[0]), "image:%s:%.*s",
+		image_kind_to_string(kind_of(op->args)), IMAGE_NAME_MAX, op->info.target);
 }
 
 static int plan_image(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
@@ -62,7 +90,7 @@ static int plan_image(struct agent *agent, struct op_plan *plan, const struct op
 	if (!op)
 		return err_errno(err, ENOMEM, "cannot make the operation");
 	snprintf(op->info.target, sizeof(op->info.target), "%s", name);
-	snprintf(op->lanes[0], sizeof(op->lanes[0]), "image:%s", name);
+	enter_lane(op);
 	plan->op = op;
 	plan->txn = db_txn_create();
 	return 0;
@@ -71,7 +99,7 @@ static int plan_image(struct agent *agent, struct op_plan *plan, const struct op
 static int image_restore(struct op *op, struct err *err)
 {
 	(void)err;
-	snprintf(op->lanes[0], sizeof(op->lanes[0]), "image:%.*s", IMAGE_NAME_MAX, op->info.target);
+	enter_lane(op);
 	return 0;
 }
 
@@ -99,11 +127,30 @@ static bool import_whole(void *data)
 	return read(task->whole_fd, &byte, 1) == 1;
 }
 
+/* What was said about a disk; a format that was not is NULL. */
+static const enum disk_format *format_of(const json_t *args, enum disk_format *buf)
+{
+	const char *text = json_string_value(json_object_get(args, "format"));
+
+	return disk_format_from_string(text, buf) == 0 ? buf : NULL;
+}
+
+static enum disk_boot boot_of(const json_t *args)
+{
+	enum disk_boot boot = DISK_BOOT_BIOS;
+
+	disk_boot_from_string(json_string_value(json_object_get(args, "boot")), &boot);
+	return boot;
+}
+
 static int import_work(struct task *task, struct err *err)
 {
+	enum disk_format format;
 	struct image_source source = {
-		.kind = IMAGE_TREE,
+		.kind = kind_of(task->args),
 		.fd = task->fd,
+		.format = format_of(task->args, &format),
+		.boot = boot_of(task->args),
 		.sha256 = json_string_value(json_object_get(task->args, "sha256")),
 		.replace = json_is_true(json_object_get(task->args, "replace")),
 		.progress = import_progress,
@@ -128,13 +175,13 @@ static void import_finish(struct op *op, struct task *task)
  * bears its name only because all of it had come. */
 static void import_again(struct op *op)
 {
-	const struct image *image = agent_image(op->agent, op->info.target);
+	const struct image *image = op_image(op);
 	struct err err;
 	int r = 0;
 
 	if (!image || !op->info.started_ms || image->created_ms < op->info.started_ms)
 		r = err_set(&err, ERR_CANCELLED, NULL,
-			"the agent was restarted while the archive arrived: send it again");
+			"the agent was restarted while the image arrived: send it again");
 	op_step_done(op, r, &err);
 }
 
@@ -158,7 +205,7 @@ static void import_apply(struct op *op)
 
 static int delete_work(struct task *task, struct err *err)
 {
-	return image_delete(task->storage, IMAGE_TREE,
+	return image_delete(task->storage, kind_of(task->args),
 		json_string_value(json_object_get(task->args, "name")), err);
 }
 
@@ -202,6 +249,17 @@ const struct op_verb IMAGE_IMPORT = {
 	.release = import_release,
 };
 
+static json_t *upload_args(const struct image_upload *upload)
+{
+	bool disk = upload->kind == IMAGE_DISK;
+
+	return json_pack("{s:s, s:s, s:s*, s:b, s:s*, s:s*}", "name", upload->name, "kind",
+		image_kind_to_string(upload->kind), "sha256", upload->sha256, "replace",
+		upload->replace, "format",
+		upload->format ? disk_format_to_string(*upload->format) : NULL, "boot",
+		disk ? disk_boot_to_string(upload->boot) : NULL);
+}
+
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
 	struct err *err)
 {
@@ -213,12 +271,12 @@ int plan_image_import(struct agent *agent, struct op_plan *plan, const struct im
 	if (!agent->storage)
 		return err_set(err, ERR_UNAVAILABLE, NULL,
 			"the storage pool is not open now, see the node's problems in /v1/node");
-	if (!upload->replace && agent_image(agent, upload->name))
+	if (!upload->replace && agent_image(agent, upload->kind, upload->name))
 		return err_set(err, ERR_EXISTS, "name",
-			"an image named %s exists already: give replace=true to replace it",
-			upload->name);
-	args = json_pack("{s:s, s:s*, s:b}", "name", upload->name, "sha256", upload->sha256,
-		"replace", upload->replace);
+			"an image %s of the kind %s exists already: give replace=true to replace "
+			"it",
+			upload->name, image_kind_to_string(upload->kind));
+	args = upload_args(upload);
 	r = plan_image(agent, plan, &IMAGE_IMPORT, upload->name, args, err);
 	if (r < 0)
 		return r;
@@ -239,7 +297,7 @@ static void delete_end(struct op *op, struct db_txn *txn)
 {
 	if (op->info.state != OPERATION_DONE)
 		return;
-	table_remove(op->agent, op->info.target);
+	table_remove(op->agent, kind_of(op->args), op->info.target);
 	image_event(op, "image.deleted", txn);
 }
 
@@ -254,9 +312,11 @@ const struct op_verb IMAGE_DELETE = {
 	.end = delete_end,
 };
 
-int plan_image_delete(struct agent *agent, struct op_plan *plan, const char *name, struct err *err)
+int plan_image_delete(
+	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err)
 {
-	if (!agent_image(agent, name))
-		return err_set(err, ERR_NOT_FOUND, NULL, "there is no image named %s", name);
-	return plan_image(agent, plan, &IMAGE_DELETE, name, json_pack("{s:s}", "name", name), err);
+	return plan_image(agent, plan, &IMAGE_DELETE, image->name,
+		json_pack("{s:s, s:s}", "name", image->name, "kind",
+			image_kind_to_string(image->kind)),
+		err);
 }

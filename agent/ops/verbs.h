@@ -114,7 +114,10 @@ int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_e
 
 struct image_upload {
 	const char *name;
-	const char *sha256; /* NULL: not checked */
+	enum image_kind kind;
+	const enum disk_format *format; /* of a disk; NULL: as it shows */
+	enum disk_boot boot;		/* of a disk without a kernel beside it */
+	const char *sha256;		/* NULL: not checked */
 	bool replace;
 	int fd;	      /* taken over */
 	int whole_fd; /* taken over: gives a byte when all of it has come, ends without if not */
@@ -122,4 +125,5 @@ struct image_upload {
 
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
 	struct err *err);
-int plan_image_delete(struct agent *agent, struct op_plan *plan, const char *name, struct err *err);
+int plan_image_delete(
+	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err);

@@ -86,8 +86,11 @@ PORT = {"proto": "tcp", "host": 40001, "guest": 80, "purpose": "web", "name": "w
 PORTS = {"ports": [PORT, PORT | {"proto": "udp", "host": 40002, "guest": 53, "purpose": "",
                                  "name": "db", "address": None}]}
 
-IMAGE = {"name": "busybox", "sha256": "ab" * 32, "size": 2097152, "entries": 412,
+IMAGE = {"name": "busybox", "kind": "tree", "sha256": "ab" * 32, "size": 2097152, "entries": 412,
          "created": "2026-11-22T11:00:00.000Z", "users": 2}
+
+DISK_IMAGE = IMAGE | {"kind": "disk", "size": 300 << 20, "entries": 1,
+                      "disk": {"format": "qcow2", "boot": "uefi", "size": 2 << 30}}
 
 STORAGE = {"size": 5368709120, "used": 1073741824, "free": 4294967296, "least": 1073741824,
            "trimmable": 4294967296}
@@ -96,7 +99,10 @@ NODE = {
     "name": "node1", "version": "0.3.0", "environment": "prod", "mode": "active",
     "addresses": ["192.0.2.1"], "kernel": "6.1.0",
     "drivers": [{"name": "lxc", "version": "liblxc 5.0.2", "usable": True,
-                 "capabilities": ["update", "freeze"], "pid": 77},
+                 "image_kind": "tree", "capabilities": ["update", "freeze"], "pid": 77},
+                {"name": "qemu", "version": "QEMU 7.2", "usable": True, "image_kind": "disk",
+                 "acceleration": "tcg", "capabilities": ["save"],
+                 "notice": "machines are emulated: they are slow"},
                 {"name": "kvm", "usable": False, "capabilities": [],
                  "problem": "libvirtd is not there: install libvirt-daemon-system"}],
     "resources": {"cpus": 2, "memory": {"total": 8589934592, "available": 4294967296},

@@ -38,7 +38,13 @@ static void a_busy_node_shows_everything(void **state)
 			.version = "liblxc 5.0.2",
 			.usable = true,
 			.pid = 4711,
+			.image_kind = "tree",
 			.capabilities = capabilities},
+		{.name = "qemu",
+			.usable = true,
+			.image_kind = "disk",
+			.acceleration = "tcg",
+			.notice = "machines are emulated"},
 	};
 	static const struct node_problem problems[] = {
 		{"ip_forward", "forwarding is off: the bridge gets no traffic", 1700000000000},
