@@ -100,10 +100,13 @@ static char *emulation_advice(const struct acceleration_facts *facts)
 			facts->file);
 	else
 		r = asprintf(&advice,
-			"Hide /dev/kvm from libvirtd, which otherwise tries it for more than a "
-			"minute at each start: `systemctl edit libvirtd`, there [Service] and "
-			"InaccessiblePaths=/dev/kvm, then `systemctl restart libvirtd` (guests run "
-			"on). To have it tried again remove %s, and restart corpusd.",
+			"Hide /dev/kvm from libvirtd, so that it offers and tries nothing that "
+			"does "
+			"not work (where QEMU aborts with it each start takes more than a minute): "
+			"`systemctl edit libvirtd`, there [Service] and "
+			"InaccessiblePaths=/dev/kvm, "
+			"then `systemctl restart libvirtd` (guests run on). To have it tried again "
+			"remove %s, and restart corpusd.",
 			facts->file);
 	return r < 0 ? NULL : advice;
 }

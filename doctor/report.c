@@ -18,7 +18,7 @@ const char *verdict_to_string(enum verdict verdict)
 /* What others wrote (a name of a chain, a driver's problem) need not be fit for JSON. */
 static json_t *harmless(const char *text)
 {
-	char buf[512];
+	char buf[1024];
 
 	snprintf(buf, sizeof(buf), "%s", text);
 	utf8_scrub(buf);
