@@ -326,6 +326,8 @@ int driver_host_main(const struct driver_ops *ops, int argc, char **argv)
 		turn(&h);
 	if (h.driver)
 		ops->close(h.driver);
+	for (size_t i = 0; i < HOST_CALLS_MAX; i++)
+		free(h.children[i].id); /* what is under way goes on without us */
 	wire_message_finish(&h.message);
 	return r < 0;
 }
