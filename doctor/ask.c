@@ -36,6 +36,7 @@ void examine_told_drivers(struct report *report, const char *text)
 		check_driver(
 			report, &(struct driver_facts){.name = text_of(driver, "name"),
 					.version = text_of(driver, "version"),
+					.acceleration = text_of(driver, "acceleration"),
 					.problem = text_of(driver, "problem"),
 					.usable = json_is_true(json_object_get(driver, "usable"))});
 }
@@ -121,6 +122,7 @@ static void examine_driver(
 	check_driver(report,
 		&(struct driver_facts){.name = settings->name,
 			.version = probe.info.version,
+			.acceleration = probe.info.acceleration,
 			.problem = *probe.err.message ? probe.err.message : probe.info.problem,
 			.usable = probe.info.usable});
 }

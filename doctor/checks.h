@@ -94,6 +94,7 @@ void check_legacy(struct report *report, const char *rules, const char *bridge);
 struct driver_facts {
 	const char *name, *version, *problem;
 	bool usable;
+	const char *acceleration; /* of its machines; NULL or empty: they are none */
 };
 
 void check_driver(struct report *report, const struct driver_facts *facts);

@@ -48,9 +48,10 @@ static char *drivers_text(const struct agent *agent)
 		const struct agent_driver *driver = &agent->drivers[i];
 
 		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s, s:b}", "name", driver->settings->name,
-				      "version", driver->info.version, "problem",
-				      driver->info.problem, "usable", driver->info.usable));
+			list, json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", driver->settings->name,
+				      "version", driver->info.version, "acceleration",
+				      driver->info.acceleration, "problem", driver->info.problem,
+				      "usable", driver->info.usable));
 	}
 	return json_dumps(list, JSON_COMPACT);
 }

@@ -232,10 +232,12 @@ static void a_driver_that_cannot_says_why(void **state)
 	struct report report = {0};
 
 	(void)state;
-	check_driver(&report, &(struct driver_facts){"lxc", "liblxc 5.0.2", "", true});
-	check_driver(&report, &(struct driver_facts){"kvm", "", "no /dev/kvm", false});
-	check_driver(&report, &(struct driver_facts){"new", "", NULL, false});
+	check_driver(&report, &(struct driver_facts){"lxc", "liblxc 5.0.2", "", true, NULL});
+	check_driver(&report, &(struct driver_facts){"kvm", "libvirt 9.0.0", "", true, "tcg"});
+	check_driver(&report, &(struct driver_facts){"kvm", "", "no /dev/kvm", false, ""});
+	check_driver(&report, &(struct driver_facts){"new", "", NULL, false, NULL});
 	assert_findings(&report, "good: lxc can run guests: liblxc 5.0.2\n"
+				 "good: kvm can run guests: libvirt 9.0.0, by tcg\n"
 				 "bad: kvm cannot run guests: no /dev/kvm\n"
 				 "bad: new cannot run guests: not known yet");
 }
