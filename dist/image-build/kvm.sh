@@ -46,15 +46,19 @@ kvm_fetch_kernel()
 	kvm_fetch "$1" "$package"
 }
 
+# kvm_version ROOT: of the kernel that is in ROOT.
+kvm_version()
+{
+	basename "$1"/lib/modules/*
+}
+
 # kvm_initramfs ROOT: writes $work/out/kernel and $work/out/initrd, of the kernel that is in ROOT.
 kvm_initramfs()
 {
-	kernel=$(echo "$1"/boot/vmlinuz-*)
-	[ -e "$kernel" ] || die "not one kernel but this: $kernel"
-	version=${kernel##*/vmlinuz-}
+	version=$(kvm_version "$1")
 	top=$work/initramfs
 	mkdir -p "$work/out" "$top/bin" "$top/dev" "$top/proc" "$top/sys" "$top/root"
-	cp "$kernel" "$work/out/kernel"
+	cp "$1/boot/vmlinuz-$version" "$work/out/kernel"
 	cp "$program" "$top/bin/busybox"
 	for applet in sh mount umount modprobe switch_root sleep reboot findfs cat; do
 		ln -s busybox "$top/bin/$applet"

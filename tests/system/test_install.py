@@ -13,7 +13,8 @@ EXPECTED = {"sbin/corpusd", "bin/corpus", "libexec/corpus/corpus-driver-lxc",
             "libexec/corpus/image-build/debian", "share/man/man1/corpus.1",
             "share/man/man8/corpusd.8", "share/man/man5/corpusd.yaml.5",
             "share/doc/corpus/examples/corpusd.yaml"}
-PARTS = {"libexec/corpus/image-build/" + name for name in ("kvm.sh", "busybox-kvm.sh", "first-boot")}
+PARTS = {"libexec/corpus/image-build/" + name for name in
+         ("kvm.sh", "busybox-kvm.sh", "debian-kvm.sh", "first-boot")}
 
 
 def test_an_installation_has_all_that_is_looked_for(tmp_path):
