@@ -20,6 +20,11 @@
 #include "base/file.h"
 
 #define STDERR_KEPT 300
+#define CANCEL_MS   200
+
+/* Exit statuses of what never became the program, as a shell's. */
+#define NOT_ENTERED 126
+#define NOT_FOUND   127
 
 /* In the child, between fork and exec: only what a signal handler might do. */
 static void complain(const char *program, int errnum)
@@ -50,18 +55,23 @@ static void child_exec(const struct process_options *o, int stderr_fd, int failu
 	if (failure_fd >= 0)
 		failure_fd = fcntl(failure_fd, F_DUPFD, 3);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(stderr_fd, 2) < 0)
-		_exit(126);
+		_exit(NOT_ENTERED);
 	syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	failure = o->enter ? o->enter(o->data) : 0;
+	if (failure < 0) {
+		complain("cannot confine it", -failure);
+		_exit(NOT_ENTERED);
+	}
 	execvp(o->argv[0], (char *const *)o->argv);
 	failure = -errno;
 	if (failure_fd < 0)
 		complain(o->argv[0], -failure);
 	else if (write(failure_fd, &failure, sizeof(failure)) < 0)
-		_exit(126);
-	_exit(127);
+		_exit(NOT_ENTERED);
+	_exit(NOT_FOUND);
 }
 
 /* The last bytes of what a program wrote to stderr. */
@@ -107,8 +117,9 @@ static int wait_ms(int64_t deadline_ns)
 }
 
 /* Reads stderr until the process has ended: not until the end of file, which a daemon that it
- * left behind may keep away, or which may come long before. -ETIMEDOUT. */
-static int follow(int pidfd, int fd, int64_t deadline_ns, struct tail *tail)
+ * left behind may keep away, or which may come long before. -ETIMEDOUT, -ECANCELED. */
+static int follow(
+	const struct process_options *o, int pidfd, int fd, int64_t deadline_ns, struct tail *tail)
 {
 	struct pollfd p[] = {{.fd = pidfd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
 
@@ -117,6 +128,10 @@ static int follow(int pidfd, int fd, int64_t deadline_ns, struct tail *tail)
 
 		if (wait == 0)
 			return -ETIMEDOUT;
+		if (o->cancelled && o->cancelled(o->data) != 0)
+			return -ECANCELED;
+		if (o->cancelled && (wait < 0 || wait > CANCEL_MS))
+			wait = CANCEL_MS;
 		if (poll(p, ARRAY_SIZE(p), wait) < 0) {
 			if (errno != EINTR)
 				return -errno;
@@ -140,7 +155,12 @@ static void tail_trim(struct tail *tail)
 
 static int report(const struct process_options *o, int status, const char *text, struct err *err)
 {
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	bool ran = WIFEXITED(status) && WEXITSTATUS(status) != NOT_ENTERED &&
+		   WEXITSTATUS(status) != NOT_FOUND;
+
+	if (ran && o->ret_status)
+		*o->ret_status = WEXITSTATUS(status);
+	if (ran && (WEXITSTATUS(status) == 0 || o->ret_status))
 		return 0;
 	if (WIFEXITED(status))
 		return err_set(err, ERR_INTERNAL, NULL, "%s exited with status %d: %s", o->argv[0],
@@ -167,15 +187,17 @@ static void child_run(const struct process_options *o, int stderr_fd, pid_t pare
 	setpgid(0, 0);
 	/* A parent in another pid namespace reads as 0. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || (getppid() != parent && getppid() != 0))
-		_exit(126);
+		_exit(NOT_ENTERED);
 	child_exec(o, stderr_fd, -1);
 }
 
 /* Waits for the end of the child; at the deadline its whole group is killed. */
-static int finish(pid_t pid, int stderr_fd, int64_t deadline, struct tail *tail, int *ret_status)
+static int finish(const struct process_options *o, pid_t pid, int stderr_fd, struct tail *tail,
+	int *ret_status)
 {
 	AUTOCLOSE int pidfd = process_pidfd(pid);
-	int r = pidfd < 0 ? pidfd : follow(pidfd, stderr_fd, deadline, tail);
+	int64_t deadline = deadline_of(o->timeout_ms);
+	int r = pidfd < 0 ? pidfd : follow(o, pidfd, stderr_fd, deadline, tail);
 
 	if (r < 0) {
 		kill(-pid, SIGKILL);
@@ -207,11 +229,13 @@ int process_run(const struct process_options *o, struct err *err)
 		child_run(o, write_end, self);
 	setpgid(pid, pid); /* here too: whoever comes first */
 	write_end = fd_close(write_end);
-	r = finish(pid, read_end, deadline_of(o->timeout_ms), &tail, &status);
+	r = finish(o, pid, read_end, &tail, &status);
 	tail_trim(&tail);
 	if (r == -ETIMEDOUT)
 		return err_set(err, ERR_TIMEOUT, NULL, "%s did not end within %llu ms: %s",
 			o->argv[0], (unsigned long long)o->timeout_ms, tail.text);
+	if (r == -ECANCELED)
+		return err_set(err, ERR_CANCELLED, NULL, "%s was cancelled", o->argv[0]);
 	if (r < 0)
 		return err_errno(err, r, "cannot wait for %s", o->argv[0]);
 	return report(o, status, tail.text, err);

@@ -12,6 +12,15 @@ struct process_options {
 	int stdout_fd;		 /* -1: /dev/null */
 	uint64_t timeout_ms;	 /* 0: none. At the deadline it is killed: ERR_TIMEOUT. Not for
 				    detached ones */
+	/* The rest is not for detached ones either; each may be NULL. Called in the new process
+	 * before the program, with only what a signal handler might do: 0 or a negative errno,
+	 * which ends it. Descriptors of the caller are open still. */
+	int (*enter)(void *data);
+	/* Called several times a second; non-zero ends it: ERR_CANCELLED. */
+	int (*cancelled)(void *data);
+	void *data;
+	/* Gets the exit status; every one is success then but 126 and 127: it could not be run. */
+	int *ret_status;
 };
 
 /* Runs a program and waits for its end. Exit status 0 is success; anything else is ERR_INTERNAL

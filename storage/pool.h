@@ -52,9 +52,9 @@ int names_read(int dir, bool (*wanted)(const char *name), char ***ret);
 void names_free(char **names);
 
 /* Runs the confined helper on what `source` yields, unpacking into the directory `target`. */
+struct source;
 struct unpack_result {
-	char sha256[65];
 	uint64_t size, entries;
 };
-int unpacker_run(const struct storage *storage, const struct image_source *source, int target,
+int unpacker_run(const struct storage *storage, struct source *source, int target,
 	struct unpack_result *ret, struct err *err);

@@ -1,13 +1,12 @@
-/* Runs the confined helper (unpack/) and feeds it: the archive's bytes are counted and hashed here,
- * on the trusted side, and handed on through a socket. The helper answers with one line. */
+/* Runs the confined helper (unpack/) and feeds it: the archive's bytes are counted and hashed
+ * (source.c) on the trusted side, and handed on through a socket. The helper answers with one line.
+ */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <nettle/sha2.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -16,26 +15,16 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "storage/pool.h"
+#include "storage/source.h"
 
-#define CHUNK	   65536
 #define REPORT_MAX 600
 #define POLL_MS	   200
 
-/* A compressed archive is not larger than what it unpacks to, but for the headers of its entries.
- */
-#define SLACK (1ULL << 30)
-
 struct unpacker {
-	const struct image_source *source;
-	uint64_t max_input;
+	struct source *source;
 	pid_t pid;
 	int input;  /* our end of the helper's stdin; -1 once all was sent */
 	int output; /* the helper's stdout */
-	struct sha256_ctx hash;
-	uint64_t bytes;
-	uint8_t chunk[CHUNK];
-	size_t chunk_used, chunk_sent;
-	bool source_ended;
 	char report[REPORT_MAX + 1];
 	size_t report_used;
 };
@@ -112,41 +101,30 @@ static void unpacker_finish(struct unpacker *u)
 
 /* --- Its food -------------------------------------------------------------------------------- */
 
-static int read_source(struct unpacker *u, struct err *err)
-{
-	ssize_t n = read(u->source->fd, u->chunk, sizeof(u->chunk));
-
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return 0;
-	if (n < 0)
-		return err_errno(err, errno, "cannot read the archive");
-	u->source_ended = n == 0;
-	u->chunk_used = (size_t)n;
-	u->chunk_sent = 0;
-	u->bytes += (uint64_t)n;
-	sha256_update(&u->hash, (size_t)n, u->chunk);
-	if (u->bytes > u->max_input)
-		return err_set(err, ERR_TOO_LARGE, NULL,
-			"the archive has more than %" PRIu64 " bytes", u->max_input);
-	return 0;
-}
-
 /* A helper that does not want any more has said why, or died: its report tells. */
 static void stop_feeding(struct unpacker *u)
 {
 	u->input = fd_close(u->input);
-	u->chunk_used = u->chunk_sent = 0;
+	u->source->used = u->source->sent = 0;
+}
+
+static bool has_chunk(const struct unpacker *u)
+{
+	return u->source->sent < u->source->used;
 }
 
 static void send_chunk(struct unpacker *u)
 {
-	ssize_t n = send(u->input, u->chunk + u->chunk_sent, u->chunk_used - u->chunk_sent,
+	struct source *source = u->source;
+	ssize_t n = send(u->input, source->chunk + source->sent, source->used - source->sent,
 		MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n >= 0)
-		u->chunk_sent += (size_t)n;
+		source->sent += (size_t)n;
 	else if (errno != EAGAIN && errno != EINTR)
 		stop_feeding(u);
+	if (!has_chunk(u))
+		source->sent = source->used = 0;
 }
 
 /* 1 at the end of the report. */
@@ -160,46 +138,40 @@ static int read_report(struct unpacker *u)
 	return n == 0 || u->report_used == REPORT_MAX;
 }
 
-static bool has_chunk(const struct unpacker *u)
-{
-	return u->chunk_sent < u->chunk_used;
-}
-
 /* One turn: 1 when the helper has ended. */
 static int turn(struct unpacker *u, struct err *err)
 {
-	bool want_read = u->input >= 0 && !has_chunk(u) && !u->source_ended;
+	bool want_read = u->input >= 0 && !has_chunk(u) && !u->source->ended;
 	struct pollfd fds[] = {
 		{.fd = u->output, .events = POLLIN},
 		{.fd = u->input >= 0 && has_chunk(u) ? u->input : -1, .events = POLLOUT},
-		{.fd = want_read ? u->source->fd : -1, .events = POLLIN},
+		{.fd = want_read ? u->source->of->fd : -1, .events = POLLIN},
 	};
 	int r = 0;
 
 	if (poll(fds, ARRAY_SIZE(fds), POLL_MS) < 0 && errno != EINTR)
 		return err_errno(err, errno, "cannot wait for the unpacker");
 	if (fds[2].revents)
-		r = read_source(u, err);
+		r = source_read(u->source, err);
 	if (r < 0)
 		return r;
 	if (has_chunk(u) && u->input >= 0)
 		send_chunk(u);
-	if (u->input >= 0 && u->source_ended && !has_chunk(u))
+	if (u->input >= 0 && u->source->ended && !has_chunk(u))
 		stop_feeding(u);
 	return fds[0].revents ? read_report(u) : 0;
 }
 
 static int feed(struct unpacker *u, struct err *err)
 {
-	int r = 0;
+	int r = 0, progress = 0;
 
-	while (r == 0) {
+	while (r == 0 && progress == 0) {
 		r = turn(u, err);
-		if (r >= 0 && u->source->progress &&
-			u->source->progress(u->source->progress_data, u->bytes) != 0)
-			return err_set(err, ERR_CANCELLED, NULL, "the import was cancelled");
+		if (r >= 0)
+			progress = source_progress(u->source, err);
 	}
-	return r < 0 ? r : 0;
+	return r < 0 ? r : progress;
 }
 
 /* --- Its answer ------------------------------------------------------------------------------ */
@@ -243,41 +215,21 @@ static int judge(struct unpacker *u, int status, struct unpack_result *ret, stru
 	return judge_death(status, err);
 }
 
-static int check_hash(struct unpacker *u, struct unpack_result *ret, struct err *err)
-{
-	uint8_t digest[SHA256_DIGEST_SIZE];
-
-	sha256_digest(&u->hash, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret->sha256 + 2 * i, 3, "%02x", digest[i]);
-	if (u->source->sha256 && strcasecmp(u->source->sha256, ret->sha256) != 0)
-		return err_set(err, ERR_INVALID, "sha256", "the archive's SHA-256 is %s, not %s",
-			ret->sha256, u->source->sha256);
-	return 0;
-}
-
-int unpacker_run(const struct storage *storage, const struct image_source *source, int target,
+int unpacker_run(const struct storage *storage, struct source *source, int target,
 	struct unpack_result *ret, struct err *err)
 {
 	CLEANUP(unpacker_finish)
-	struct unpacker u = {.source = source,
-		.input = -1,
-		.output = -1,
-		.max_input = storage->image_max_size + SLACK};
+	struct unpacker u = {.source = source, .input = -1, .output = -1};
 	struct unpack_result result = {0};
-	int r;
+	int r = start(&u, storage, target, err);
 
-	sha256_init(&u.hash);
-	r = start(&u, storage, target, err);
 	if (r == 0)
 		r = feed(&u, err);
 	if (r < 0)
 		return r;
 	r = judge(&u, reap(&u), &result, err);
-	if (r == 0 && !u.source_ended)
+	if (r == 0 && !source->ended)
 		r = err_set(err, ERR_INTERNAL, NULL, "the unpacker left a part of the archive");
-	if (r == 0)
-		r = check_hash(&u, &result, err);
 	if (r == 0)
 		*ret = result;
 	return r;

@@ -1,0 +1,320 @@
+/* Confinement of other programs: the process that process_run made becomes the keeper of one that
+ * has namespaces of its own, and whose user stands for nobody on the host. The keeper stays root,
+ * outside, and only waits: with it ends the other's namespace of processes, and all in that.
+ *
+ * All of it happens between fork and exec: nothing here may take a lock, so nothing allocates. */
+#include "storage/confined.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/process.h"
+
+/* Users of these programs on the host: one for each process id, so that no two meet. The range lies
+ * behind that of corpus-unpack, far from what distributions and containers give out. */
+#define HOST_ID_BASE 0xf0100000U
+#define HOST_ID_MASK 0x3fffffU
+
+#define MEMORY_MAX  (2UL << 30)
+#define CPU_SECONDS 3600
+#define OPEN_MAX    64
+#define TASKS_MAX   64
+#define WORDS_MAX   (1U << 20) /* what it writes to its output is a file, too */
+
+#define FILE_FLAGS                                                                                 \
+	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW)
+
+/* --- What it sees ---------------------------------------------------------------------------- */
+
+static int take_mount(int from, const char *path)
+{
+	int fd = (int)syscall(
+		SYS_open_tree, from, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int put_mount(int fd, uint64_t flags, const char *to)
+{
+	struct mount_attr attr = {.attr_set = flags, .propagation = MS_PRIVATE};
+
+	if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+		syscall(SYS_move_mount, fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
+static int mount_at(const char *path, uint64_t flags, const char *to)
+{
+	AUTOCLOSE int fd = take_mount(AT_FDCWD, path);
+
+	return fd < 0 ? fd : put_mount(fd, flags, to);
+}
+
+static int make_file(const char *name, uid_t owner)
+{
+	AUTOCLOSE int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd < 0 || fchown(fd, owner, owner) < 0 ? -errno : 0;
+}
+
+static int show_programs(void)
+{
+	static const char *const links[] = {"bin", "sbin", "lib", "lib64"};
+
+	if (mkdir("usr", 0755) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		char target[16];
+
+		snprintf(target, sizeof(target), "usr/%s", links[i]);
+		if (symlink(target, links[i]) < 0)
+			return -errno;
+	}
+	return mount_at("/usr", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "usr");
+}
+
+static int show_devices(bool fuse)
+{
+	int r = mkdir("dev", 0755) < 0 ? -errno : make_file("dev/null", 0);
+
+	if (r == 0)
+		r = mount_at("/dev/null", MOUNT_ATTR_NOSUID, "dev/null");
+	if (r == 0 && fuse)
+		r = make_file("dev/fuse", 0);
+	if (r == 0 && fuse)
+		r = mount_at("/dev/fuse", MOUNT_ATTR_NOSUID, "dev/fuse");
+	return r;
+}
+
+static int show_file(const struct confined_file *file, int mount, uid_t owner)
+{
+	int r = make_file(file->name, owner);
+
+	if (r == 0 && file->writable && fchown(file->fd, owner, owner) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	return put_mount(mount, FILE_FLAGS | (file->writable ? 0 : MOUNT_ATTR_RDONLY), file->name);
+}
+
+/* /proc serves as a place to mount on that is always there, and becomes the root. */
+static int make_root(const struct confined *c, const int *mounts, uid_t owner)
+{
+	int r;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("corpus", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755") < 0 ||
+		chdir("/proc") < 0)
+		return -errno;
+	r = show_programs();
+	if (r == 0)
+		r = show_devices(c->fuse);
+	if (r == 0 && c->fuse)
+		r = make_file("view", owner);
+	for (size_t i = 0; r == 0 && i < c->files_count; i++)
+		r = show_file(&c->files[i], mounts[i], owner);
+	if (r < 0)
+		return r;
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+		chdir("/") < 0 ||
+		mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
+			NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+/* --- Who it is ------------------------------------------------------------------------------- */
+
+static int set_limits(const struct confined *c)
+{
+	const struct {
+		__rlimit_resource_t what;
+		rlim_t limit;
+	} limits[] = {
+		{RLIMIT_AS, MEMORY_MAX},
+		{RLIMIT_CPU, CPU_SECONDS},
+		{RLIMIT_FSIZE, c->file_max > WORDS_MAX ? c->file_max : WORDS_MAX},
+		{RLIMIT_NOFILE, OPEN_MAX},
+		{RLIMIT_NPROC, TASKS_MAX},
+		{RLIMIT_CORE, 0},
+		{RLIMIT_MEMLOCK, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit limit = {limits[i].limit, limits[i].limit};
+
+		if (setrlimit(limits[i].what, &limit) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Root of its own user namespace, which is needed to mount there, and of nothing else. What is not
+ * in the bounding set, the program does not get. */
+static int become_nobody(const struct confined *c)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return -errno;
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (!(c->fuse && cap == CAP_SYS_ADMIN) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return set_limits(c);
+}
+
+static int enter_namespace(const struct confined *c, int ready, int go)
+{
+	char byte = 0;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return -errno;
+	if (write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
+		return -EPIPE;
+	close(ready);
+	close(go);
+	/* What it says from here on is its output. */
+	if (c->stdout_fd < 0 && dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
+		return -errno;
+	return become_nobody(c);
+}
+
+/* --- Its keeper ------------------------------------------------------------------------------ */
+
+static int write_map(int proc, pid_t pid, const char *which, uid_t owner)
+{
+	char path[64], text[64];
+	AUTOCLOSE int fd = -1;
+	int length = snprintf(text, sizeof(text), "0 %u 1\n", owner);
+
+	snprintf(path, sizeof(path), "%d/%s", pid, which);
+	fd = openat(proc, path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 || write(fd, text, (size_t)length) != length ? -EPERM : 0;
+}
+
+static _Noreturn void keep(int proc, pid_t pid, uid_t owner, int ready, int go)
+{
+	int status = 0;
+	char byte;
+
+	if (read(ready, &byte, 1) != 1 || write_map(proc, pid, "uid_map", owner) < 0 ||
+		write_map(proc, pid, "gid_map", owner) < 0 || write(go, &byte, 1) != 1)
+		kill(pid, SIGKILL);
+	close(go);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+/* Only in the namespace that a descriptor comes from a mount can be made of it. */
+static int take_files(const struct confined *c, int mounts[static CONFINED_FILES])
+{
+	for (size_t i = 0; i < c->files_count; i++) {
+		mounts[i] = take_mount(c->files[i].fd, "");
+		if (mounts[i] < 0)
+			return mounts[i];
+	}
+	return 0;
+}
+
+static int make_world(const struct confined *c, uid_t owner)
+{
+	int mounts[CONFINED_FILES], r = take_files(c, mounts);
+
+	if (r == 0 && unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+			      CLONE_NEWPID) < 0)
+		r = -errno;
+	return r < 0 ? r : make_root(c, mounts, owner);
+}
+
+/* Returns in the confined process. */
+static int enter(void *data)
+{
+	const struct confined *c = *(struct confined *const *)data;
+	uid_t owner = HOST_ID_BASE + ((uid_t)getpid() & HOST_ID_MASK);
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), ready[2], go[2], r;
+	pid_t pid;
+
+	if (proc < 0 || pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
+		return -errno;
+	r = make_world(c, owner);
+	if (r < 0)
+		return r;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		close(ready[1]);
+		close(go[0]);
+		keep(proc, pid, owner, ready[0], go[1]);
+	}
+	close(proc);
+	close(ready[0]);
+	close(go[1]);
+	return enter_namespace(c, ready[1], go[0]);
+}
+
+/* --- Its words ------------------------------------------------------------------------------- */
+
+static int is_cancelled(void *data)
+{
+	const struct confined *c = *(struct confined *const *)data;
+
+	return c->cancelled(c->data);
+}
+
+static void read_output(struct confined *c, int fd)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+	off_t from = end > CONFINED_OUTPUT ? end - CONFINED_OUTPUT : 0;
+	ssize_t n = pread(fd, c->output, CONFINED_OUTPUT, from);
+
+	if (n < 0)
+		n = 0;
+	while (n > 0 && c->output[n - 1] == '\n')
+		n--;
+	c->output[n] = '\0';
+	for (char *p = c->output; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = ' ';
+}
+
+int confined_run(struct confined *c, struct err *err)
+{
+	AUTOCLOSE int output = memfd_create("output", MFD_CLOEXEC);
+	struct process_options options = {.argv = c->argv,
+		.stdin_fd = -1,
+		.stdout_fd = c->stdout_fd < 0 ? output : c->stdout_fd,
+		.timeout_ms = c->timeout_ms,
+		.enter = enter,
+		.cancelled = c->cancelled ? is_cancelled : NULL,
+		.data = &c,
+		.ret_status = &c->status};
+	int r;
+
+	if (output < 0)
+		return err_errno(err, errno, "cannot run %s", c->argv[0]);
+	c->output[0] = '\0';
+	r = process_run(&options, err);
+	if (r == 0)
+		read_output(c, output);
+	return r;
+}
