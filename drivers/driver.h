@@ -288,7 +288,7 @@ struct driver_ops {
 
 	/* Takes up changed facts of a defined guest (its name, limits, raw lines), what can be at
 	 * once in a running one, and all at its next start. Refuses a memory limit below what is
-	 * used (ERR_INVALID, limits.memory), and then changes nothing. At most 5 s. */
+	 * used (ERR_INVALID, limits.memory), and then changes nothing. At most 15 s. */
 	int (*update)(struct driver *driver, const struct driver_guest *guest, struct err *err);
 
 	/* Stops all its processes where they are (frozen), or lets them go on. At most 10 s. */

@@ -16,6 +16,8 @@
 #include "drivers/kvm/define.h"
 #include "drivers/kvm/guest.h"
 #include "drivers/kvm/instance.h"
+#include "drivers/kvm/stats.h"
+#include "drivers/kvm/update.h"
 
 static struct kvm *kvm_of(struct driver *driver)
 {
@@ -120,4 +122,6 @@ const struct driver_ops kvm_driver_ops = {
 	.close = kvm_close,
 	.create = kvm_create,
 	.status = kvm_status,
+	.update = kvm_update,
+	.stats = kvm_stats,
 };

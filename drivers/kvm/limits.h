@@ -19,6 +19,7 @@ struct limits_host {
 #define LIMITS_MEMORY_MIN_KIB	  (64ULL << 10)	 /* below it no kernel of today boots */
 #define LIMITS_VCPUS_MAX	  255 /* with more x86 needs a virtual IOMMU (formatdomain) */
 #define LIMITS_SLOTS		  16
+#define LIMITS_BALLOON_PERIOD_S	  5 /* how often a guest tells how much of its memory it uses */
 
 struct limits_plan {
 	unsigned vcpus, vcpus_max; /* that it has now; that can be plugged into it */

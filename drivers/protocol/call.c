@@ -186,7 +186,7 @@ static const struct {
 	[DRIVER_CALL_DESTROY] = {"destroy", run_destroy, 15 * S, true, true},
 	[DRIVER_CALL_STATUS] = {"status", run_status, 1 * S, true, false},
 	[DRIVER_CALL_LIST] = {"list", run_list, 5 * S, false, false},
-	[DRIVER_CALL_UPDATE] = {"update", run_update, 5 * S, false, false},
+	[DRIVER_CALL_UPDATE] = {"update", run_update, 15 * S, false, false},
 	[DRIVER_CALL_FREEZE] = {"freeze", run_freeze, 10 * S, true, true},
 	[DRIVER_CALL_EXEC] = {"exec", run_exec, 10 * S, true, false},
 	[DRIVER_CALL_CONSOLE] = {"console", run_console, 10 * S, true, false},
