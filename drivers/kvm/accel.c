@@ -62,11 +62,6 @@ static bool find_program(const char *name, char path[static PATH_MAX])
 	return false;
 }
 
-static size_t boot_size(void)
-{
-	return (size_t)(corpus_kvm_boot_end - corpus_kvm_boot);
-}
-
 /* What needs no boot to be seen: cheap, so it is never remembered, and a device that comes is taken
  * up at once. */
 bool accel_look(const struct accel_host *host, struct accel_finding *ret)
@@ -74,7 +69,7 @@ bool accel_look(const struct accel_host *host, struct accel_finding *ret)
 	AUTOCLOSE int fd = open(host->device, O_RDWR | O_CLOEXEC);
 	char path[PATH_MAX];
 
-	if (boot_size() == 0)
+	if (corpus_kvm_boot_size == 0)
 		return refuse(ret, "this is not an x86-64 machine");
 	if (fd < 0 && errno == ENOENT)
 		return refuse(ret, "there is no %s", host->device);
@@ -231,7 +226,7 @@ void accel_find(const struct accel_host *host, const char *state_dir, struct acc
 	held = lock(state_dir);
 	if (accel_recall(host, state_dir, ret))
 		return;
-	accel_boot(host, corpus_kvm_boot, boot_size(), ret);
+	accel_boot(host, corpus_kvm_boot, corpus_kvm_boot_size, ret);
 	ret->found_ms = clock_realtime_ms();
 	remember(host, state_dir, ret);
 }

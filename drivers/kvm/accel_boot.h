@@ -7,7 +7,7 @@
 
 /* What boot.S is, byte for byte: the end of a machine's firmware. */
 extern const char corpus_kvm_boot[];
-extern const char corpus_kvm_boot_end[];
+extern const uint32_t corpus_kvm_boot_size; /* 0: nothing, on this kind of processor */
 
 /* Boots `size` bytes as the end of a firmware, and fills works, reason and inconclusive. QEMU runs
  * as somebody unprivileged where we are root, and is gone afterwards, whatever it did. */

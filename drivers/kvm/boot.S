@@ -71,7 +71,6 @@
 .section .rodata.corpus_kvm_boot, "a", %progbits
 .balign 16
 .globl corpus_kvm_boot
-.globl corpus_kvm_boot_end
 corpus_kvm_boot:
 #ifdef __x86_64__ /* elsewhere it is empty: nothing to try it with */
 
@@ -432,4 +431,9 @@ idt_pointer:
 .org SIZE
 #endif
 corpus_kvm_boot_end:
+
+.balign 4
+.globl corpus_kvm_boot_size
+corpus_kvm_boot_size:
+	.long	corpus_kvm_boot_end - corpus_kvm_boot
 .section .note.GNU-stack, "", %progbits
