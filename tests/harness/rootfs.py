@@ -82,27 +82,30 @@ def _link(tar, name, target):
 
 def debian_tar(cache):
     """What `corpus image build debian` builds, and a page on port 80."""
-    return _kept(cache, "debian-with-page.tar", _build_debian_with_page)
+    return kept(cache, "debian-with-page.tar", _build_debian_with_page)
 
 
 def services_tar(cache):
     """What `corpus image build debian --include nginx-light,postgresql` builds."""
-    return _kept(cache, "debian-services.tar", lambda image, _folder: _build_debian(
+    return kept(cache, "debian-services.tar", lambda image, _folder: _build_debian(
         image, "--include", "nginx-light,postgresql"))
 
 
-def _kept(cache, name, build):
-    """An image in the cache, where build(path, folder for what it needs) makes it once."""
-    kept = cache / name
+def kept(cache, name, build, others=None):
+    """An image in the cache, where build(path, folder for what it needs) makes it once. `others` match
+    earlier versions of it, which are removed then."""
+    path = cache / name
     cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / f"{name}.lock", "w") as lock:
+    with open(cache / f"{others.split('*')[0] if others else name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
+        if not path.exists():
+            for old in cache.glob(others) if others else ():
+                old.unlink()
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 image = pathlib.Path(folder, "image.tar")
                 build(image, pathlib.Path(folder))
-                os.rename(image, kept)
-    return kept
+                os.rename(image, path)
+    return path
 
 
 def _build_debian(image, *options):

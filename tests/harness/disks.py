@@ -1,0 +1,117 @@
+"""Images for virtual machines, made here and kept in the cache: what `corpus image build … --driver
+kvm` builds, and the same small guest on disks that boot by themselves, by BIOS and by UEFI. They are
+made anew when a builder, or this, has changed."""
+import hashlib
+import os
+import pathlib
+import struct
+import subprocess
+import tempfile
+
+from .rootfs import BUILDERS, kept
+from .shell import run
+
+BUSYBOX = ("kvm.sh", "first-boot", "busybox", "busybox-kvm.sh")
+DEBIAN = ("kvm.sh", "first-boot", "debian", "debian-kvm.sh")
+
+SECTOR, MIB = 512, 1 << 20
+BOOT_MIB = 48
+MBR_CODE = "/usr/lib/syslinux/mbr/mbr.bin"
+EFI_SYSTEM, LINUX = 0xef, 0x83  # types of partitions
+
+SYSLINUX = """DEFAULT linux
+LABEL linux
+LINUX /kernel
+INITRD /initrd
+APPEND {cmdline}
+"""
+GRUB_EARLY = """search --no-floppy --file --set=root /kernel
+linux /kernel {cmdline}
+initrd /initrd
+boot
+"""
+GRUB_MODULES = "part_msdos fat search search_fs_file linux normal boot".split()
+
+
+def busybox_tar(cache):
+    name = f"kvm-busybox-{_version(*BUSYBOX)}.tar"
+    return kept(cache, name, lambda path, _folder: _build(path, "busybox"), "kvm-busybox-*.tar")
+
+
+def debian_tar(cache):
+    name = f"kvm-debian-{_version(*DEBIAN)}.tar"
+    return kept(cache, name, lambda path, _folder: _build(path, "debian"), "kvm-debian-*.tar")
+
+
+def bios_disk(cache):
+    """A raw disk with a master boot record."""
+    name = f"kvm-bios-{_version(*BUSYBOX, __file__)}.raw"
+    return kept(cache, name, lambda path, folder: _make_disk(cache, path, folder), "kvm-bios-*.raw")
+
+
+def uefi_disk(cache):
+    """A qcow2 disk that UEFI finds a boot loader on."""
+    def make(path, _folder):
+        run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", bios_disk(cache), path)
+    name = f"kvm-uefi-{_version(*BUSYBOX, __file__)}.qcow2"
+    return kept(cache, name, make, "kvm-uefi-*.qcow2")
+
+
+def _version(*files):
+    digest = hashlib.sha256()
+    for name in files:
+        digest.update((BUILDERS / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _build(path, kind):
+    with open(path, "wb") as out:
+        subprocess.run([BUILDERS / kind, "--driver", "kvm"], stdout=out, check=True)
+
+
+def _make_disk(cache, path, folder):
+    """A FAT partition with kernel and boot loaders of both worlds, then the guest's root."""
+    run("tar", "-C", folder, "-xf", busybox_tar(cache))
+    cmdline = (folder / "cmdline").read_text().strip().replace("root=/dev/vda", "root=/dev/vda2")
+    boot, root = folder / "boot", folder / "root"
+    _make_boot(folder, boot, cmdline)
+    run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", folder / "disk.qcow2", root)
+    second = MIB + BOOT_MIB * MIB
+    with open(path, "wb") as disk:
+        disk.write(_boot_record([(EFI_SYSTEM, MIB, BOOT_MIB * MIB),
+                                 (LINUX, second, root.stat().st_size)]))
+        disk.truncate(second + root.stat().st_size)
+    for part, at in ((boot, MIB), (root, second)):
+        run("dd", f"if={part}", f"of={path}", f"seek={at // MIB}", "bs=1M", "conv=notrunc,sparse")
+
+
+def _make_boot(folder, boot, cmdline):
+    (folder / "syslinux.cfg").write_text(SYSLINUX.format(cmdline=cmdline))
+    (folder / "early.cfg").write_text(GRUB_EARLY.format(cmdline=cmdline))
+    run("grub-mkimage", "-O", "x86_64-efi", "-p", "/", "-c", folder / "early.cfg",
+        "-o", folder / "BOOTX64.EFI", *GRUB_MODULES)
+    boot.touch()
+    os.truncate(boot, BOOT_MIB * MIB)
+    # The hidden sectors say where on the disk it begins; syslinux goes by them.
+    run("mformat", "-i", boot, "-H", MIB // SECTOR, "-h", 64, "-s", 32, "-t", BOOT_MIB, "::")
+    run("mmd", "-i", boot, "::/EFI", "::/EFI/BOOT")
+    run("mcopy", "-i", boot, *(folder / name for name in ("kernel", "initrd", "syslinux.cfg")), "::/")
+    run("mcopy", "-i", boot, folder / "BOOTX64.EFI", "::/EFI/BOOT/")
+    run("syslinux", "--install", boot)
+
+
+def _boot_record(parts):
+    """Sector 0: code, then four entries of 16 bytes (flag, CHS, type, CHS, first sector, sectors), the
+    first to be booted, and the signature."""
+    entries = b"".join(
+        struct.pack("<B3sB3sII", 0 if number else 0x80, b"\xfe\xff\xff", kind, b"\xfe\xff\xff",
+                    at // SECTOR, size // SECTOR)
+        for number, (kind, at, size) in enumerate(parts))
+    code = pathlib.Path(MBR_CODE).read_bytes()[:440]
+    return code.ljust(446, b"\0") + entries.ljust(64, b"\0") + b"\x55\xaa"
+
+
+if __name__ == "__main__":
+    PLACE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
+    for make_one in (busybox_tar, debian_tar, bios_disk, uefi_disk):
+        print(make_one(PLACE))
