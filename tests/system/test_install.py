@@ -4,9 +4,11 @@ import os
 import pathlib
 import subprocess
 
-from harness.node import BUILD
+import pytest
+from harness.node import BUILD, TOP
 
 EXPECTED = {"sbin/corpusd", "bin/corpus", "libexec/corpus/corpus-driver-lxc",
+            "libexec/corpus/corpus-driver-kvm",
             "libexec/corpus/corpus-unpack", "libexec/corpus/corpus-session",
             "libexec/corpus/corpus-doctor",
             "libexec/corpus/image-build/busybox",
@@ -17,12 +19,21 @@ PARTS = {"libexec/corpus/image-build/" + name for name in
          ("kvm.sh", "busybox-kvm.sh", "debian-kvm.sh", "first-boot")}
 
 
-def test_an_installation_has_all_that_is_looked_for(tmp_path):
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    to = tmp_path_factory.mktemp("install")
     subprocess.run(["cmake", "--install", BUILD], check=True, stdout=subprocess.DEVNULL,
-                   env=dict(os.environ, DESTDIR=str(tmp_path)))
-    prefix = tmp_path / "usr/local"
-    found = {str(pathlib.Path(folder, name).relative_to(prefix))
-             for folder, _, names in os.walk(prefix) for name in names}
+                   env=dict(os.environ, DESTDIR=str(to)))
+    return to / "usr/local"
+
+
+def files_below(prefix):
+    return {str(pathlib.Path(folder, name).relative_to(prefix))
+            for folder, _, names in os.walk(prefix) for name in names}
+
+
+def test_an_installation_has_all_that_is_looked_for(prefix):
+    found = files_below(prefix)
     assert EXPECTED | PARTS <= found, (EXPECTED | PARTS) - found
     for path in found - PARTS:
         if path.startswith(("sbin", "bin", "libexec")):
@@ -31,3 +42,12 @@ def test_an_installation_has_all_that_is_looked_for(tmp_path):
                            prefix / "share/doc/corpus/examples/corpusd.yaml", "--check-config"],
                           check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_program_is_in_one_of_the_packages(prefix):
+    packaged = [words[0].removeprefix("usr/") for file in TOP.glob("debian/*.install")
+                for words in map(str.split, file.read_text().splitlines()) if words]
+    for path in files_below(prefix):
+        if path.startswith(("sbin", "bin", "libexec")):
+            owners = [entry for entry in packaged if path == entry or path.startswith(f"{entry}/")]
+            assert len(owners) == 1, f"{path} is in {owners or 'no package'}: see debian/*.install"
