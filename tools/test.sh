@@ -27,11 +27,12 @@ parse_word() {
 	done
 }
 
-# Debians to boot in tests, by our own builder; takes two minutes, once.
+# What is booted in tests, by our own builders; takes three minutes, once.
 debian_image() {
 	export CORPUS_CACHE=${CORPUS_CACHE:-/var/cache/corpus-dev}
 	export CORPUS_TEST_DEBIAN_TAR=$CORPUS_CACHE/debian-with-page.tar
 	PYTHONPATH=tests phase "images of a Debian" "$PYTHON" -m harness.rootfs
+	PYTHONPATH=tests phase "images of machines" "$PYTHON" -m harness.disks
 }
 
 # compiled_tests PRESET WORD: through ctest, two at a time; its whole output is kept for counting.

@@ -44,9 +44,8 @@ ip link set eth0 up
 udhcpc -i eth0 -b -S -s /usr/share/udhcpc/default.script >/dev/null 2>&1 &
 resize2fs /dev/vda >/dev/null 2>&1
 hostname "$(cat /etc/hostname 2>/dev/null || echo busybox)"
-/usr/lib/corpus/first-boot apply
+/usr/lib/corpus/first-boot
 [ -e /srv/www/index.html ] || hostname >/srv/www/index.html
-/usr/lib/corpus/first-boot user-data &
 END
 	chmod 755 etc/rc
 }

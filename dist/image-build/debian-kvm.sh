@@ -50,24 +50,11 @@ Before=sysinit.target systemd-networkd.service shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/lib/corpus/first-boot apply
-END
-	cat >"$tree/etc/systemd/system/corpus-user-data.service" <<'END'
-[Unit]
-Description=The script that was given to this guest
-ConditionPathExists=/etc/corpus/user-data
-ConditionPathExists=!/etc/corpus/user-data.begun
-After=network.target ssh.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/lib/corpus/first-boot user-data
+ExecStart=/usr/lib/corpus/first-boot
+KillMode=process
 END
 	link /etc/systemd/system/corpus-first-boot.service \
 		sysinit.target.wants/corpus-first-boot.service
-	link /etc/systemd/system/corpus-user-data.service \
-		multi-user.target.wants/corpus-user-data.service
 }
 
 # In MiB: what is in it, a quarter for the file system's own and as much for the first minutes.

@@ -256,7 +256,7 @@ pid_t kvm_node_libvirtd(void)
 static void lay_out(void)
 {
 	char folder[PATH_MAX];
-	const char *argv[] = {"sh", LIBVIRT_SH, folder, NULL};
+	const char *argv[] = {"sh", TESTS "/harness/libvirt.sh", folder, NULL};
 	struct process_options options = {
 		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = ANSWER_MS};
 	struct err err = {0};
@@ -282,6 +282,21 @@ void kvm_node_enter(void)
 	start_daemon("virtlogd");
 	start_daemon("virtlockd");
 	kvm_node_start();
+}
+
+const char *kvm_node_image(void)
+{
+	static char path[PATH_MAX];
+	FILE *said;
+
+	if (path[0])
+		return path;
+	said = popen("PYTHONPATH=" TESTS " python3 -m harness.disks busybox-folder", "r");
+	if (!said || !fgets(path, sizeof(path), said))
+		die("the image of busybox");
+	pclose(said);
+	path[strcspn(path, "\n")] = '\0';
+	return path;
 }
 
 /* --- Leftovers ---------------------------------------------------------------------------------

@@ -23,5 +23,9 @@ void kvm_node_signal(int signal);
 /* Starts it again and waits until it answers. */
 void kvm_node_start(void);
 
+/* A folder with the small guest's kernel, initrd, cmdline and disk.qcow2, which nobody may write.
+ * From the cache: it is built when it is not there, which takes some seconds. */
+const char *kvm_node_image(void);
+
 /* NULL, or what is left of a guest: its link, processes that name it, control groups. */
 const char *kvm_node_leftovers(const char *id, bool defined);

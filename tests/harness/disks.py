@@ -6,7 +6,7 @@ import os
 import pathlib
 import struct
 import subprocess
-import tempfile
+import sys
 
 from .rootfs import BUILDERS, kept
 from .shell import run
@@ -36,6 +36,14 @@ GRUB_MODULES = "part_msdos fat search search_fs_file linux normal boot".split()
 def busybox_tar(cache):
     name = f"kvm-busybox-{_version(*BUSYBOX)}.tar"
     return kept(cache, name, lambda path, _folder: _build(path, "busybox"), "kvm-busybox-*.tar")
+
+
+def busybox_folder(cache):
+    """The same, unpacked: kernel, initrd, cmdline, disk.qcow2."""
+    def unpack(path, _folder):
+        path.mkdir(mode=0o755)
+        run("tar", "-C", path, "-xf", busybox_tar(cache))
+    return kept(cache, f"kvm-busybox-{_version(*BUSYBOX)}.d", unpack, "kvm-busybox-*.d")
 
 
 def debian_tar(cache):
@@ -111,7 +119,10 @@ def _boot_record(parts):
     return code.ljust(446, b"\0") + entries.ljust(64, b"\0") + b"\x55\xaa"
 
 
+KINDS = {"busybox": busybox_tar, "busybox-folder": busybox_folder, "debian": debian_tar,
+         "bios": bios_disk, "uefi": uefi_disk}
+
 if __name__ == "__main__":
-    PLACE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
-    for make_one in (busybox_tar, debian_tar, bios_disk, uefi_disk):
-        print(make_one(PLACE))
+    CACHE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
+    for kind in sys.argv[1:] or KINDS:
+        print(KINDS[kind](CACHE))

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 
 from .shell import run
 
 BUILDERS = pathlib.Path(__file__).resolve().parents[2] / "dist/image-build"
+DAY = 24 * 3600
 PAGE = b"<h1>it works</h1>\n"
 
 INIT = b"""#!/bin/sh
@@ -93,19 +95,25 @@ def services_tar(cache):
 
 def kept(cache, name, build, others=None):
     """An image in the cache, where build(path, folder for what it needs) makes it once. `others` match
-    earlier versions of it, which are removed then."""
+    its other versions: those that nobody has used for a day are removed when it is made."""
     path = cache / name
     cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / f"{others.split('*')[0] if others else name}.lock", "w") as lock:
+    with open(cache / f"{others.replace('*', '') if others else name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            for old in cache.glob(others) if others else ():
-                old.unlink()
+            _remove_unused(cache.glob(others) if others else ())
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 image = pathlib.Path(folder, "image.tar")
                 build(image, pathlib.Path(folder))
                 os.rename(image, path)
+        os.utime(path)
     return path
+
+
+def _remove_unused(paths):
+    for path in paths:
+        if time.time() - path.stat().st_mtime > DAY:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _build_debian(image, *options):
