@@ -39,12 +39,13 @@ static const struct {
 	{'P', "entering protected mode"},
 	{'L', "entering long mode"},
 	{'C', "reading what the processor is"},
-	{'X', "using SSE"},
+	{'X', "using SSE and XSAVE"},
 	{'F', "handling a page fault"},
 	{'M', "reaching its interrupt controllers"},
 	{'T', "waiting for interrupts of its timer"},
 	{'I', "waiting for interrupts by the I/O APIC"},
 	{'A', "waiting for interrupts of the local APIC"},
+	{'N', "starting a second processor"},
 	{'U', "running in user mode"},
 	{'S', "counting at a processor's speed"},
 	{'W', "ending"},
@@ -162,8 +163,8 @@ static void run_qemu(const struct accel_host *host)
 	const char *processor = strcmp(host->accelerator, "kvm") == 0 ? "host" : "max";
 	const char *const argv[] = {host->qemu, "-name", "corpus-acceleration", "-nodefaults",
 		"-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35", "-accel",
-		host->accelerator, "-cpu", processor, "-m", "16", "-bios", firmware, "-chardev",
-		"stdio,id=serial,signal=off", "-serial", "chardev:serial", "-device",
+		host->accelerator, "-cpu", processor, "-smp", "2", "-m", "16", "-bios", firmware,
+		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial", "-device",
 		"isa-debug-exit,iobase=0xf4,iosize=1", NULL};
 
 	snprintf(firmware, sizeof(firmware), "/proc/self/fd/%d", FIRMWARE_FD);

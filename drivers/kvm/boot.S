@@ -5,10 +5,10 @@
  *   R  real mode, port I/O                 T  interrupts of the PIT by the PIC, out of hlt
  *   P  protected mode                      I  the same by the I/O APIC
  *   L  long mode with paging               A  interrupts of the local APIC's timer
- *   C  CPUID, TSC, MSRs                    U  user mode: interrupted there, and back by syscall
- *   X  SSE                                 S  twenty million turns of a loop, at a processor's speed
- *   F  a page fault, handled; INVLPG       W  all of it works
- *   M  MMIO: local APIC and I/O APIC
+ *   C  CPUID, TSC, MSRs                    N  a second processor
+ *   X  SSE, XSAVE                          U  user mode: interrupted there, and back by syscall
+ *   F  a page fault, handled; INVLPG       S  twenty million turns of a loop, at a processor's speed
+ *   M  MMIO: local APIC and I/O APIC       W  all of it works
  *
  * A '!' says that something came out wrong, or an exception that nothing expected. At its end it
  * leaves by isa-debug-exit (port 0xf4), so QEMU's exit status is 3 for W and 5 for '!'.
@@ -22,6 +22,9 @@
 #define IDT	    0x9000
 #define TSS	    0xa000
 #define TICKS	    0xb000 /* how many interrupts came */
+#define SECOND	    0xb008 /* how many processors came besides */
+#define SECOND_CODE 0xc000 /* where they begin */
+#define SAVED	    0xd000 /* what XSAVE writes */
 #define PML4	    0x10000
 #define PDPT	    0x11000
 #define PD	    0x12000 /* four: 4 GiB in pages of 2 MiB */
@@ -228,7 +231,36 @@ long:
 	cvttsd2si %xmm0, %eax
 	cmp	$22, %eax
 	jne	wrong
-	tell	'X'
+
+	/* x87, SSE and AVX saved, spoiled and restored, where there is XSAVE. */
+	mov	$1, %eax
+	cpuid
+	bt	$26, %ecx
+	jnc	2f
+	mov	%cr4, %rax
+	or	$0x40000, %eax		/* OSXSAVE */
+	mov	%rax, %cr4
+	mov	$0xd, %eax
+	xor	%ecx, %ecx
+	cpuid
+	and	$7, %eax
+	mov	%eax, %esi
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xsetbv
+	mov	$SAVED, %edi
+	mov	$(0x1000 / 4), %ecx
+	xor	%eax, %eax
+	rep stosl
+	mov	%esi, %eax
+	xor	%edx, %edx
+	xsave64	SAVED
+	pxor	%xmm0, %xmm0
+	xrstor64 SAVED
+	cvttsd2si %xmm0, %eax
+	cmp	$22, %eax
+	jne	wrong
+2:	tell	'X'
 
 	/* A page that is not there, put there by the handler; then another one in its place. */
 	movl	$0x600d0001, FAULT_PAGES
@@ -307,6 +339,26 @@ long:
 	movl	$500000, 0x380(%r8)
 	call	await_ticks
 	tell	'A'
+
+	/* INIT, ten milliseconds, and SIPI twice, to all but ourselves. */
+	movl	$0, SECOND
+	mov	$HERE(second), %esi
+	mov	$SECOND_CODE, %edi
+	mov	$(second_end - second), %ecx
+	rep movsb
+	movl	$0xc4500, 0x300(%r8)
+	call	await_ticks
+	call	await_ticks
+	movl	$(0xc4600 | SECOND_CODE >> 12), 0x300(%r8)
+	call	await_ticks
+	movl	$(0xc4600 | SECOND_CODE >> 12), 0x300(%r8)
+1:	pause
+	cmpl	$1, SECOND
+	jb	1b
+	call	await_ticks
+	cmpl	$1, SECOND
+	jne	wrong
+	tell	'N'
 
 	/* To user mode, where the timer goes on. */
 	mov	$TSS, %edi
@@ -402,6 +454,17 @@ apic_tick:
 	movl	$0, 0xb0(%r8)
 spurious:
 	iretq
+
+/* Another processor: says that it is there, and rests. */
+.code16
+second:
+	cli
+	xor	%ax, %ax
+	mov	%ax, %ds
+	lock incw SECOND
+1:	hlt
+	jmp	1b
+second_end:
 
 /* --- Tables ---------------------------------------------------------------------------------- */
 
