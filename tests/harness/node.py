@@ -14,7 +14,7 @@ import time
 
 import yaml
 
-from . import rootfs, testbed, virt
+from . import disks, rootfs, testbed, virt
 from .api import Api, Problem
 from .http import fetch
 from .shell import run, wait_for
@@ -42,10 +42,12 @@ def lay_libexec(folder):
 
 
 class Node:
-    """`settings` go over the configuration, section by section."""
+    """`settings` go over the configuration, section by section. With the driver kvm it has a libvirtd
+    of its own: virt."""
 
     def __init__(self, bed, settings=None, drivers=("lxc",)):
         self.bed, self.process = bed, None
+        self.virt = virt.Libvirt(bed) if "kvm" in drivers else None
         self.dir = bed.dir
         self.config = self.dir / "corpusd.yaml"
         self.socket_path = self.dir / "run/agent.sock"
@@ -169,7 +171,11 @@ class Node:
     # --- images, guests, traffic ---
 
     def add_busybox(self):
-        self.api.import_image("busybox", rootfs.busybox_tar(self.dir / "busybox.tar"))
+        """The image busybox, of each kind that its drivers take."""
+        if self.virt:
+            self.api.import_image("busybox", disks.busybox_tar(CACHE), kind="disk")
+        if not self.virt or len(self.api.get("/v1/node")["drivers"]) > 1:
+            self.api.import_image("busybox", rootfs.busybox_tar(self.dir / "busybox.tar"))
 
     def fetch(self, port, address=testbed.NODE_ADDRESS, role=testbed.CLIENT, timeout=5):
         """The page behind a published port, as another host sees it."""
@@ -241,7 +247,8 @@ class Node:
 
     def links(self):
         """Links on the bridge."""
-        lines = self.bed.ip(testbed.NODE, "-o", "link", "show", "type", "veth").splitlines()
+        lines = [line for kind in ("veth", "tun") for line in self.bed.ip(
+            testbed.NODE, "-o", "link", "show", "type", kind).splitlines()]
         return [name for name in (line.split(": ")[1].split("@")[0] for line in lines)
                 if not name.startswith("to-")]
 
@@ -280,6 +287,7 @@ class Node:
         left = {"volumes": self.volumes(), "links": self.links(), "processes": self.monitors(),
                 "control groups": self.guest_cgroups(),
                 "incoming": _entries(self.pool / "incoming"),
+                "domains": self.virt.domains() if self.virt else [],
                 "rules": [line.strip() for line in self.rules().splitlines()
                           if any(id in line for id in self._guests)]}
         left = {kind: names for kind, names in left.items() if names}
