@@ -158,6 +158,7 @@ put_user_data() {
 
 new_instance() {
 	differs $state/instance-id "$id" || return 0
+	rm -f $state/version
 	if [ -e $state/instance-id ]; then
 		be_another
 	fi
@@ -188,12 +189,21 @@ run_user_data() {
 
 # -------------------------------------------------------------------------------------------------
 
+# A machine that is started again from inside still has the disk that it was started with: what was
+# pushed since then stays.
+is_old() {
+	known=$(cat $state/version 2>/dev/null) && [ "${known:-0}" -gt "$version" ]
+}
+
 mkdir -p $state || fail
 if [ "$how" != push ]; then
 	new_instance
 fi
-put_name
-put_keys
+if ! is_old; then
+	put_name
+	put_keys
+	[ -n "$failed" ] || printf '%s\n' "$version" | replace $state/version 644 || fail
+fi
 if [ "$how" = boot ] && [ -x $state/user-data ]; then
 	run_user_data
 fi

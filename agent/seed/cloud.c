@@ -66,12 +66,13 @@ char *render_disk_network_config(const struct guest *guest)
 		true, "dhcp-identifier", "mac"));
 }
 
-/* The name in whole, as in trees; root is who logs in here; the disk may have grown. */
+/* The name in whole, as in trees; root is who logs in here; the disk may have grown. The line of
+ * /etc/hosts is boot.sh's, which knows when the name of this disk is an old one. */
 static char *cloud_config(void)
 {
-	return dumped(json_pack("{s:b, s:b, s:b, s:s, s:{s:s, s:[s]}, s:b}", "disable_root", false,
-		"preserve_hostname", false, "prefer_fqdn_over_hostname", true, "manage_etc_hosts",
-		"localhost", "growpart", "mode", "auto", "devices", "/", "resize_rootfs", true));
+	return dumped(json_pack("{s:b, s:b, s:b, s:{s:s, s:[s]}, s:b}", "disable_root", false,
+		"preserve_hostname", false, "prefer_fqdn_over_hostname", true, "growpart", "mode",
+		"auto", "devices", "/", "resize_rootfs", true));
 }
 
 #define BOUNDARY "==corpus=="

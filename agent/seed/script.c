@@ -78,6 +78,7 @@ char *render_script(const struct script_facts *facts, enum script_runner runner)
 		&buf, "#!/bin/sh\n# Written by corpusd, anew whenever something of it changes.\n");
 	add_variable(&buf, "how", RUNNERS[runner]);
 	add_variable(&buf, "id", guest->id);
+	strbuf_addf(&buf, "version=%llu\n", (unsigned long long)guest->generation);
 	add_variable(&buf, "name", guest->name);
 	if (hosts_line)
 		hosts_line[strcspn(hosts_line, "\n")] = '\0';

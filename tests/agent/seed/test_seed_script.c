@@ -309,6 +309,26 @@ static void where_cloud_init_is_the_hook_leaves_it_to_that(void **state)
 	wait_for_user_data();
 }
 
+/* Its disk is that of its start; a key that was taken away by a push must not come back. */
+static void an_older_disk_takes_back_nothing(void **state)
+{
+	static char *none[] = {NULL};
+
+	(void)state;
+	boot();
+	g_guest.generation = 7;
+	g_guest.ssh_keys = none;
+	assert_int_equal(run_as(SCRIPT_PUSH), 0);
+	g_guest.generation = 6;
+	g_guest.ssh_keys = g_keys;
+	boot();
+	assert_holds("/root/.ssh/authorized_keys", BLOCK_OF(""));
+	/* A copy's own counts from its beginning. */
+	strcpy(g_guest.id, "ba9876543210");
+	boot();
+	assert_holds("/root/.ssh/authorized_keys", BLOCK_OF(KEY_ED25519 "\n"));
+}
+
 static void what_cannot_be_written_is_told_and_tried_again(void **state)
 {
 	(void)state;
@@ -335,6 +355,7 @@ int main(void)
 		TEST(user_data_that_are_no_script_lie_there),
 		TEST(a_clone_is_somebody_of_its_own),
 		TEST(where_cloud_init_is_the_hook_leaves_it_to_that),
+		TEST(an_older_disk_takes_back_nothing),
 		TEST(what_cannot_be_written_is_told_and_tried_again),
 	};
 
