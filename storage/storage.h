@@ -224,6 +224,17 @@ int volume_write_files(struct storage *storage, const char *id, const struct vol
 int volume_read_file(struct storage *storage, const char *id, const char *path, size_t max,
 	char **ret, size_t *ret_size, struct err *err);
 
+struct volume_seed_file {
+	const char *name; /* at most 64 characters, no slash */
+	const void *content;
+	size_t size;
+};
+
+/* Makes VOLUME_SEED: an ISO 9660 with that label and these files, mode 0444; replaces an older one,
+ * in one step. */
+int volume_write_seed(struct storage *storage, const char *id, const char *label,
+	const struct volume_seed_file *files, size_t count, struct err *err);
+
 /* Ids of all volumes: a NULL-terminated array, each and the array freed by the caller with
  * free().*/
 int volume_list(struct storage *storage, char ***ret, struct err *err);

@@ -1,0 +1,101 @@
+/* corpus-iso LABEL: makes an ISO 9660 of the files that it reads from stdin, and writes it to
+ * stdout. Each comes as a line, its size in bytes, a blank and its name; then its bytes. A program
+ * of its own, so that corpusd does without libarchive in its memory; of no use by hand. */
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+
+#define FILE_MAX   (16U << 20)
+#define OUTPUT_MAX (64U << 20)
+
+static int complain(const char *what)
+{
+	fprintf(stderr, "corpus-iso: %s\n", what);
+	return 1;
+}
+
+static int complain_of(struct archive *archive)
+{
+	return complain(archive_error_string(archive));
+}
+
+static bool read_size(char *line, uint64_t *ret_size, const char **ret_name)
+{
+	char *blank = strchr(line, ' ');
+
+	line[strcspn(line, "\n")] = '\0';
+	if (!blank || !blank[1])
+		return false;
+	*blank = '\0';
+	*ret_name = blank + 1;
+	return parse_u64(line, FILE_MAX, ret_size) == 0;
+}
+
+static int add_file(struct archive *archive, const char *name, const void *bytes, size_t size)
+{
+	struct archive_entry *entry = archive_entry_new();
+	int r;
+
+	if (!entry)
+		return complain("out of memory");
+	archive_entry_set_pathname(entry, name);
+	archive_entry_set_filetype(entry, AE_IFREG);
+	archive_entry_set_perm(entry, 0444);
+	archive_entry_set_size(entry, (int64_t)size);
+	r = archive_write_header(archive, entry);
+	archive_entry_free(entry);
+	if (r != ARCHIVE_OK || archive_write_data(archive, bytes, size) != (ssize_t)size)
+		return complain_of(archive);
+	return 0;
+}
+
+static int add_all(struct archive *archive)
+{
+	AUTOFREE char *line = NULL;
+	size_t room = 0;
+	int r = 0;
+
+	while (r == 0 && getline(&line, &room, stdin) > 0) {
+		AUTOFREE char *bytes = NULL;
+		const char *name;
+		uint64_t size;
+
+		if (!read_size(line, &size, &name))
+			return complain("what came is not a size and a name");
+		bytes = malloc(size + 1);
+		if (!bytes || fread(bytes, 1, size, stdin) != size)
+			return complain("a file was cut short");
+		r = add_file(archive, name, bytes, size);
+	}
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const struct rlimit output = {OUTPUT_MAX, OUTPUT_MAX};
+	struct archive *archive = archive_write_new();
+	int r;
+
+	if (argc != 2)
+		return complain("it is started by corpusd");
+	setrlimit(RLIMIT_FSIZE, &output);
+	if (!archive || archive_write_set_format_iso9660(archive) != ARCHIVE_OK ||
+		archive_write_set_format_option(archive, "iso9660", "volume-id", argv[1]) !=
+			ARCHIVE_OK ||
+		archive_write_open_fd(archive, STDOUT_FILENO) != ARCHIVE_OK)
+		return archive ? complain_of(archive) : complain("out of memory");
+	r = add_all(archive);
+	if (r == 0 && archive_write_close(archive) != ARCHIVE_OK)
+		r = complain_of(archive);
+	archive_write_free(archive);
+	return r;
+}
