@@ -67,6 +67,23 @@ void guest_clear_labels(struct guest *guest)
 	guest->labels_count = 0;
 }
 
+const char *guest_seed_to_string(enum guest_seed part)
+{
+	switch (part) {
+	case GUEST_SEED_NAME: return "name";
+	case GUEST_SEED_KEYS: return "ssh_keys";
+	case GUEST_SEED_USER_DATA: return "user_data";
+	}
+	return "unknown";
+}
+
+/* At its first boot it finds all as it is then. */
+void guest_note_seed(struct guest *guest, uint32_t parts)
+{
+	if (guest->disk && guest->first_boot_done)
+		guest->seed_pending |= parts;
+}
+
 enum image_kind guest_image_kind(const struct guest *guest)
 {
 	return guest->disk ? IMAGE_DISK : IMAGE_TREE;

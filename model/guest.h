@@ -144,6 +144,15 @@ struct guest_snapshot {
 /* As the API shows it; a new reference. */
 json_t *guest_snapshot_to_json(const struct guest_snapshot *snapshot);
 
+/* What of its seed a machine does not have yet, or is not known to have (docs/first-boot.md). */
+enum guest_seed {
+	GUEST_SEED_NAME = 1 << 0,
+	GUEST_SEED_KEYS = 1 << 1,
+	GUEST_SEED_USER_DATA = 1 << 2, /* handed over, and how they ended is not known */
+};
+
+const char *guest_seed_to_string(enum guest_seed part); /* "name", "ssh_keys", "user_data" */
+
 struct guest {
 	/* Decided by the node, once. */
 	char id[GUEST_ID_LEN + 1];
@@ -184,6 +193,7 @@ struct guest {
 	/* What is kept with it. */
 	char password[GUEST_PASSWORD_LEN + 1]; /* of root, made at creation; admins only */
 	bool first_boot_done;		       /* its user data have been run, or handed over */
+	uint32_t seed_pending;		       /* enum guest_seed; of guests with a disk */
 	struct guest_snapshot *snapshots;      /* owned array, oldest first */
 	size_t snapshots_count;
 
@@ -202,6 +212,9 @@ struct guest {
 
 /* What its volume is: of that kind of image it was made. */
 enum image_kind guest_image_kind(const struct guest *guest);
+
+/* Parts that a machine which ran already has yet to be given; nothing for other guests. */
+void guest_note_seed(struct guest *guest, uint32_t parts);
 
 /* Releases everything; accepts NULL; returns NULL. */
 struct guest *guest_free(struct guest *guest);

@@ -58,7 +58,8 @@ int guest_from_clone_request(
 		return err_errno(err, ENOMEM, "cannot read the request");
 	guest_merge(merged, request);
 	r = guest_from_request(merged, ret, err);
+	/* A machine does all of its first boot again: its id is another. */
 	if (r == 0)
-		(*ret)->first_boot_done = from->first_boot_done;
+		(*ret)->first_boot_done = from->first_boot_done && !from->disk;
 	return r;
 }

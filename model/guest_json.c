@@ -174,6 +174,7 @@ static const struct reader_field REQUEST[] = {
 	{.name = "health_state", READ_ONLY},
 	{.name = "restarts", READ_ONLY},
 	{.name = "snapshots", READ_ONLY},
+	{.name = "seed_pending", READ_ONLY},
 	{.name = "user_data_size", READ_ONLY},
 	{.name = "created", READ_ONLY},
 	{.name = "etag", READ_ONLY},
@@ -366,20 +367,32 @@ static json_t *disk_or_null(const struct image_disk *disk)
 		disk_boot_to_string(disk->boot));
 }
 
+static json_t *seed_pending_to_json(uint32_t pending)
+{
+	json_t *list = json_array();
+
+	for (uint32_t part = 1; part <= GUEST_SEED_USER_DATA; part <<= 1)
+		if (pending & part)
+			json_array_append_new(list, json_string(guest_seed_to_string(part)));
+	return list;
+}
+
 /* The fields that a request may not set. */
 static json_t *observed_to_json(const struct guest *guest, const char *node_address)
 {
 	char etag[GUEST_ETAG_MAX];
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:s}",
-		"id", guest->id, "state", guest_state_to_string(guest->state), "since",
+	return json_pack(
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:o, s:s}", "id",
+		guest->id, "state", guest_state_to_string(guest->state), "since",
 		time_or_null(guest->since_ms), "problem", text_or_null(guest->problem), "pid",
 		number_or_null((uint64_t)guest->pid), "addresses", addresses_to_json(guest), "ssh",
 		ssh_to_json(guest, node_address), "created", time_or_null(guest->created_ms),
 		"health_state", guest_health_to_string(guest->health_state), "restarts",
 		(json_int_t)guest->restarts, "snapshots", guest_snapshots_to_json(guest),
 		"user_data_size", (json_int_t)(guest->user_data ? strlen(guest->user_data) : 0),
-		"disk", disk_or_null(guest->disk), "etag", guest_etag(etag, guest));
+		"seed_pending", seed_pending_to_json(guest->seed_pending), "disk",
+		disk_or_null(guest->disk), "etag", guest_etag(etag, guest));
 }
 
 /* The fields that are set once. */

@@ -69,6 +69,7 @@ static const struct reader_field PATCH[] = {
 	{.name = "health_state", READ_ONLY},
 	{.name = "restarts", READ_ONLY},
 	{.name = "snapshots", READ_ONLY},
+	{.name = "seed_pending", READ_ONLY},
 	{.name = "user_data_size", READ_ONLY},
 	{.name = "created", READ_ONLY},
 	{.name = "etag", READ_ONLY},

@@ -157,6 +157,7 @@ static const struct reader_field RECORD[] = {
 	{.name = "labels", .read = guest_read_labels},
 	{MEMBER("password", reader_chars, password), .size = GUEST_PASSWORD_LEN + 1},
 	PLAIN_BOOL("first_boot_done", first_boot_done),
+	PLAIN32("seed_pending", seed_pending),
 	{.name = "snapshots", .read = guest_read_snapshots},
 	PLAIN_BOOL("want_running", want_running),
 	{MEMBER("state", read_state, state), .required = true},
@@ -208,14 +209,15 @@ static json_t *disk_to_record(const struct image_disk *disk)
 /* How it lives by itself, and its first boot. */
 static json_t *life_to_record(const struct guest *guest)
 {
-	return json_pack("{s:b, s:I, s:I, s:s, s:I, s:o, s:o, s:s?, s:o, s:s, s:b}", "autostart",
-		guest->autostart.on, "autostart_order", (json_int_t)guest->autostart.order,
-		"autostart_delay_s", (json_int_t)guest->autostart.delay_s, "restart_policy",
+	return json_pack("{s:b, s:I, s:I, s:s, s:I, s:o, s:o, s:s?, s:o, s:s, s:b, s:I}",
+		"autostart", guest->autostart.on, "autostart_order",
+		(json_int_t)guest->autostart.order, "autostart_delay_s",
+		(json_int_t)guest->autostart.delay_s, "restart_policy",
 		guest_restart_to_string(guest->restart.policy), "restart_max",
 		(json_int_t)guest->restart.max, "health", health_to_record(&guest->health),
 		"ssh_keys", texts_or_null(guest->ssh_keys), "user_data", guest->user_data, "raw",
 		texts_or_null(guest->raw), "password", guest->password, "first_boot_done",
-		guest->first_boot_done);
+		guest->first_boot_done, "seed_pending", (json_int_t)guest->seed_pending);
 }
 
 /* What it should be doing, and what it was seen to do. */

@@ -36,11 +36,12 @@ struct life_guest {
 	int64_t ran_since_ms; /* 0: it does not run */
 	int64_t ran_ms;	      /* how long it ran, when it has ended; see restart_facts */
 	sd_event_source *restart;
-	struct health *health;	       /* NULL: not checked */
-	struct first_boot *first_boot; /* NULL: its user data are not being run */
-	bool unhealthy;		       /* and to be restarted for it */
-	bool given_up;		       /* restarted too often */
-	bool not_started; /* with the node, or after maintenance, though it should have */
+	struct health *health;	    /* NULL: not checked */
+	struct command *first_boot; /* NULL: its user data are not being run */
+	struct push *push;	    /* NULL: nothing is to be given to it */
+	bool unhealthy;		    /* and to be restarted for it */
+	bool given_up;		    /* restarted too often */
+	bool not_started;	    /* with the node, or after maintenance, though it should have */
 };
 
 struct life {
@@ -98,3 +99,17 @@ void health_forget(struct life_guest *guest);
 /* Nothing is under way with the guest: it may run for the first time. */
 void first_boot_look(struct life_guest *guest);
 void first_boot_forget(struct life_guest *guest);
+
+/* The event guest.user_data: with those fields, which are taken over; or with how they ended, a
+ * wait status. */
+void first_boot_tell(struct life_guest *guest, json_t *how);
+void first_boot_tell_end(struct life_guest *guest, int status);
+
+/* --- push.c: changes inside of machines ------------------------------------------------------ */
+
+/* Nothing is under way with the guest: it may have yet to be given something. */
+void push_look(struct life_guest *guest);
+void push_forget(struct life_guest *guest);
+
+/* All machines have yet to be given the node's ssh key when that is another than it was. */
+void push_note_node_key(struct agent *agent);

@@ -38,6 +38,7 @@ static void guest_forget_life(struct life_guest *guest)
 	restart_forget(guest);
 	health_forget(guest);
 	first_boot_forget(guest);
+	push_forget(guest);
 	guest->entry->life = NULL;
 	free(guest);
 }
@@ -106,6 +107,7 @@ static void look_at(struct life_guest *guest)
 	walk_look(guest);
 	health_look(guest);
 	first_boot_look(guest);
+	push_look(guest);
 	restart_look(guest);
 }
 
@@ -212,6 +214,7 @@ int life_create(struct agent *agent, struct life **ret, struct err *err)
 	agent->hooks.gone = gone;
 	if (agent->fresh_boot)
 		boot(agent);
+	push_note_node_key(agent);
 	life_note_all(life);
 	*ret = life;
 	return 0;

@@ -97,6 +97,7 @@ static void take_name(struct op *op, struct guest_entry *entry, struct db_txn *t
 
 	if (registry_rename(agent->registry, entry, new_name(op)) < 0)
 		return;
+	guest_note_seed(entry->guest, GUEST_SEED_NAME);
 	db_put_guest(txn, entry->guest);
 	events_publish(agent->events, txn, "guest.renamed",
 		json_pack("{s:s, s:s, s:s*}", "id", entry->guest->id, "target", entry->guest->name,

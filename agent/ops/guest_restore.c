@@ -130,6 +130,7 @@ static void restored(struct op *op, struct guest_entry *entry, struct db_txn *tx
 	enum guest_state after = arg_is_true(op, "start") ? GUEST_RUNNING : GUEST_STOPPED;
 
 	op_note_cause(op, entry->guest, after);
+	guest_note_seed(entry->guest, GUEST_SEED_NAME | GUEST_SEED_KEYS);
 	agent_set_guest_state(op->agent, entry, after, NULL, txn);
 	db_put_guest(txn, entry->guest);
 	snapshot_event(op, "guest.restored", txn);

@@ -1,5 +1,7 @@
 /* First boot as steps: what agent/seed writes, on a worker, and what it has to say. */
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "agent/node/events.h"
 #include "agent/node/registry.h"
@@ -9,6 +11,7 @@
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "storage/storage.h"
 
 static int seed_work(struct task *task, struct err *err)
 {
@@ -45,12 +48,21 @@ static void seed_finish(struct op *op, struct task *task)
 	tell_skipped(op->agent, entry->guest, task->seeded.skipped);
 }
 
+/* A machine gets its seed when it is defined, see step_define. */
+static bool has_disk(const struct op *op)
+{
+	const struct guest_entry *entry = op_guest(op);
+
+	return entry && entry->guest->disk;
+}
+
 void step_seed_parts(struct op *op, unsigned parts, struct guest *as)
 {
 	CLEANUP(guest_freep) struct guest *guest = as;
-	struct task *task = parts ? task_create(op, TASK_STORAGE) : NULL;
+	bool any = parts && !has_disk(op);
+	struct task *task = any ? task_create(op, TASK_STORAGE) : NULL;
 
-	if (!parts)
+	if (!any)
 		op_step_done(op, 0, NULL);
 	if (!task)
 		return;
@@ -71,4 +83,41 @@ void step_seed(struct op *op)
 void step_seed_clone(struct op *op)
 {
 	step_seed_parts(op, SEED_CLONE, NULL);
+}
+
+/* --- Machines -------------------------------------------------------------------------------- */
+
+/* One that goes on from its memory has looked at its disks already: they are left as they are. */
+static bool has_memory(const struct task *task)
+{
+	char path[PATH_MAX];
+
+	return volume_path(task->storage, task->guest->id, VOLUME_MEMORY, path, sizeof(path)) ==
+		       0 &&
+	       access(path, F_OK) == 0;
+}
+
+static int disk_work(struct task *task, struct err *err)
+{
+	const struct agent *agent = task->op->agent;
+	const struct seed_node node = {.name = agent->config->node_name, .key = agent->node_key};
+
+	return has_memory(task) ? 0 : seed_write_disk(task->storage, task->guest, &node, err);
+}
+
+static void define(struct op *op)
+{
+	driver_step(op, DRIVER_CALL_CREATE, NULL);
+}
+
+void step_define(struct op *op)
+{
+	struct task *task = has_disk(op) ? task_create(op, TASK_STORAGE) : NULL;
+
+	if (task) {
+		task->then = define;
+		task_run(task, disk_work);
+	} else if (!has_disk(op)) {
+		define(op);
+	}
 }

@@ -171,11 +171,6 @@ void step_unpublish_all(struct op *op)
 
 /* --- Steps: the driver ----------------------------------------------------------------------- */
 
-void step_define(struct op *op)
-{
-	driver_step(op, DRIVER_CALL_CREATE, NULL);
-}
-
 void step_undefine(struct op *op)
 {
 	driver_step(op, DRIVER_CALL_DESTROY, NULL);

@@ -192,6 +192,8 @@ static void update_end(struct op *op, struct db_txn *txn)
 	entry->slots_extra -= slots_extra(op);
 	if (op->info.state == OPERATION_DONE &&
 		guest_patch(entry->guest, json_object_get(op->args, "patch"), NULL) == 0) {
+		if (json_object_get(json_object_get(op->args, "patch"), "ssh_keys"))
+			guest_note_seed(entry->guest, GUEST_SEED_KEYS);
 		registry_changed(agent->registry, entry);
 		db_put_guest(txn, entry->guest);
 		guest_event(agent, entry->guest, "guest.changed", txn);

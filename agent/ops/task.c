@@ -80,7 +80,10 @@ static void task_done(void *data)
 
 	if (task->r == 0 && task->finish)
 		task->finish(op, task);
-	op_step_done(op, task->r, &task->err);
+	if (task->r == 0 && task->then)
+		task->then(op);
+	else
+		op_step_done(op, task->r, &task->err);
 	task_free(task);
 }
 

@@ -33,6 +33,7 @@ struct task {
 
 	int (*work)(struct task *task, struct err *err);  /* on a worker */
 	void (*finish)(struct op *op, struct task *task); /* on the loop, only after success */
+	void (*then)(struct op *op); /* goes on with the step after success; NULL: it ends */
 	struct op *op;
 	int r;
 	struct err err;

@@ -48,6 +48,15 @@ struct seed_result {
 int seed_apply(struct storage *storage, const struct guest *guest, const char *node_name,
 	unsigned parts, struct seed_result *ret, struct err *err);
 
+/* For a guest with a disk: writes all that it is to know to the disk that it reads it from (the
+ * volume's VOLUME_SEED), anew before each start. */
+int seed_write_disk(struct storage *storage, const struct guest *guest,
+	const struct seed_node *node, struct err *err);
+
+/* What a shell in that guest, while it runs, is to be given as input: its name and keys as they
+ * are now. Allocated; NULL when memory ran out. */
+char *seed_script(const struct guest *guest, const struct seed_node *node);
+
 /* What has to be seeded again after a change of a running or resting guest. */
 unsigned seed_parts_changed(const struct guest *before, const struct guest *after);
 

@@ -38,6 +38,7 @@ static int fake_probe(struct driver *d, struct driver_info *ret, struct err *err
 	*ret = (struct driver_info){.name = "fake",
 		.version = "fake " CORPUS_VERSION,
 		.capabilities = driver_capabilities(d->ops) | DRIVER_CAN_UNPRIVILEGED,
+		.image_kind = work_makes_machines(fake_of(d)) ? IMAGE_DISK : IMAGE_TREE,
 		.usable = true};
 	return fault_after(&fault, 0);
 }

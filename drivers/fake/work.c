@@ -82,6 +82,51 @@ static int save(const char *path, const struct driver_guest *guest, struct err *
 	return r < 0 ? err_errno(err, r, "cannot write %s", path) : 0;
 }
 
+/* --- Machines -------------------------------------------------------------------------------- */
+
+bool work_makes_machines(const struct fake *f)
+{
+	char machine[PATH_MAX];
+
+	return file_path(machine, sizeof(machine), "%s/machine", f->state_dir) == 0 &&
+	       access(machine, F_OK) == 0;
+}
+
+static int root_path(const struct fake *f, const char *id, char path[static PATH_MAX])
+{
+	return file_path(path, PATH_MAX, "%s/roots/%s", f->state_dir, id);
+}
+
+/* Where that guest has its files; a machine's are in a place of ours. */
+static const char *inside(
+	const struct fake *f, const struct driver_guest *guest, char buf[static PATH_MAX])
+{
+	if (guest->rootfs)
+		return guest->rootfs;
+	return root_path(f, guest->id, buf) == 0 ? buf : "/nonexistent";
+}
+
+/* A copy of the one that all are made of. */
+static int make_machine(const struct fake *f, const char *id, struct err *err)
+{
+	char machine[PATH_MAX], root[PATH_MAX], roots[PATH_MAX];
+	const char *argv[] = {"cp", "-a", machine, root, NULL};
+	const struct process_options copy = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1};
+
+	if (!work_makes_machines(f))
+		return err_set(err, ERR_INVALID, "disk",
+			"a pretended guest needs a root file system, or %s/machine to have inside",
+			f->state_dir);
+	if (root_path(f, id, root) < 0 ||
+		file_path(machine, sizeof(machine), "%s/machine", f->state_dir) < 0 ||
+		file_path(roots, sizeof(roots), "%s/roots", f->state_dir) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	if (access(root, F_OK) == 0)
+		return 0;
+	return file_mkdirs(roots, 0700) < 0 ? err_errno(err, errno, "cannot make %s", roots)
+					    : process_run(&copy, err);
+}
+
 /* --- What it does ---------------------------------------------------------------------------- */
 
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err)
@@ -89,9 +134,8 @@ int work_create(struct fake *f, const struct driver_guest *guest, struct err *er
 	char definition[PATH_MAX], pid_file[PATH_MAX];
 	int r = paths(f, guest->id, definition, pid_file, err);
 
-	if (r == 0 && !guest->rootfs)
-		r = err_set(err, ERR_INVALID, "rootfs",
-			"a pretended guest needs a root file system, not a disk");
+	if (r == 0 && guest->disk)
+		r = make_machine(f, guest->id, err);
 	return r < 0 ? r : save(definition, guest, err);
 }
 
@@ -135,8 +179,9 @@ static void say(const struct fake *f, const char *id, const char *text)
 
 int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
-	char definition[PATH_MAX], pid_file[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX], buf[PATH_MAX];
 	struct driver_guest guest = {0};
+	const char *root;
 	json_t *json = NULL;
 	int r = paths(f, id, definition, pid_file, err);
 
@@ -144,11 +189,11 @@ int work_start(struct fake *f, const char *id, struct driver_status *ret, struct
 		r = load(definition, id, &json, &guest, err);
 	if (r < 0)
 		return r;
-	if (!has_file(guest.rootfs, "sbin/init"))
-		r = err_set(err, ERR_DRIVER, NULL, "no /sbin/init in %s", guest.rootfs);
+	root = inside(f, &guest, buf);
+	if (!has_file(root, "sbin/init"))
+		r = err_set(err, ERR_DRIVER, NULL, "no /sbin/init in %s", root);
 	else
-		r = fake_process_start(
-			pid_file, has_file(guest.rootfs, "etc/ignore-shutdown"), err);
+		r = fake_process_start(pid_file, has_file(root, "etc/ignore-shutdown"), err);
 	unload(json, &guest);
 	if (r < 0)
 		return r;
@@ -182,7 +227,7 @@ int work_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, st
 
 int work_destroy(struct fake *f, const char *id, struct err *err)
 {
-	char definition[PATH_MAX], pid_file[PATH_MAX], console[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX], console[PATH_MAX], root[PATH_MAX];
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
@@ -190,6 +235,11 @@ int work_destroy(struct fake *f, const char *id, struct err *err)
 	if (r < 0)
 		return r;
 	fault_point("driver.fake.destroy.killed");
+	r = root_path(f, id, root);
+	if (r == 0)
+		r = file_remove_tree(root);
+	if (r < 0)
+		return err_errno(err, r, "cannot remove what is inside guest %s", id);
 	if (unlink(definition) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "cannot remove %s", definition);
 	if (console_path(f, id, console) == 0)
@@ -274,7 +324,7 @@ int work_signal(struct fake *f, const char *id, bool freeze, struct err *err)
 int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pid_t *ret_pid,
 	struct err *err)
 {
-	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX];
+	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX], root[PATH_MAX];
 	struct driver_guest guest = {0};
 	json_t *json = NULL;
 	pid_t pid = 0;
@@ -293,8 +343,9 @@ int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pi
 	r = lock_path(f, id, lock) < 0
 		    ? err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long")
 		    : fake_exec_start(exec,
-			      &(struct fake_exec){
-				      .guest = pid, .rootfs = guest.rootfs, .lock_file = lock},
+			      &(struct fake_exec){.guest = pid,
+				      .rootfs = inside(f, &guest, root),
+				      .lock_file = lock},
 			      ret_pid, err);
 	unload(json, &guest);
 	return r;
@@ -329,7 +380,7 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	struct driver_file_info *ret, struct err *err)
 {
 	CLEANUP(tree_close) struct tree tree = {.root = -1, .self = -1};
-	char definition[PATH_MAX], pid_file[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX], root[PATH_MAX];
 	struct driver_file file = *asked;
 	struct driver_guest guest = {0};
 	json_t *json = NULL;
@@ -338,7 +389,7 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	if (r == 0)
 		r = load(definition, id, &json, &guest, err);
 	if (r == 0)
-		r = tree_open(guest.rootfs, &tree, err);
+		r = tree_open(inside(f, &guest, root), &tree, err);
 	if (geteuid() != 0 && file.uid < 0)
 		file.uid = geteuid();
 	if (geteuid() != 0 && file.gid < 0)

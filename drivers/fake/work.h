@@ -2,6 +2,7 @@
  * what the function of the contract with its name does. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,6 +17,9 @@ struct fake {
 	pid_t host;
 	struct watch *watch;
 };
+
+/* STATE_DIR/machine is a tree: its guests are machines, with a copy of that inside. */
+bool work_makes_machines(const struct fake *f);
 
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err);
 int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err);
