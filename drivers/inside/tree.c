@@ -104,12 +104,10 @@ int tree_reopen(const struct tree *tree, int fd, int flags)
 	return openat(tree->self, name, flags | O_CLOEXEC);
 }
 
-int tree_parent(const struct tree *tree, const char *path, char name[static TREE_NAME_MAX + 1],
-	struct err *err)
+/* Where the last part of a path is. */
+static int find_name(const char *path, size_t *ret_begin, size_t *ret_end, struct err *err)
 {
 	size_t end = strlen(path), begin;
-	char parent[PATH_MAX];
-	int fd;
 
 	while (end > 0 && path[end - 1] == '/')
 		end--;
@@ -117,16 +115,30 @@ int tree_parent(const struct tree *tree, const char *path, char name[static TREE
 		;
 	if (end - begin > TREE_NAME_MAX)
 		return tree_fail(err, ENAMETOOLONG, path);
-	snprintf(name, TREE_NAME_MAX + 1, "%.*s", (int)(end - begin), path + begin);
-	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+	if (begin == end || (end - begin <= 2 && strspn(path + begin, ".") >= end - begin))
 		return err_set(err, ERR_INVALID, "path",
 			"%.*s: must end in the name of a file or directory", PATH_SHOW, path);
+	*ret_begin = begin;
+	*ret_end = end;
+	return 0;
+}
+
+int tree_parent(const struct tree *tree, const char *path, char name[static TREE_NAME_MAX + 1],
+	struct err *err)
+{
+	char parent[PATH_MAX];
+	size_t begin, end;
+	int fd, r = find_name(path, &begin, &end, err);
+
+	if (r < 0)
+		return r;
+	snprintf(name, TREE_NAME_MAX + 1, "%.*s", (int)(end - begin), path + begin);
 	snprintf(parent, sizeof(parent), "%.*s", (int)begin, path);
 	fd = resolve(tree, parent, O_PATH | O_DIRECTORY);
 	return fd < 0 ? tree_fail(err, errno, path) : fd;
 }
 
-static int check_path(const char *path, struct err *err)
+int tree_check_path(const char *path, struct err *err)
 {
 	if (path[0] != '/')
 		return err_set(err, ERR_INVALID, "path",
@@ -134,9 +146,17 @@ static int check_path(const char *path, struct err *err)
 	return strlen(path) >= PATH_MAX ? tree_fail(err, ENAMETOOLONG, path) : 0;
 }
 
+int tree_check_name(const char *path, struct err *err)
+{
+	size_t begin, end;
+	int r = tree_check_path(path, err);
+
+	return r < 0 ? r : find_name(path, &begin, &end, err);
+}
+
 /* --- Looking --------------------------------------------------------------------------------- */
 
-static void describe(const struct stat *st, struct driver_file_info *ret)
+void tree_describe(const struct stat *st, struct driver_file_info *ret)
 {
 	const char *type = S_ISREG(st->st_mode)	  ? "file"
 			   : S_ISDIR(st->st_mode) ? "directory"
@@ -159,30 +179,40 @@ static int look(const struct tree *tree, const struct driver_file *file,
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return tree_fail(err, errno, file->path);
-	describe(&st, ret);
+	tree_describe(&st, ret);
 	return 0;
 }
 
-static json_t *entry_json(int dirfd, const char *name, const struct stat *st)
+json_t *tree_entry(const char *name, const struct stat *st, const char *target)
 {
-	char shown[4 * TREE_NAME_MAX], target[PATH_MAX];
+	char shown[4 * TREE_NAME_MAX], shown_target[PATH_MAX];
 	struct driver_file_info info;
 	json_t *json;
-	ssize_t n;
 
-	describe(st, &info);
+	tree_describe(st, &info);
 	snprintf(shown, sizeof(shown), "%s", name);
 	utf8_scrub(shown);
 	json = json_pack("{ss ss sI sI sI sI sI}", "name", shown, "type", info.type, "mode",
 		(json_int_t)info.mode, "uid", (json_int_t)info.uid, "gid", (json_int_t)info.gid,
 		"size", (json_int_t)info.size, "mtime_ms", (json_int_t)info.mtime_ms);
-	if (!json || !S_ISLNK(st->st_mode))
+	if (!json || !target)
 		return json;
+	snprintf(shown_target, sizeof(shown_target), "%s", target);
+	utf8_scrub(shown_target);
+	json_object_set_new(json, "target", json_string(shown_target));
+	return json;
+}
+
+static json_t *entry_json(int dirfd, const char *name, const struct stat *st)
+{
+	char target[PATH_MAX];
+	ssize_t n;
+
+	if (!S_ISLNK(st->st_mode))
+		return tree_entry(name, st, NULL);
 	n = readlinkat(dirfd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
-	utf8_scrub(target);
-	json_object_set_new(json, "target", json_string(target));
-	return json;
+	return tree_entry(name, st, target);
 }
 
 static int list_entries(DIR *dir, FILE *out, const char *path, struct err *err)
@@ -275,7 +305,7 @@ static int read_file(const struct tree *tree, const struct driver_file *file,
 		return tree_fail(err, EISDIR, file->path);
 	if (!S_ISREG(st.st_mode))
 		return not_regular(err, file->path);
-	describe(&st, ret);
+	tree_describe(&st, ret);
 	if (file->fd < 0)
 		return 0;
 	fd = tree_reopen(tree, found, O_RDONLY | O_NOCTTY);
@@ -343,7 +373,7 @@ int tree_do(const struct tree *tree, const struct driver_file *file, struct driv
 	struct err *err)
 {
 	struct driver_file_info info;
-	int r = check_path(file->path, err);
+	int r = tree_check_path(file->path, err);
 
 	if (r < 0)
 		return r;

@@ -6,9 +6,12 @@
  * descriptor: a device, FIFO or socket never is. */
 #pragma once
 
+#include <sys/stat.h>
+
 #include "drivers/driver.h"
 
 struct err;
+struct json_t;
 
 struct tree {
 	int root; /* directory; O_PATH will do */
@@ -23,3 +26,22 @@ void tree_close(struct tree *tree);
  * end of file->fd does. A broken pipe is ERR_CANCELLED where SIGPIPE is ignored. */
 int tree_do(const struct tree *tree, const struct driver_file *file, struct driver_file_info *ret,
 	struct err *err);
+
+/* --- For files that are reached otherwise: the same words ----------------------------------------
+ */
+
+/* ERR_NOT_FOUND, ERR_INVALID, ERR_ILLEGAL_STATE (path), ERR_NO_ROOM or ERR_CANCELLED by the errno.
+ */
+int tree_fail(struct err *err, int errnum, const char *path);
+
+/* ERR_INVALID (path) for what is not absolute, or too long; and for one that is to be made,
+ * replaced or removed, what does not end in a name. */
+int tree_check_path(const char *path, struct err *err);
+int tree_check_name(const char *path, struct err *err);
+
+void tree_describe(const struct stat *st, struct driver_file_info *ret);
+/* An entry of a list, a new reference; `target` NULL: not a link. */
+struct json_t *tree_entry(const char *name, const struct stat *st, const char *target);
+
+/* Whether so many bytes are all that was to be written. Waits for the word of who sends them. */
+int tree_check_whole(const struct driver_file *file, uint64_t size, struct err *err);

@@ -1,14 +1,9 @@
 /* What the two halves of tree share; used inside drivers/inside only. */
 #pragma once
 
-#include <sys/stat.h>
-
 #include "drivers/inside/tree.h"
 
 #define TREE_NAME_MAX 255
-
-/* ERR_NOT_FOUND, ERR_INVALID, ERR_ILLEGAL_STATE (path) or ERR_NO_ROOM by the errno. */
-int tree_fail(struct err *err, int errnum, const char *path);
 
 /* Opens the directory that holds the last part of a path, and copies that part. */
 int tree_parent(const struct tree *tree, const char *path, char name[static TREE_NAME_MAX + 1],

@@ -110,19 +110,23 @@ static int await_word(int whole_fd, struct err *err)
 				"the transfer was cut off: nothing was changed");
 }
 
+int tree_check_whole(const struct driver_file *file, uint64_t size, struct err *err)
+{
+	if (size < file->size)
+		return err_set(err, ERR_INVALID, NULL,
+			"the transfer was cut off after %" PRIu64 " of %" PRIu64
+			" bytes: nothing was changed",
+			size, file->size);
+	return await_word(file->whole_fd, err);
+}
+
 static int fill(int fd, const struct driver_file *file, struct err *err)
 {
 	int64_t n = tree_copy(file->fd, fd, UINT64_MAX, file->path, err);
+	int r = n < 0 ? -EIO : tree_check_whole(file, (uint64_t)n, err);
 
-	if (n < 0)
-		return -EIO;
-	if ((uint64_t)n < file->size)
-		return err_set(err, ERR_INVALID, NULL,
-			"the transfer was cut off after %" PRId64 " of %" PRIu64
-			" bytes: nothing was changed",
-			n, file->size);
-	if (await_word(file->whole_fd, err) < 0)
-		return -ECANCELED;
+	if (r < 0)
+		return r;
 	if (fchown(fd, (uid_t)file->uid, (gid_t)file->gid) < 0 ||
 		fchmod(fd, (mode_t)file->mode) < 0)
 		return tree_fail(err, errno, file->path);
