@@ -16,6 +16,9 @@ kvm_dress()
 	kvm_copy_program "$tree" "$more/usr/lib/openssh/sftp-server" usr/lib/sftp-server "$more"
 	resize2fs=$(PATH=$PATH:/usr/sbin:/sbin command -v resize2fs)
 	kvm_copy_program "$tree" "$resize2fs" usr/sbin/resize2fs
+	# busybox has nothing that becomes a user by its number; coreutils' chroot does.
+	rm -f usr/sbin/chroot
+	kvm_copy_program "$tree" "$(PATH=$PATH:/usr/sbin:/sbin command -v chroot)" usr/sbin/chroot
 	mkdir -p etc/acpi/PWRF etc/dropbear usr/lib/corpus
 	cp "$here/first-boot" usr/lib/corpus/first-boot
 	chmod 755 usr/lib/corpus/first-boot
