@@ -180,6 +180,12 @@ void command_tell_failure(int fd, const struct err *error)
 	tell(fd, &report);
 }
 
+bool command_tell_started(int call)
+{
+	signal(SIGPIPE, SIG_IGN);
+	return tell(call, &(struct report){.pid = getpid()});
+}
+
 void command_tell(pid_t pid, int failure, int call)
 {
 	struct report report;

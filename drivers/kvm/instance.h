@@ -22,6 +22,7 @@ struct kvm {
 	char *log_dir;	      /* ID.console, rotated by virtlogd to .0, .1, … */
 	char *additions_dir;  /* NULL: none */
 	char *uri;
+	char *ssh_key; /* NULL: the node has none */
 	enum kvm_type type;
 	struct watcher *watcher; /* NULL: nobody asked for it */
 };

@@ -14,6 +14,8 @@
 #include "base/file.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/define.h"
+#include "drivers/kvm/exec.h"
+#include "drivers/kvm/file.h"
 #include "drivers/kvm/guest.h"
 #include "drivers/kvm/instance.h"
 #include "drivers/kvm/stats.h"
@@ -64,6 +66,7 @@ static void kvm_close(struct driver *d)
 	free(kvm->log_dir);
 	free(kvm->additions_dir);
 	free(kvm->uri);
+	free(kvm->ssh_key);
 	free(kvm);
 }
 
@@ -88,6 +91,7 @@ static int fill(struct kvm *kvm, const struct driver_config *config, struct err 
 	kvm->run_dir = strdup(config->run_dir);
 	kvm->log_dir = strdup(config->log_dir);
 	kvm->additions_dir = config->additions_dir ? strdup(config->additions_dir) : NULL;
+	kvm->ssh_key = config->ssh_key ? strdup(config->ssh_key) : NULL;
 	if (!kvm->state_dir || !kvm->run_dir || !kvm->log_dir)
 		return err_errno(err, ENOMEM, "no memory for a driver");
 	/* libvirt and QEMU, who use them, are somewhere else. */
@@ -123,5 +127,7 @@ const struct driver_ops kvm_driver_ops = {
 	.create = kvm_create,
 	.status = kvm_status,
 	.update = kvm_update,
+	.exec = kvm_exec,
+	.file = kvm_file,
 	.stats = kvm_stats,
 };
