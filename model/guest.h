@@ -14,6 +14,7 @@
 #include "model/port.h"
 
 struct err;
+struct guest;
 
 enum guest_state {
 	GUEST_ABSENT,
@@ -86,6 +87,8 @@ enum guest_check { GUEST_CHECK_NONE, GUEST_CHECK_HTTP, GUEST_CHECK_TCP, GUEST_CH
 
 const char *guest_check_to_string(enum guest_check check); /* "none", "http", … */
 
+#define GUEST_HEALTH_GRACE_DEFAULT UINT32_MAX /* grace_s: see guest_health_grace */
+
 #define GUEST_HEALTH_PATH_MAX	 1024
 #define GUEST_HEALTH_COMMAND_MAX 64   /* words */
 #define GUEST_HEALTH_WORD_MAX	 4096 /* bytes of one */
@@ -97,7 +100,7 @@ struct guest_health {
 	char **command; /* exec: ends with NULL; status 0 is good */
 	uint32_t interval_s, timeout_s;
 	uint32_t retries; /* failures in a row until it is unhealthy */
-	uint32_t grace_s; /* after a start, in which failures do not count */
+	uint32_t grace_s; /* after a start, in which failures do not count; or: */
 	bool restart;	  /* an unhealthy guest is restarted, as its restart policy allows */
 };
 
@@ -105,6 +108,10 @@ void guest_health_finish(struct guest_health *health);
 /* False when memory ran out; to be finished all the same. */
 bool guest_health_copy(struct guest_health *ret, const struct guest_health *health);
 bool guest_health_equal(const struct guest_health *a, const struct guest_health *b);
+
+/* The seconds after a start in which failures do not count, given or by default: half a minute, or
+ * for a machine, which may boot under software emulation together with others, five. */
+uint32_t guest_health_grace(const struct guest *guest);
 
 enum guest_health_state {
 	GUEST_HEALTH_NONE, /* not checked: no check, or it does not run */

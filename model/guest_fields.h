@@ -54,7 +54,7 @@ json_t *guest_labels_to_json(const struct guest *guest);
 json_t *guest_ports_to_json(const struct guest *guest);
 json_t *guest_autostart_to_json(const struct guest *guest);
 json_t *guest_restart_to_json(const struct guest *guest);
-json_t *guest_health_to_json(const struct guest_health *health); /* null: no check */
+json_t *guest_health_to_json(const struct guest *guest); /* null: no check */
 json_t *guest_texts_to_json(char *const *list);
 json_t *guest_snapshots_to_json(const struct guest *guest);
 json_t *guest_snapshots_to_record(const struct guest *guest);

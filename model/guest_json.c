@@ -333,10 +333,10 @@ json_t *guest_changeable_to_json(const struct guest *guest)
 	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "slots",
 		(json_int_t)guest->slots, "limits", guest_limits_to_json(&guest->limits),
 		"environment", guest->environment, "autostart", guest_autostart_to_json(guest),
-		"restart", guest_restart_to_json(guest), "health",
-		guest_health_to_json(&guest->health), "labels", guest_labels_to_json(guest),
-		"ssh_keys", guest_texts_to_json(guest->ssh_keys), "raw",
-		guest_texts_to_json(guest->raw), "user_data", text_or_null(guest->user_data));
+		"restart", guest_restart_to_json(guest), "health", guest_health_to_json(guest),
+		"labels", guest_labels_to_json(guest), "ssh_keys",
+		guest_texts_to_json(guest->ssh_keys), "raw", guest_texts_to_json(guest->raw),
+		"user_data", text_or_null(guest->user_data));
 }
 
 static json_t *ssh_to_json(const struct guest *guest, const char *node_address)

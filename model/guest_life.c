@@ -132,6 +132,9 @@ static int check_word(const char *text, const char *field, struct err *err)
 	return 0;
 }
 
+#define GRACE_S		30
+#define GRACE_MACHINE_S 300
+
 #define MEMBER(key, reader, member)                                                                \
 	.name = key, .read = reader, .offset = offsetof(struct guest_health, member)
 
@@ -237,8 +240,15 @@ int guest_read_health(const struct reader_field *field, const json_t *value, con
 	health->interval_s = 30;
 	health->timeout_s = 5;
 	health->retries = 3;
-	health->grace_s = 30;
+	health->grace_s = GUEST_HEALTH_GRACE_DEFAULT;
 	return reader_object(value, path, FIELDS, ARRAY_SIZE(FIELDS), health, err);
+}
+
+uint32_t guest_health_grace(const struct guest *guest)
+{
+	if (guest->health.grace_s != GUEST_HEALTH_GRACE_DEFAULT)
+		return guest->health.grace_s;
+	return guest->disk ? GRACE_MACHINE_S : GRACE_S;
 }
 
 /* --- Showing ---------------------------------------------------------------------------------- */
@@ -261,15 +271,16 @@ json_t *guest_restart_to_json(const struct guest *guest)
 }
 
 /* What the check does not take is left out: the answer can be sent back. */
-json_t *guest_health_to_json(const struct guest_health *health)
+json_t *guest_health_to_json(const struct guest *guest)
 {
+	const struct guest_health *health = &guest->health;
 	json_t *json;
 
 	if (health->check == GUEST_CHECK_NONE)
 		return json_null();
 	json = json_pack("{s:s, s:o, s:o, s:I, s:o, s:b}", "check", CHECKS[health->check],
 		"interval", seconds(health->interval_s), "timeout", seconds(health->timeout_s),
-		"retries", (json_int_t)health->retries, "grace", seconds(health->grace_s),
+		"retries", (json_int_t)health->retries, "grace", seconds(guest_health_grace(guest)),
 		"restart", health->restart);
 	if (health->port)
 		json_object_set_new(json, "port", json_integer(health->port));

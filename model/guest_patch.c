@@ -280,12 +280,14 @@ int guest_diff(
 {
 	json_auto_t *now = NULL;
 	json_auto_t *then = NULL;
+	struct guest as = *want; /* with the defaults of what it is: a request does not know that */
 	int r = compare_fixed(have, want, err);
 
 	if (r < 0)
 		return r;
+	as.disk = have->disk;
 	now = guest_changeable_to_json(have);
-	then = guest_changeable_to_json(want);
+	then = guest_changeable_to_json(&as);
 	if (!want->user_data) {
 		json_object_del(now, "user_data");
 		json_object_del(then, "user_data");

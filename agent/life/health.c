@@ -78,7 +78,7 @@ static void went_badly(struct health *health, const char *why)
 	char text[CHECK_WHY_MAX + 40];
 
 	log_debug("health.failed", "guest=%s why=%s", g->name, LOG_Q(why));
-	if (g->health_state == GUEST_HEALTH_STARTING && age_s < (int64_t)health->spec.grace_s)
+	if (g->health_state == GUEST_HEALTH_STARTING && age_s < (int64_t)guest_health_grace(g))
 		return;
 	if (++health->failures < health->spec.retries)
 		return;

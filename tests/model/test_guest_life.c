@@ -128,6 +128,30 @@ static void autostart_and_restart(void **state)
 		{"\"restart\": {\"max\": -1}", "restart.max", "from 0 to 1000000"});
 }
 
+/* It boots, and under software emulation that takes its time. */
+static void a_machine_has_more_time_until_it_must_be_well(void **state)
+{
+	MADE(machine, "\"health\": {\"check\": \"http\", \"port\": 80}");
+	MADE(again, "\"health\": {\"check\": \"http\", \"port\": 80}");
+	MADE(given, "\"health\": {\"check\": \"http\", \"port\": 80, \"grace\": \"30s\"}");
+	json_auto_t *shown = NULL;
+	json_auto_t *same = NULL;
+	json_auto_t *other = NULL;
+
+	(void)state;
+	machine->disk = calloc(1, sizeof(*machine->disk));
+	assert_non_null(machine->disk);
+	assert_int_equal(guest_health_grace(machine), 300);
+	shown = guest_to_json(machine, NULL);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(shown, "health"), "grace")),
+		"300s");
+	assert_int_equal(guest_diff(machine, again, &same, NULL), 0);
+	assert_int_equal(json_object_size(same), 0);
+	assert_int_equal(guest_diff(machine, given, &other, NULL), 0);
+	assert_non_null(json_object_get(other, "health"));
+}
+
 static void each_kind_of_check(void **state)
 {
 	MADE(http, "\"health\": {\"check\": \"http\", \"port\": 80}");
@@ -142,13 +166,13 @@ static void each_kind_of_check(void **state)
 	assert_int_equal(http->health.interval_s, 30);
 	assert_int_equal(http->health.timeout_s, 5);
 	assert_int_equal(http->health.retries, 3);
-	assert_int_equal(http->health.grace_s, 30);
+	assert_int_equal(guest_health_grace(http), 30);
 	assert_false(http->health.restart);
 	assert_int_equal(tcp->health.check, GUEST_CHECK_TCP);
 	assert_int_equal(tcp->health.interval_s, 10);
 	assert_int_equal(tcp->health.timeout_s, 2);
 	assert_int_equal(tcp->health.retries, 1);
-	assert_int_equal(tcp->health.grace_s, 60);
+	assert_int_equal(guest_health_grace(tcp), 60);
 	assert_true(tcp->health.restart);
 	assert_null(tcp->health.path);
 	assert_int_equal(exec->health.check, GUEST_CHECK_EXEC);
@@ -367,6 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_default_nothing_is_done_for_it_but_the_start_with_the_node),
 		cmocka_unit_test(autostart_and_restart),
+		cmocka_unit_test(a_machine_has_more_time_until_it_must_be_well),
 		cmocka_unit_test(each_kind_of_check),
 		cmocka_unit_test(wrong_checks),
 		cmocka_unit_test(a_check_is_patched_in_parts),

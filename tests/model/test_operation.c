@@ -134,7 +134,8 @@ static void an_image(void **state)
 
 	(void)state;
 	assert_json(image_to_json(&image),
-		"{\"name\": \"debian:12\", \"sha256\": \"ab\", \"size\": 5368709120,"
+		"{\"name\": \"debian:12\", \"kind\": \"tree\", \"sha256\": \"ab\", \"size\": "
+		"5368709120,"
 		"\"entries\": 12, \"created\": \"1970-01-01T00:00:00.000Z\", \"users\": 3}");
 }
 
