@@ -40,6 +40,13 @@
 #define FILE_FLAGS                                                                                 \
 	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW)
 
+/* What the keeper makes for it. */
+struct world {
+	uid_t owner; /* on the host */
+	int user_namespace;
+	int mounts[CONFINED_FILES];
+};
+
 /* --- What it sees ---------------------------------------------------------------------------- */
 
 static int take_mount(int from, const char *path)
@@ -50,10 +57,9 @@ static int take_mount(int from, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static int put_mount(int fd, uint64_t flags, const char *to)
+static int put_mount(int fd, struct mount_attr attr, const char *to)
 {
-	struct mount_attr attr = {.attr_set = flags, .propagation = MS_PRIVATE};
-
+	attr.propagation = MS_PRIVATE;
 	if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
 		syscall(SYS_move_mount, fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return -errno;
@@ -64,7 +70,7 @@ static int mount_at(const char *path, uint64_t flags, const char *to)
 {
 	AUTOCLOSE int fd = take_mount(AT_FDCWD, path);
 
-	return fd < 0 ? fd : put_mount(fd, flags, to);
+	return fd < 0 ? fd : put_mount(fd, (struct mount_attr){.attr_set = flags}, to);
 }
 
 static int make_file(const char *name, uid_t owner)
@@ -90,6 +96,12 @@ static int show_programs(void)
 	return mount_at("/usr", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "usr");
 }
 
+/* What is mounted: nothing that e2fsprogs would have to care for. */
+static int show_mounts(uid_t owner)
+{
+	return mkdir("etc", 0755) < 0 ? -errno : make_file("etc/mtab", owner);
+}
+
 static int show_devices(bool fuse)
 {
 	int r = mkdir("dev", 0755) < 0 ? -errno : make_file("dev/null", 0);
@@ -103,33 +115,34 @@ static int show_devices(bool fuse)
 	return r;
 }
 
-static int show_file(const struct confined_file *file, int mount, uid_t owner)
+/* What is root's there is the program's here. */
+static int show_file(const struct confined_file *file, int mount, const struct world *world)
 {
-	int r = make_file(file->name, owner);
+	struct mount_attr attr = {.attr_set = FILE_FLAGS | MOUNT_ATTR_IDMAP |
+					      (file->writable ? 0 : MOUNT_ATTR_RDONLY),
+		.userns_fd = (uint64_t)world->user_namespace};
+	int r = make_file(file->name, world->owner);
 
-	if (r == 0 && file->writable && fchown(file->fd, owner, owner) < 0)
-		r = -errno;
-	if (r < 0)
-		return r;
-	return put_mount(mount, FILE_FLAGS | (file->writable ? 0 : MOUNT_ATTR_RDONLY), file->name);
+	return r < 0 ? r : put_mount(mount, attr, file->name);
 }
 
 /* /proc serves as a place to mount on that is always there, and becomes the root. */
-static int make_root(const struct confined *c, const int *mounts, uid_t owner)
+static int make_root(const struct confined *c, const struct world *world)
 {
 	int r;
 
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("corpus", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755") < 0 ||
+	if (mount("corpus", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755") < 0 ||
 		chdir("/proc") < 0)
 		return -errno;
 	r = show_programs();
 	if (r == 0)
+		r = show_mounts(world->owner);
+	if (r == 0)
 		r = show_devices(c->fuse);
 	if (r == 0 && c->fuse)
-		r = make_file("view", owner);
+		r = make_file("view", world->owner);
 	for (size_t i = 0; r == 0 && i < c->files_count; i++)
-		r = show_file(&c->files[i], mounts[i], owner);
+		r = show_file(&c->files[i], world->mounts[i], world);
 	if (r < 0)
 		return r;
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
@@ -181,16 +194,18 @@ static int become_nobody(const struct confined *c)
 	return set_limits(c);
 }
 
-static int enter_namespace(const struct confined *c, int ready, int go)
+static int enter_namespaces(const struct confined *c, int ready, int go)
 {
 	char byte = 0;
 
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+	if (unshare(CLONE_NEWUSER) < 0)
 		return -errno;
 	if (write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
 		return -EPIPE;
 	close(ready);
 	close(go);
+	if (unshare(CLONE_NEWNS) < 0 || chdir("/") < 0)
+		return -errno;
 	/* What it says from here on is its output. */
 	if (c->stdout_fd < 0 && dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
 		return -errno;
@@ -210,66 +225,82 @@ static int write_map(int proc, pid_t pid, const char *which, uid_t owner)
 	return fd < 0 || write(fd, text, (size_t)length) != length ? -EPERM : 0;
 }
 
-static _Noreturn void keep(int proc, pid_t pid, uid_t owner, int ready, int go)
+static int map_user(int proc, pid_t pid, struct world *world)
+{
+	char path[64];
+	int r = write_map(proc, pid, "uid_map", world->owner);
+
+	if (r == 0)
+		r = write_map(proc, pid, "gid_map", world->owner);
+	snprintf(path, sizeof(path), "%d/ns/user", pid);
+	world->user_namespace = r < 0 ? r : openat(proc, path, O_RDONLY | O_CLOEXEC);
+	return world->user_namespace < 0 && r == 0 ? -errno : r;
+}
+
+/* Only in the namespace that a descriptor comes from a mount can be made of it. */
+static int take_files(const struct confined *c, struct world *world)
+{
+	for (size_t i = 0; i < c->files_count; i++) {
+		world->mounts[i] = take_mount(c->files[i].fd, "");
+		if (world->mounts[i] < 0)
+			return world->mounts[i];
+	}
+	return 0;
+}
+
+static _Noreturn void keep(pid_t pid)
 {
 	int status = 0;
-	char byte;
 
-	if (read(ready, &byte, 1) != 1 || write_map(proc, pid, "uid_map", owner) < 0 ||
-		write_map(proc, pid, "gid_map", owner) < 0 || write(go, &byte, 1) != 1)
-		kill(pid, SIGKILL);
-	close(go);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-/* Only in the namespace that a descriptor comes from a mount can be made of it. */
-static int take_files(const struct confined *c, int mounts[static CONFINED_FILES])
+/* The other waits, in its user namespace, until all is there. */
+static int make_world(const struct confined *c, int proc, pid_t pid, struct world *world, int ready)
 {
-	for (size_t i = 0; i < c->files_count; i++) {
-		mounts[i] = take_mount(c->files[i].fd, "");
-		if (mounts[i] < 0)
-			return mounts[i];
-	}
-	return 0;
-}
+	char byte;
+	int r = read(ready, &byte, 1) == 1 ? map_user(proc, pid, world) : -EPERM;
 
-static int make_world(const struct confined *c, uid_t owner)
-{
-	int mounts[CONFINED_FILES], r = take_files(c, mounts);
-
-	if (r == 0 && unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-			      CLONE_NEWPID) < 0)
-		r = -errno;
-	return r < 0 ? r : make_root(c, mounts, owner);
+	return r < 0 ? r : make_root(c, world);
 }
 
 /* Returns in the confined process. */
 static int enter(void *data)
 {
 	const struct confined *c = *(struct confined *const *)data;
-	uid_t owner = HOST_ID_BASE + ((uid_t)getpid() & HOST_ID_MASK);
-	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), ready[2], go[2], r;
+	struct world world = {.owner = HOST_ID_BASE + ((uid_t)getpid() & HOST_ID_MASK)};
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), ready[2], go[2];
+	int r = proc < 0 ? -errno : take_files(c, &world);
 	pid_t pid;
 
-	if (proc < 0 || pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
-		return -errno;
-	r = make_world(c, owner);
 	if (r < 0)
 		return r;
+	if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0 ||
+		unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID) <
+			0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
 	pid = fork();
 	if (pid < 0)
 		return -errno;
-	if (pid > 0) {
-		close(ready[1]);
-		close(go[0]);
-		keep(proc, pid, owner, ready[0], go[1]);
+	if (pid == 0) {
+		close(ready[0]);
+		close(go[1]);
+		return enter_namespaces(c, ready[1], go[0]);
 	}
-	close(proc);
-	close(ready[0]);
+	close(ready[1]);
+	close(go[0]);
+	r = make_world(c, proc, pid, &world, ready[0]);
+	if (r == 0 && write(go[1], "", 1) != 1)
+		r = -EPIPE;
 	close(go[1]);
-	return enter_namespace(c, ready[1], go[0]);
+	if (r == 0)
+		keep(pid);
+	/* Its end of the pipe is at its end, and so is it. */
+	waitpid(pid, NULL, 0);
+	return r;
 }
 
 /* --- Its words ------------------------------------------------------------------------------- */

@@ -7,9 +7,8 @@
 
 struct err;
 
-/* A file, which has a name in its file system, that the program finds in its root directory. What
- * is writable must be of nobody else: its
- * owner changes to the one that the program runs as. All else must be readable for everybody. */
+/* A file, which has a name in its file system and belongs to root, that the program finds in its
+ * root directory, where it belongs to the program. */
 struct confined_file {
 	int fd;
 	const char *name;

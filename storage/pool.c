@@ -17,6 +17,7 @@
 #include "storage/loop.h"
 #include "storage/pool.h"
 #include "storage/restore.h"
+#include "storage/volume.h"
 
 #define MIB (1ULL << 20)
 #define GIB (1ULL << 30)
@@ -185,6 +186,19 @@ static int make_directories(struct storage *s)
 	return 0;
 }
 
+/* Guests store files of any owner and mode here, setuid ones of root too: nobody else on the node
+ * may reach them. Only to the disks of machines there is a way, for who knows their names. */
+static int protect(struct storage *s)
+{
+	int r = volume_settle_all(s);
+
+	if (r < 0)
+		return r;
+	if (fchmod(s->volumes, 0711) < 0 || (s->own && fchmod(s->root, 0711) < 0))
+		return -errno;
+	return 0;
+}
+
 static int open_directories(struct storage *s, struct err *err)
 {
 	int r;
@@ -195,13 +209,11 @@ static int open_directories(struct storage *s, struct err *err)
 	if (!btrfs_is(s->root))
 		return err_set(err, ERR_UNSUPPORTED, "storage.path",
 			"%s is not on btrfs, and no loop file is configured", s->path);
-	/* Guests store files of any owner and mode here, setuid ones of root too: nobody else on
-	 * the node may reach them. */
-	if (s->own && fchmod(s->root, 0700) < 0)
-		return err_errno(err, errno, "cannot protect %s", s->path);
 	r = image_move_old(s);
 	if (r == 0)
 		r = make_directories(s);
+	if (r == 0)
+		r = protect(s);
 	return r < 0 ? err_errno(err, r, "cannot make the directories of the pool in %s", s->path)
 		     : 0;
 }
@@ -277,7 +289,7 @@ int storage_open(const struct storage_config *config, struct storage **ret, stru
 
 	if (!s)
 		return err_errno(err, ENOMEM, "cannot open the pool");
-	r = file_mkdirs(config->path, 0700);
+	r = file_mkdirs(config->path, 0711);
 	if (r < 0)
 		return err_errno(err, r, "cannot make %s", config->path);
 	if (config->loop_file)

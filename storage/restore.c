@@ -15,6 +15,7 @@
 #include "storage/btrfs.h"
 #include "storage/restore.h"
 #include "storage/snapshot.h"
+#include "storage/volume_disk.h"
 #include "storage/written.h"
 
 DEFINE_CLEANUP(char **, names_free)
@@ -93,10 +94,27 @@ static int read_held(struct storage *s, const struct volume *volume, const struc
 	return r < 0 ? err_errno(err, r, "cannot measure the snapshot") : 0;
 }
 
-static int check_fits(uint64_t held, uint64_t size, struct err *err)
+static int check_disk_fits(int snapshot, uint64_t size, struct err *err)
+{
+	struct volume_usage usage;
+	int r = volume_disk_usage(snapshot, &usage);
+
+	if (r < 0)
+		return err_errno(err, r, "cannot read the size of the snapshot's disk");
+	if (usage.size <= size)
+		return 0;
+	return err_set(err, ERR_INVALID, "storage.size",
+		"the snapshot's disk has %s: the guest's size must be %llu bytes (%s) at least",
+		FMT_SIZE(usage.size), (unsigned long long)usage.size, FMT_SIZE(usage.size));
+}
+
+/* What a snapshot of a disk holds is bounded by the disk's size, and that by the guest's. */
+static int check_fits(const struct volume *snapshot, uint64_t held, uint64_t size, struct err *err)
 {
 	struct volume_usage usage = {.used = held};
 
+	if (volume_disk_is(snapshot->fd))
+		return check_disk_fits(snapshot->fd, size, err);
 	if (held <= size + size / TOLERANCE)
 		return 0;
 	return err_set(err, ERR_INVALID, "storage.size",
@@ -111,7 +129,10 @@ static int limit_copy(
 	CLEANUP(volume_finish) struct volume copy = {.fd = -1};
 	int r = volume_open(s, s->volumes, restore->aside_name, "copy", &copy, err);
 
-	return r < 0 ? r : volume_set_limit(s, &copy, size, err);
+	if (r < 0 || !volume_disk_is(copy.fd))
+		return r < 0 ? r : volume_set_limit(s, &copy, size, err);
+	r = volume_set_limit(s, &copy, volume_disk_room(copy.fd, size), err);
+	return r < 0 ? r : volume_disk_fit(copy.fd, size, err);
 }
 
 static int put_in_place(
@@ -159,9 +180,11 @@ static int prepare(struct storage *s, const struct restore *restore, int directo
 	if (r == 0)
 		r = read_held(s, &volume, snapshot, &held, err);
 	if (r == 0)
-		r = check_fits(held, size, err);
+		r = check_fits(snapshot, held, size, err);
 	if (r < 0)
 		return r;
+	if (volume_disk_is(snapshot->fd))
+		size = volume_disk_room(snapshot->fd, size);
 	r = account_inherit(directory, &volume, held, size);
 	return r < 0 ? err_errno(err, r, "cannot write the account of volume %s", restore->id) : 0;
 }

@@ -76,15 +76,13 @@ static int make(const struct storage *s, const char *label, int input, int outpu
 	r = process_run(&options, err);
 	if (r < 0)
 		err_prefix(err, "cannot make the seed");
-	else if (fchmod(output, 0444) < 0)
-		r = err_errno(err, errno, "cannot make the seed readable");
 	return r;
 }
 
 static int replace(struct storage *s, const char *label, int volume, int input, struct err *err)
 {
 	AUTOCLOSE int output = openat(
-		volume, NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+		volume, NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r = output < 0 ? err_errno(err, errno, "cannot make the seed")
 			   : make(s, label, input, output, err);
 

@@ -149,6 +149,30 @@ int volume_usage(struct storage *storage, const char *id, bool exact, struct vol
 /* The least size that such a volume can be trimmed to. Pure. */
 uint64_t volume_least(const struct volume_usage *usage);
 
+/* The same for a volume with a disk, in two halves: room for a disk of that size, live; and then
+ * the disk itself, of a guest that does not run (while it runs, QEMU is who can). Larger: the room
+ * first. Smaller: the disk first, then the room. What lies beside the disk has room of its own, but
+ * for memory that is yet to be saved: before that, ask for room for disk and memory together. */
+int volume_make_room(struct storage *storage, const char *id, uint64_t size, struct err *err);
+
+/* Makes the disk larger, or smaller where nothing can be lost by it: a whole-disk ext4 whose blocks
+ * all find room, moved by e2fsprogs, confined. What else it holds is ERR_UNSUPPORTED with what it
+ * seems to be, too small ERR_INVALID (storage.size); both name the least possible size, and
+ * *ret_least gets it. All or nothing: another disk is made and takes the old one's place. Blocks
+ * for as long as copying what it holds takes; cancelled by a non-zero return of `progress`. */
+struct disk_resize {
+	uint64_t size;
+	int (*progress)(void *data, uint64_t bytes); /* may be NULL */
+	void *progress_data;
+};
+int volume_resize_disk(struct storage *storage, const char *id, const struct disk_resize *resize,
+	uint64_t *ret_least, struct err *err);
+
+/* The least size that such a disk could be given: 0 when it cannot be made smaller at all, and then
+ * `reason` says why. Reads its file system, also while the guest runs, when it is an estimate. */
+int volume_disk_least(struct storage *storage, const char *id, uint64_t *ret_least, char *reason,
+	size_t reason_size, struct err *err);
+
 enum volume_part {
 	VOLUME_ROOTFS, /* of a tree; all others are of a disk */
 	VOLUME_BASE,
@@ -163,6 +187,9 @@ enum volume_part {
 /* Writes the path of a part of the guest's volume into buf, there or not. Pure; -ENAMETOOLONG. */
 int volume_path(const struct storage *storage, const char *id, enum volume_part part, char *buf,
 	size_t size);
+
+/* Removes VOLUME_SEED or VOLUME_MEMORY; absent is success. */
+int volume_remove(struct storage *storage, const char *id, enum volume_part part, struct err *err);
 
 /* A writable copy of guest `from`'s volume as it is now, running or not, or of its `snapshot` when
  * that is not NULL; limited to `size` bytes, refused as volume_create refuses one. What was copied

@@ -1,6 +1,8 @@
 /* Volumes: writable clones of images, made, deleted and listed. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -9,34 +11,51 @@
 #include "storage/btrfs.h"
 #include "storage/snapshot.h"
 #include "storage/volume.h"
+#include "storage/volume_disk.h"
 
-/* 1 when it was made, 0 when it was there already. */
-static int clone_image(
-	struct storage *s, const char *id, enum image_kind kind, const char *image, struct err *err)
+static int open_image(const struct storage *s, enum image_kind kind, const char *name,
+	struct image *ret, struct err *err)
+{
+	AUTOCLOSE int fd =
+		openat(s->images[kind], name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
+			name, image_kind_to_string(kind));
+	if (fd < 0)
+		return err_errno(err, errno, "cannot open image %s", name);
+	r = image_meta_read(fd, ret, NULL, err);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int clone_image(struct storage *s, const char *id, enum image_kind kind, const char *name,
+	uint64_t size, struct err *err)
 {
 	AUTOCLOSE int source = -1;
+	struct image image;
 	int r;
 
 	if (faccessat(s->volumes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	source = openat(s->images[kind], image, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (source < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
-			image, image_kind_to_string(kind));
-	if (source < 0)
-		return err_errno(err, errno, "cannot open image %s", image);
-	r = pool_want_room(s, err);
+	source = open_image(s, kind, name, &image, err);
+	r = source < 0 ? source : 0;
+	if (r == 0 && kind == IMAGE_DISK)
+		r = volume_disk_check(&image.disk, size, err);
+	if (r == 0)
+		r = pool_want_room(s, err);
 	if (r < 0)
 		return r;
 	r = btrfs_subvolume_snapshot(source, s->volumes, id, false);
 	if (r < 0 && r != -EEXIST)
-		return err_errno(err, r, "cannot clone image %s", image);
+		return err_errno(err, r, "cannot clone image %s", name);
 	fault_point("storage.volume.cloned");
-	return r == 0;
+	return 0;
 }
 
-static int read_disk(
-	const struct storage *s, const char *id, struct image_disk *ret, struct err *err)
+/* What of it lies beside its files: a disk, and who gets as far as that. */
+static int finish_clone(const struct storage *s, const char *id, uint64_t size,
+	struct image_disk *ret_disk, struct err *err)
 {
 	AUTOCLOSE int fd = openat(s->volumes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct image image;
@@ -46,7 +65,11 @@ static int read_disk(
 		return err_errno(err, errno, "cannot open volume %s", id);
 	r = image_meta_read(fd, &image, NULL, err);
 	if (r == 0)
-		*ret = image.disk;
+		r = volume_protect(fd);
+	if (r == 0 && image.kind == IMAGE_DISK)
+		r = volume_disk_make(fd, &image.disk, size, err);
+	if (r == 0 && ret_disk)
+		*ret_disk = image.disk;
 	return r;
 }
 
@@ -60,11 +83,13 @@ int volume_create(struct storage *storage, const char *id, enum image_kind kind,
 	if (r == 0)
 		r = volume_check_size(storage, size, err);
 	if (r == 0)
-		r = clone_image(storage, id, kind, image, err);
-	if (r >= 0)
+		r = clone_image(storage, id, kind, image, size, err);
+	if (r == 0)
 		r = volume_apply_size(storage, id, size, err);
-	return r < 0 || !ret_disk ? r : read_disk(storage, id, ret_disk, err);
+	return r < 0 ? r : finish_clone(storage, id, size, ret_disk, err);
 }
+
+DEFINE_CLEANUP(char **, names_free)
 
 /* --- End and list ---------------------------------------------------------------------------- */
 
@@ -105,9 +130,55 @@ int volume_path(const struct storage *storage, const char *id, enum volume_part 
 	return file_path(buf, size, "%s/volumes/%s/%s", storage->path, id, PARTS[part]);
 }
 
+/* Room that QEMU needs beside the disk for as long as it lies there. */
+int volume_remove(struct storage *storage, const char *id, enum volume_part part, struct err *err)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r == 0 && part != VOLUME_SEED && part != VOLUME_MEMORY)
+		r = err_set(
+			err, ERR_INVALID, NULL, "a guest\'s %s is not to be removed", PARTS[part]);
+	if (r == 0)
+		r = volume_open_of(storage, id, &volume, err);
+	if (r == 0 && unlinkat(volume.fd, PARTS[part], 0) < 0 && errno != ENOENT)
+		r = err_errno(err, errno, "cannot remove %s of volume %s", PARTS[part], id);
+	return r;
+}
+
+/* --- Who reaches it -------------------------------------------------------------------------- */
+
+/* The user that QEMU runs as gets to a guest\'s disk, by its name. To a tree nobody gets but root:
+ * there may be files of any owner and mode in it. */
+int volume_protect(int fd)
+{
+	return fchmod(fd, volume_disk_is(fd) ? 0711 : 0700) < 0 ? -errno : 0;
+}
+
 static bool is_id(const char *name)
 {
 	return name_check_id(name, GUEST_ID_LEN, NULL, NULL) == 0;
+}
+
+static bool is_volume(const char *name)
+{
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int volume_settle_all(const struct storage *s)
+{
+	CLEANUP(names_freep) char **names = NULL;
+	int r = names_read(s->volumes, is_volume, &names);
+
+	for (char **name = names; r == 0 && *name; name++) {
+		AUTOCLOSE int fd =
+			openat(s->volumes, *name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		r = fd < 0 ? -errno : volume_protect(fd);
+		if (r == 0)
+			r = volume_disk_settle(fd);
+	}
+	return r;
 }
 
 int volume_list(struct storage *storage, char ***ret, struct err *err)

@@ -31,7 +31,13 @@ enum usage_how {
 int volume_read_usage(const struct storage *s, const struct volume *volume, enum usage_how how,
 	struct volume_usage *ret, struct err *err);
 
-/* Makes `size` that of guest `id`'s volume, which is there, without asking what it holds. */
+/* Lets those reach it who have to. */
+int volume_protect(int fd);
+/* The same for all that are there; and removes what a crash left in them. */
+int volume_settle_all(const struct storage *s);
+
+/* Makes `size` that of guest `id`'s volume, which is there, without asking what it holds: for one
+ * with a disk the limit gets room for such a disk. */
 int volume_apply_size(const struct storage *s, const char *id, uint64_t size, struct err *err);
 
 /* ERR_INVALID or ERR_NO_ROOM (storage.size) for a size that no volume of this pool can have. */

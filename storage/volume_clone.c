@@ -8,6 +8,7 @@
 #include "storage/btrfs.h"
 #include "storage/snapshot.h"
 #include "storage/volume.h"
+#include "storage/volume_disk.h"
 
 struct clone {
 	const char *id, *from;
@@ -40,6 +41,21 @@ static int rebase(struct storage *s, struct volume *copy, struct err *err)
 	return r;
 }
 
+/* It is another machine: what the first one had in its memory, and was told at its first start, is
+ * not its own. */
+static int settle_disk(
+	const struct storage *s, const struct volume *copy, uint64_t size, struct err *err)
+{
+	static const char *const others[] = {"memory", "seed.iso"};
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (unlinkat(copy->fd, others[i], 0) < 0 && errno != ENOENT)
+			return err_errno(err, errno, "cannot remove %s", others[i]);
+	r = volume_set_limit(s, copy, volume_disk_room(copy->fd, size), err);
+	return r < 0 ? r : volume_disk_fit(copy->fd, size, err);
+}
+
 /* The copy gets its name when its limit is set: one without would count what it copied. */
 static int prepare(struct storage *s, const struct clone *clone, struct err *err)
 {
@@ -49,7 +65,8 @@ static int prepare(struct storage *s, const struct clone *clone, struct err *err
 	if (r == 0)
 		r = rebase(s, &copy, err);
 	if (r == 0)
-		r = volume_set_limit(s, &copy, clone->size, err);
+		r = volume_disk_is(copy.fd) ? settle_disk(s, &copy, clone->size, err)
+					    : volume_set_limit(s, &copy, clone->size, err);
 	fault_point("storage.clone.limited");
 	if (r == 0 && renameat2(dir, clone->temporary, dir, clone->id, RENAME_NOREPLACE) < 0)
 		r = err_errno(err, errno, "cannot give volume %s its name", clone->id);

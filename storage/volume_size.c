@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "storage/btrfs.h"
 #include "storage/volume.h"
+#include "storage/volume_disk.h"
 
 #define MIB (1ULL << 20)
 
@@ -149,6 +150,8 @@ static int apply_size(const struct storage *s, int directory, struct volume *vol
 {
 	int r;
 
+	if (volume_disk_is(volume->fd))
+		size = volume_disk_room(volume->fd, size);
 	if (!volume->account.kept)
 		return volume_set_limit(s, volume, size, err);
 	r = account_set_size(s, directory, volume, size);
@@ -190,9 +193,38 @@ int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64
 		r = open_to_change(storage, id, &volume, &directory, err);
 	if (r == 0)
 		r = volume_check_size(storage, size, err);
+	if (r == 0 && volume_disk_is(volume.fd))
+		r = err_set(err, ERR_UNSUPPORTED, NULL,
+			"volume %s holds a disk, which has a size of its own", id);
 	if (r == 0)
 		r = check_fits(storage, &volume, size, ret_least, err);
 	return r < 0 ? r : apply_size(storage, directory, &volume, size, err);
+}
+
+int volume_make_room(struct storage *storage, const char *id, uint64_t size, struct err *err)
+{
+	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
+	AUTOCLOSE int directory = -1;
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r == 0)
+		r = open_to_change(storage, id, &volume, &directory, err);
+	if (r == 0)
+		r = volume_check_size(storage, size, err);
+	if (r == 0 && !volume_disk_is(volume.fd))
+		r = err_set(err, ERR_UNSUPPORTED, NULL, "volume %s holds no disk", id);
+	return r < 0 ? r : apply_size(storage, directory, &volume, size, err);
+}
+
+static int read_usage(const struct storage *s, const struct volume *volume, bool exact,
+	struct volume_usage *ret, struct err *err)
+{
+	int r;
+
+	if (!volume_disk_is(volume->fd))
+		return volume_read_usage(s, volume, exact ? USAGE_EXACT : USAGE_CHEAP, ret, err);
+	r = volume_disk_usage(volume->fd, ret);
+	return r < 0 ? err_errno(err, r, "cannot read the usage") : 0;
 }
 
 int volume_usage(struct storage *storage, const char *id, bool exact, struct volume_usage *ret,
@@ -205,8 +237,7 @@ int volume_usage(struct storage *storage, const char *id, bool exact, struct vol
 	if (r == 0)
 		r = volume_open_of(storage, id, &volume, err);
 	if (r == 0)
-		r = volume_read_usage(
-			storage, &volume, exact ? USAGE_EXACT : USAGE_CHEAP, &usage, err);
+		r = read_usage(storage, &volume, exact, &usage, err);
 	if (r < 0)
 		return r;
 	/* What is over it for a moment is nothing that a caller could do anything with. */

