@@ -45,7 +45,8 @@ struct driver_config {
 	const char *run_dir;   /* gone after a reboot */
 	const char *log_dir;
 	const char *additions_dir; /* lines that ops add by hand to the guests' configuration, in
-				      files that no program writes: all.conf and GUEST-NAME.conf */
+				      files that no program writes: all.SUFFIX and
+				      GUEST-NAME.SUFFIX */
 	const char
 		*endpoint; /* where its daemon is (libvirt URI, Docker socket); NULL: the default */
 	const char *ssh_key; /* private key, in OpenSSH's format: machines let root in by its public

@@ -199,9 +199,9 @@ static struct timespec in_ms(uint64_t ms)
 }
 
 /* True when it came to an end. */
-static bool opening_wait(struct opening *o)
+static bool opening_wait(struct opening *o, uint64_t ms)
 {
-	struct timespec end = in_ms(CONNECT_MS);
+	struct timespec end = in_ms(ms);
 	bool done;
 
 	pthread_mutex_lock(&o->lock);
@@ -213,7 +213,7 @@ static bool opening_wait(struct opening *o)
 	return done;
 }
 
-int kvm_connect(const struct kvm *kvm, virConnectPtr *ret, struct err *err)
+int connect_within(const struct kvm *kvm, uint64_t ms, virConnectPtr *ret, struct err *err)
 {
 	struct opening *o = opening_create(kvm->uri);
 	pthread_t thread;
@@ -228,7 +228,7 @@ int kvm_connect(const struct kvm *kvm, virConnectPtr *ret, struct err *err)
 		return err_errno(err, r, "cannot start a thread");
 	}
 	pthread_detach(thread);
-	if (!opening_wait(o))
+	if (!opening_wait(o, ms))
 		return err_set(err, ERR_UNAVAILABLE, NULL,
 			"libvirt at %s does not answer: is its daemon hung?", kvm->uri);
 	*ret = TAKE_PTR(o->conn);
@@ -239,6 +239,11 @@ int kvm_connect(const struct kvm *kvm, virConnectPtr *ret, struct err *err)
 	}
 	opening_free(o);
 	return r;
+}
+
+int kvm_connect(const struct kvm *kvm, virConnectPtr *ret, struct err *err)
+{
+	return connect_within(kvm, CONNECT_MS, ret, err);
 }
 
 /* --- Which are ours -------------------------------------------------------------------------- */

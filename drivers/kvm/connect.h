@@ -5,6 +5,7 @@
 
 #include <libvirt/libvirt.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 #include "drivers/kvm/instance.h"
@@ -35,9 +36,10 @@ static inline void connect_domainp(virDomainPtr *domain)
 int connect_choose(const char *endpoint, char **ret_uri, enum kvm_type *ret_type, struct err *err);
 
 /* Opens a connection. ERR_UNAVAILABLE when nothing answers there, also when something hangs: then
- * after CONNECT_MS. */
+ * after CONNECT_MS, or what is given. */
 #define CONNECT_MS 4000
 int kvm_connect(const struct kvm *kvm, virConnectPtr *ret, struct err *err);
+int connect_within(const struct kvm *kvm, uint64_t ms, virConnectPtr *ret, struct err *err);
 
 /* What libvirt complained of last in this thread, as an error of ours, "cannot …: its words". */
 int connect_error(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

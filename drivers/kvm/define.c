@@ -23,7 +23,7 @@ int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *p, struct
 	if (file_path(p->state, PATH_MAX, "%s/%s", kvm->state_dir, id) < 0 ||
 		file_path(p->definition, PATH_MAX, "%s/%s/guest.json", kvm->state_dir, id) < 0 ||
 		file_path(p->run, PATH_MAX, "%s/%s", kvm->run_dir, id) < 0 ||
-		file_path(p->ended, PATH_MAX, "%s/%s/ended", kvm->run_dir, id) < 0 ||
+		file_path(p->ended, PATH_MAX, "%s/%s.ended", kvm->run_dir, id) < 0 ||
 		file_path(p->console_socket, PATH_MAX, "%s/%s/console", kvm->run_dir, id) < 0 ||
 		file_path(p->console, PATH_MAX, "%s/%s.console", kvm->log_dir, id) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
@@ -135,6 +135,7 @@ int define_remove(const struct kvm_paths *paths, struct err *err)
 	r = file_remove_tree(paths->run);
 	if (r < 0)
 		return err_errno(err, r, "cannot remove %s", paths->run);
+	unlink(paths->ended);
 	remove_logs(paths->console);
 	return 0;
 }

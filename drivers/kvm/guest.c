@@ -38,15 +38,20 @@ int guest_look(struct kvm_guest *g, struct err *err)
 	return connect_error(err, "cannot look at guest %s", g->definition.guest.id);
 }
 
+int guest_find(struct kvm_guest *g, virConnectPtr conn, struct err *err)
+{
+	int r = kvm_domain(conn, g->definition.guest.id, &g->domain, err);
+
+	return r == 0 ? guest_look(g, err) : r;
+}
+
 int guest_connect(struct driver *d, const char *id, struct kvm_guest *g, struct err *err)
 {
 	int r = guest_load(d, id, g, err);
 
 	if (r == 0)
 		r = kvm_connect(g->kvm, &g->conn, err);
-	if (r == 0)
-		r = kvm_domain(g->conn, id, &g->domain, err);
-	return r == 0 ? guest_look(g, err) : r;
+	return r == 0 ? guest_find(g, g->conn, err) : r;
 }
 
 bool guest_is_active(const struct kvm_guest *g)
@@ -73,7 +78,9 @@ enum guest_state guest_state_of(int state, int reason)
 	case VIR_DOMAIN_PMSUSPENDED: /* asleep by its own will: something will wake it */
 		return GUEST_RUNNING;
 	case VIR_DOMAIN_PAUSED:
-		return reason == VIR_DOMAIN_PAUSED_STARTING_UP ? GUEST_STARTING : GUEST_FROZEN;
+		return reason == VIR_DOMAIN_PAUSED_STARTING_UP	   ? GUEST_STARTING
+		       : reason == VIR_DOMAIN_PAUSED_SHUTTING_DOWN ? GUEST_STOPPING
+								   : GUEST_FROZEN;
 	case VIR_DOMAIN_SHUTDOWN: return GUEST_STOPPING;
 	default: return GUEST_STOPPED;
 	}

@@ -29,6 +29,9 @@ int guest_connect(struct driver *driver, const char *id, struct kvm_guest *ret, 
 /* And it is running or frozen: else ERR_ILLEGAL_STATE. */
 int guest_running(struct driver *driver, const char *id, struct kvm_guest *ret, struct err *err);
 
+/* What guest_connect does of one that is loaded, by a connection of somebody else. */
+int guest_find(struct kvm_guest *guest, virConnectPtr conn, struct err *err);
+
 /* Looks again what the domain is now. */
 int guest_look(struct kvm_guest *guest, struct err *err);
 

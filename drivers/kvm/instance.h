@@ -18,7 +18,7 @@ enum kvm_type {
 struct kvm {
 	struct driver driver; /* first */
 	char *state_dir;      /* ID/guest.json; more of the driver's own beside them */
-	char *run_dir;	      /* ID/: sockets; ID/ended: it was us who ended it */
+	char *run_dir;	      /* ID/: what belongs to a run; ID.ended: it was us who ended it */
 	char *log_dir;	      /* ID.console, rotated by virtlogd to .0, .1, … */
 	char *additions_dir;  /* NULL: none */
 	char *uri;

@@ -1,9 +1,7 @@
 /* The KVM driver's functions: each finds the guest, and hands on to the file that knows how. */
 #include "drivers/kvm/kvm.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,8 +16,13 @@
 #include "drivers/kvm/file.h"
 #include "drivers/kvm/guest.h"
 #include "drivers/kvm/instance.h"
+#include "drivers/kvm/look.h"
+#include "drivers/kvm/probe.h"
+#include "drivers/kvm/start.h"
 #include "drivers/kvm/stats.h"
+#include "drivers/kvm/stop.h"
 #include "drivers/kvm/update.h"
+#include "drivers/kvm/watcher.h"
 
 static struct kvm *kvm_of(struct driver *driver)
 {
@@ -28,13 +31,23 @@ static struct kvm *kvm_of(struct driver *driver)
 
 /* --- Life ------------------------------------------------------------------------------------ */
 
+static int kvm_probe(struct driver *d, struct driver_info *ret, struct err *err)
+{
+	(void)err;
+	*ret = (struct driver_info){.name = "kvm",
+		.capabilities = driver_capabilities(d->ops) | DRIVER_CAN_UNPRIVILEGED,
+		.image_kind = IMAGE_DISK};
+	probe_host(kvm_of(d), ret);
+	return 0;
+}
+
 static int kvm_create(struct driver *d, const struct driver_guest *guest, struct err *err)
 {
 	struct kvm_paths paths;
 	int r = kvm_paths(kvm_of(d), guest->id, &paths, err);
 
 	if (r == 0)
-		r = define_check(guest, err);
+		r = start_check(guest, err);
 	if (r < 0)
 		return r;
 	fault_point("driver.kvm.create.before");
@@ -43,16 +56,128 @@ static int kvm_create(struct driver *d, const struct driver_guest *guest, struct
 	return r;
 }
 
-/* --- What is --------------------------------------------------------------------------------- */
-
-static int kvm_status(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+static int kvm_start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
 {
 	CLEANUP(guest_finish) struct kvm_guest g = {0};
 	int r = guest_connect(d, id, &g, err);
 
+	/* One that is on its way out is not what is wanted. */
+	if (r == 0 && g.state == VIR_DOMAIN_SHUTDOWN)
+		r = kvm_guest_end(&g, 0, err);
+	if (r == 0 && !guest_is_active(&g))
+		r = kvm_guest_start(&g, err);
+	if (r < 0)
+		return r;
+	stop_unmark(&g);
+	guest_status(&g, ret);
+	return 0;
+}
+
+static int kvm_stop(struct driver *d, const char *id, uint64_t timeout_ms, struct err *err)
+{
+	CLEANUP(guest_finish) struct kvm_guest g = {0};
+	int r = guest_connect(d, id, &g, err);
+
+	return r < 0 ? r : kvm_guest_end(&g, timeout_ms, err);
+}
+
+static int kvm_kill(struct driver *d, const char *id, struct err *err)
+{
+	return kvm_stop(d, id, 0, err);
+}
+
+/* libvirt may know what our directories have forgotten. */
+static int destroy_unknown(struct driver *d, const char *id, struct err *err)
+{
+	CLEANUP(guest_finish)
+	struct kvm_guest g = {.kvm = kvm_of(d), .definition.guest.id = id};
+	int r = kvm_paths(g.kvm, id, &g.paths, err);
+
+	if (r < 0)
+		return r;
+	if (kvm_connect(g.kvm, &g.conn, NULL) == 0 && guest_find(&g, g.conn, NULL) == 0) {
+		r = kvm_guest_end(&g, 0, err);
+		if (r == 0)
+			r = stop_undefine(&g, err);
+	}
+	return r == 0 ? define_remove(&g.paths, err) : r;
+}
+
+static int kvm_destroy(struct driver *d, const char *id, struct err *err)
+{
+	CLEANUP(guest_finish) struct kvm_guest g = {0};
+	struct err failed = {0};
+	int r = guest_connect(d, id, &g, &failed);
+
+	if (failed.code == ERR_NOT_FOUND)
+		return destroy_unknown(d, id, err);
+	/* What only looks like ours is none of our business. */
+	if (r < 0 && failed.code != ERR_CONFLICT) {
+		if (err)
+			*err = failed;
+		return r;
+	}
+	r = kvm_guest_end(&g, 0, err);
+	fault_point("driver.kvm.destroy.ended");
 	if (r == 0)
-		guest_status(&g, ret);
-	return r;
+		r = stop_undefine(&g, err);
+	fault_point("driver.kvm.destroy.undefined");
+	return r == 0 ? define_remove(&g.paths, err) : r;
+}
+
+/* --- What is --------------------------------------------------------------------------------- */
+
+#define STATUS_MS 800 /* of the second that there is */
+
+static int kvm_status(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+{
+	AUTOCONN virConnectPtr conn = NULL;
+	struct kvm_paths paths;
+	int r = kvm_paths(kvm_of(d), id, &paths, err);
+
+	if (r < 0)
+		return r;
+	if (define_exists(&paths))
+		connect_within(kvm_of(d), STATUS_MS, &conn, NULL);
+	if (look_one(kvm_of(d), conn, id, ret))
+		return 0;
+	return err_set(err, ERR_NOT_FOUND, NULL, "the KVM driver has no guest %s", id);
+}
+
+static int kvm_list(
+	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err)
+{
+	AUTOCONN virConnectPtr conn = NULL;
+
+	kvm_connect(kvm_of(d), &conn, NULL);
+	return look_all(kvm_of(d), conn, ret, ret_count, err);
+}
+
+static int kvm_watch_fd(struct driver *d, struct err *err)
+{
+	struct kvm *kvm = kvm_of(d);
+	int r = kvm->watcher ? 0 : watcher_create(kvm, &kvm->watcher, err);
+
+	return r < 0 ? r : watcher_fd(kvm->watcher);
+}
+
+static void kvm_watch_dispatch(struct driver *d, const char *id, driver_event_fn event, void *data)
+{
+	watcher_dispatch(kvm_of(d)->watcher, id, event, data);
+}
+
+/* --- Optional -------------------------------------------------------------------------------- */
+
+/* One that the node has stopped, for want of room on its disk, is frozen, too, and goes on. */
+static int kvm_freeze(struct driver *d, const char *id, bool frozen, struct err *err)
+{
+	CLEANUP(guest_finish) struct kvm_guest g = {0};
+	int r = guest_running(d, id, &g, err);
+
+	if (r < 0 || (g.state == VIR_DOMAIN_PAUSED) == frozen)
+		return r;
+	r = frozen ? virDomainSuspend(g.domain) : virDomainResume(g.domain);
+	return r < 0 ? connect_error(err, "cannot %s the guest", frozen ? "freeze" : "thaw") : 0;
 }
 
 /* --- Instances ------------------------------------------------------------------------------- */
@@ -61,6 +186,7 @@ static void kvm_close(struct driver *d)
 {
 	struct kvm *kvm = kvm_of(d);
 
+	watcher_free(kvm->watcher);
 	free(kvm->state_dir);
 	free(kvm->run_dir);
 	free(kvm->log_dir);
@@ -124,8 +250,17 @@ const struct driver_ops kvm_driver_ops = {
 	.call_mode = DRIVER_CALL_FORK,
 	.open = kvm_open,
 	.close = kvm_close,
+	.probe = kvm_probe,
 	.create = kvm_create,
+	.start = kvm_start,
+	.stop = kvm_stop,
+	.kill = kvm_kill,
+	.destroy = kvm_destroy,
 	.status = kvm_status,
+	.list = kvm_list,
+	.watch_fd = kvm_watch_fd,
+	.watch_dispatch = kvm_watch_dispatch,
+	.freeze = kvm_freeze,
 	.update = kvm_update,
 	.exec = kvm_exec,
 	.file = kvm_file,

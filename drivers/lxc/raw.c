@@ -4,22 +4,17 @@
 #include "drivers/lxc/raw.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <lxc/lxccontainer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/strbuf.h"
+#include "drivers/addition.h"
 
 #define LINE_MAX_BYTES 4096
-#define FILE_MAX       65536
 
 /* What cannot be set, with all that is below it ("lxc.net" is also lxc.net.0.type). */
 static const struct {
@@ -133,22 +128,6 @@ int raw_check(const char *const *lines, struct err *err)
 
 /* --- Files ------------------------------------------------------------------------------------ */
 
-/* They are as good as root's own commands: nobody else may have written them. */
-static int open_trusted(const char *path, struct err *err)
-{
-	AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 && errno == ENOENT)
-		return -ENOENT;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_errno(err, errno, "cannot read %s", path);
-	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022))
-		return err_set(err, ERR_INVALID, NULL,
-			"%s has to be a file of root that nobody else may write", path);
-	return TAKE_FD(fd);
-}
-
 static int add_lines(struct strbuf *b, const char *path, char *text, struct err *err)
 {
 	const char *name = strrchr(path, '/') + 1;
@@ -172,25 +151,10 @@ static int add_lines(struct strbuf *b, const char *path, char *text, struct err 
 
 static int add_file(struct strbuf *b, const char *dir, const char *name, struct err *err)
 {
-	AUTOFREE char *text = NULL;
-	char path[PATH_MAX], self[64];
-	size_t size;
-	int r;
+	AUTOFREE char *path = NULL, *text = NULL;
+	int r = addition_read(dir, name, "conf", &path, &text, err);
 
-	if (file_path(path, sizeof(path), "%s/%s.conf", dir, name) < 0)
-		return err_set(err, ERR_INTERNAL, NULL, "the additions directory is too long");
-
-	AUTOCLOSE int fd = open_trusted(path, err);
-
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	r = file_read(self, FILE_MAX, &text, &size);
-	if (r == 0 && strlen(text) != size)
-		r = -EILSEQ;
-	return r < 0 ? err_errno(err, r, "cannot read %s", path) : add_lines(b, path, text, err);
+	return r < 0 || !text ? r : add_lines(b, path, text, err);
 }
 
 int raw_read_additions(const char *dir, const char *name, char **ret, struct err *err)
@@ -199,9 +163,9 @@ int raw_read_additions(const char *dir, const char *name, char **ret, struct err
 	int r;
 
 	strbuf_add(&b, "");
-	r = dir ? add_file(&b, dir, "all", err) : 0;
+	r = add_file(&b, dir, "all", err);
 	/* A guest called "all" has no file of its own. */
-	if (r == 0 && dir && strcmp(name, "all") != 0)
+	if (r == 0 && strcmp(name, "all") != 0)
 		r = add_file(&b, dir, name, err);
 	if (r < 0)
 		return r;
