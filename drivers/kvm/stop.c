@@ -20,9 +20,12 @@
 #include "base/file.h"
 #include "base/process.h"
 
-#define ASK_AGAIN_MS 3000 /* a guest that is still booting misses the first time */
-#define LOOK_MS	     50
-#define TERM_MS	     2000 /* QEMU writes what it still holds of a disk's tables */
+/* A guest that is still booting misses the first time; one that is on its way down is not
+ * disturbed. */
+#define ASK_AGAIN_MS	  500
+#define ASK_AGAIN_MOST_MS 8000
+#define LOOK_MS		  50
+#define TERM_MS		  2000 /* QEMU writes what it still holds of a disk's tables */
 
 int stop_mark(const struct kvm_guest *g, struct err *err)
 {
@@ -86,6 +89,7 @@ static int64_t ms_until(int64_t end_ns)
 static int ask_and_wait(struct kvm_guest *g, int pidfd, uint64_t timeout_ms, struct err *err)
 {
 	int64_t end = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000, again = 0;
+	int64_t pause = ASK_AGAIN_MS;
 	bool first = true;
 
 	while (guest_is_active(g) && ms_until(end) > 0) {
@@ -96,7 +100,8 @@ static int ask_and_wait(struct kvm_guest *g, int pidfd, uint64_t timeout_ms, str
 			ask(g, first);
 			fault_point("driver.kvm.stop.asked");
 			first = false;
-			again = clock_monotonic_ns() + ASK_AGAIN_MS * INT64_C(1000000);
+			again = clock_monotonic_ns() + pause * INT64_C(1000000);
+			pause = pause * 2 < ASK_AGAIN_MOST_MS ? pause * 2 : ASK_AGAIN_MOST_MS;
 		}
 		left = ms_until(end) < ms_until(again) ? ms_until(end) : ms_until(again);
 		r = wait_and_look(g, pidfd, left, err);

@@ -156,6 +156,7 @@ static void a_guest_that_ignores_the_request_is_killed_at_the_timeout(void **sta
 
 static void destroy_of_a_running_guest_leaves_nothing_but_its_root(void **state)
 {
+	struct driver_guest guest = guest_facts(GUEST_A, ROOTFS_PLAIN);
 	struct stat st;
 	pid_t pid;
 
@@ -164,7 +165,7 @@ static void destroy_of_a_running_guest_leaves_nothing_but_its_root(void **state)
 	pid = start_guest(GUEST_A).pid;
 	destroy_guest(GUEST_A);
 	assert_process_gone(pid);
-	assert_int_equal(stat(guest_facts(GUEST_A, ROOTFS_PLAIN).rootfs, &st), 0);
+	assert_int_equal(stat(guest.disk ? guest.disk->path : guest.rootfs, &st), 0);
 	destroy_guest(GUEST_A);
 	call_fails(
 		(struct driver_request){.call = DRIVER_CALL_STATUS, .id = GUEST_A}, ERR_NOT_FOUND);
@@ -174,6 +175,8 @@ static void destroy_of_a_running_guest_leaves_nothing_but_its_root(void **state)
 
 static void a_guest_without_init_fails_to_start_and_leaves_nothing_running(void **state)
 {
+	const char *says = environment()->broken_says;
+
 	(void)state;
 	define_guest(GUEST_A, ROOTFS_NO_INIT);
 	for (int i = 0; i < 2; i++) {
@@ -181,7 +184,7 @@ static void a_guest_without_init_fails_to_start_and_leaves_nothing_running(void 
 			(struct driver_request){.call = DRIVER_CALL_START, .id = GUEST_A},
 			ERR_DRIVER);
 
-		assert_non_null(strstr(o.error.message, "init"));
+		assert_non_null(strstr(o.error.message, says ? says : "init"));
 		assert_int_equal(status_of(GUEST_A).state, GUEST_STOPPED);
 		assert_nothing_left(GUEST_A, true);
 	}
@@ -409,7 +412,8 @@ static void assert_plausible(const struct driver_stats *s, const char *id)
 	if (environment()->no_memory_limits)
 		return;
 	assert_in_range(s->memory, 1, UINT64_C(1) << 40);
-	assert_in_range(s->pids, 1, 1000);
+	/* What runs in a machine only its kernel knows. */
+	assert_in_range(s->pids, environment()->disk ? 0 : 1, 1000);
 	assert_int_equal(s->oom_kills, 0);
 }
 
@@ -507,13 +511,21 @@ static int run_life(const char *name)
 
 int conformance_run(const char *name, const struct environment *e)
 {
-	int failed;
+	static const struct {
+		unsigned part;
+		int (*run)(const char *name);
+	} parts[] = {
+		{CONFORMANCE_LIFE, run_life},
+		{CONFORMANCE_COMMANDS, commands_run},
+		{CONFORMANCE_CONSOLES, consoles_run},
+		{CONFORMANCE_FILES, files_run},
+	};
+	int failed = 0;
 
 	guests_begin(e);
-	failed = run_life(name);
-	failed += commands_run(name);
-	failed += consoles_run(name);
-	failed += files_run(name);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!e->parts || (e->parts & parts[i].part))
+			failed += parts[i].run(name);
 	guests_end();
 	return failed;
 }

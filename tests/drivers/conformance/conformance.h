@@ -9,7 +9,7 @@
 
 enum rootfs_kind {
 	ROOTFS_PLAIN,	 /* with an init that shuts down when asked to */
-	ROOTFS_NO_INIT,	 /* without any */
+	ROOTFS_NO_INIT,	 /* without any: it cannot be started */
 	ROOTFS_STUBBORN, /* with an init that ignores it */
 };
 
@@ -17,6 +17,14 @@ enum rootfs_kind {
 struct crash_point {
 	enum { CRASH_CREATE, CRASH_START, CRASH_STOP, CRASH_DESTROY } in;
 	const char *point; /* see base/fault.h */
+};
+
+/* Parts of the suite. */
+enum {
+	CONFORMANCE_LIFE = 1 << 0,
+	CONFORMANCE_COMMANDS = 1 << 1,
+	CONFORMANCE_CONSOLES = 1 << 2,
+	CONFORMANCE_FILES = 1 << 3,
 };
 
 struct environment {
@@ -27,6 +35,13 @@ struct environment {
 	const char *bridge; /* NULL: guests get no network */
 	/* Makes a root file system and returns its path, which lives until the environment ends. */
 	const char *(*rootfs)(enum rootfs_kind kind);
+	/* Or, for guests that are machines, a disk of that guest's own, which lives as long. */
+	const struct driver_disk *(*disk)(const char *id, enum rootfs_kind kind);
+	/* Waits until a guest that was started can be asked for something; NULL: it can at once. */
+	void (*ready)(const char *id);
+	unsigned parts; /* those to run; 0: all */
+	/* What an error says of a guest that cannot be started; NULL: "init" */
+	const char *broken_says;
 	/* NULL, or what is left of a guest on the host although it is stopped (`defined`) or
 	 * destroyed: a text to print. */
 	const char *(*leftovers)(const char *id, bool defined);

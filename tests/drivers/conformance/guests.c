@@ -100,11 +100,13 @@ struct outcome call_fails(struct driver_request request, enum err_code code)
 struct driver_guest guest_facts(const char *id, enum rootfs_kind kind)
 {
 	static char link[DRIVER_LINK_MAX + 1];
+	const struct environment *e = g_suite.environment;
 	struct driver_guest guest = {.id = id,
 		.name = "conformance.example.org",
-		.rootfs = g_suite.environment->rootfs(kind),
-		.privileged = g_suite.environment->privileged,
-		.net = {.bridge = g_suite.environment->bridge,
+		.rootfs = e->rootfs ? e->rootfs(kind) : NULL,
+		.disk = e->disk ? e->disk(id, kind) : NULL,
+		.privileged = e->privileged,
+		.net = {.bridge = e->bridge,
 			.link = link,
 			.mac = {0x00, 0x16, 0x3e, 0x01, 0x02, 0x03},
 			.prefix = 24,
@@ -133,6 +135,8 @@ struct driver_status start_guest(const char *id)
 	assert_int_equal(o.statuses[0].state, GUEST_RUNNING);
 	assert_true(o.statuses[0].pid > 1);
 	assert_int_equal(kill(o.statuses[0].pid, 0), 0);
+	if (g_suite.environment->ready)
+		g_suite.environment->ready(id);
 	return o.statuses[0];
 }
 

@@ -1,0 +1,14 @@
+/* Disks for machines that tests run: each guest's own, in the node's folder. What they boot is a
+ * boot sector: there in half a second, says "up" on its console, and waits. */
+#pragma once
+
+#include "kvm_node.h"
+
+#define KVM_MACHINE_UP "up\n"
+
+/* ROOTFS_PLAIN ends by the power button, ROOTFS_STUBBORN does not, ROOTFS_NO_INIT cannot be
+ * started: its disk is not what it says. Lives as long as the process. */
+const struct driver_disk *kvm_machine_disk(const char *id, enum rootfs_kind kind);
+
+/* Above and on a real image, for what needs commands: kvm_node_image. */
+const struct driver_disk *kvm_machine_disk_on_image(const char *id);

@@ -1,0 +1,49 @@
+/* The KVM driver passes the conformance suite with real machines, in process and across the
+ * boundary. What they boot is a boot sector, which has nothing to run commands with. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conformance/conformance.h"
+#include "drivers/kvm/kvm.h"
+#include "kvm_machines.h"
+#include "kvm_node.h"
+
+int main(int argc, char **argv)
+{
+	static const struct crash_point points[] = {
+		{CRASH_CREATE, "driver.kvm.create.before"},
+		{CRASH_CREATE, "driver.kvm.create.saved"},
+		{CRASH_START, "driver.kvm.start.cleared"},
+		{CRASH_START, "driver.kvm.start.defined"},
+		{CRASH_START, "driver.kvm.start.created"},
+		{CRASH_STOP, "driver.kvm.stop.marked"},
+		{CRASH_STOP, "driver.kvm.stop.asked"},
+		{CRASH_STOP, "driver.kvm.stop.ended"},
+		{CRASH_DESTROY, "driver.kvm.stop.killed"},
+		{CRASH_DESTROY, "driver.kvm.destroy.ended"},
+		{CRASH_DESTROY, "driver.kvm.destroy.undefined"},
+		{0, NULL},
+	};
+	struct environment e = {.bridge = NODE_BRIDGE,
+		.disk = kvm_machine_disk,
+		.broken_says = "not in qcow2 format",
+		.leftovers = kvm_node_leftovers,
+		.parts = CONFORMANCE_LIFE,
+		.crash_points = points};
+	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
+	bool only_process = argc > 1 && strcmp(argv[1], "process") == 0;
+	int failed = 0;
+
+	kvm_node_enter();
+	snprintf(state, sizeof(state), "%s/state", node_dir());
+	snprintf(run, sizeof(run), "%s/run", node_dir());
+	snprintf(log, sizeof(log), "%s/log", node_dir());
+	e.config = (struct driver_config){.state_dir = state, .run_dir = run, .log_dir = log};
+	e.ops = &kvm_driver_ops;
+	if (!only_process)
+		failed = conformance_run("kvm in process", &e);
+	e.ops = NULL;
+	e.program = KVM_PROGRAM;
+	return failed + conformance_run("kvm across the boundary", &e);
+}
