@@ -39,7 +39,14 @@ static void wait_for(pid_t command)
 	command_wait(command, STATUS);
 }
 
-static void wait_in_background(const struct driver_exec *exec)
+/* With nothing of the node's in sight: what is run in a machine may change what it finds. */
+static void shut_in(void)
+{
+	if (fchdir(ROOT) < 0 || chroot(".") < 0)
+		_exit(1);
+}
+
+static void wait_in_background(const struct driver_exec *exec, bool machine)
 {
 	int failure[2];
 	pid_t pid = pipe2(failure, O_CLOEXEC) < 0 ? -1 : fork();
@@ -47,6 +54,8 @@ static void wait_in_background(const struct driver_exec *exec)
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		setsid();
+		if (machine)
+			shut_in();
 		command_become(exec, ROOT, failure[1], CHANNEL);
 	}
 	for (int fd = IN; fd <= ERRS; fd++)
@@ -91,7 +100,7 @@ int fake_exec_start(const struct driver_exec *exec, const struct fake_exec *wher
 			&root, &guest, &lock};
 
 		apart_keep_only(fds, ARRAY_SIZE(fds));
-		wait_in_background(&e);
+		wait_in_background(&e, where->machine);
 	}
 	theirs = fd_close(theirs);
 	return command_await(ours, ret_pid, err);

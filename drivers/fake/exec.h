@@ -2,6 +2,7 @@
  * root tree; used inside drivers/fake only. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "drivers/driver.h"
@@ -11,6 +12,7 @@ struct err;
 struct fake_exec {
 	pid_t guest;
 	const char *rootfs;
+	bool machine;	       /* rootfs is all that its commands see: they may well change it */
 	const char *lock_file; /* locked for as long as something waits for a command */
 };
 

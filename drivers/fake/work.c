@@ -345,6 +345,7 @@ int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pi
 		    : fake_exec_start(exec,
 			      &(struct fake_exec){.guest = pid,
 				      .rootfs = inside(f, &guest, root),
+				      .machine = guest.disk,
 				      .lock_file = lock},
 			      ret_pid, err);
 	unload(json, &guest);
