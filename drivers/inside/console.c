@@ -53,17 +53,17 @@ static bool same_file(int a, int b)
 }
 
 /* Opens it `tail` bytes before its end. */
-static int history_open(struct history *h, const char *path, uint64_t tail)
+static int history_open(struct history *h, const struct console *c, uint64_t tail)
 {
 	char older[PATH_MAX];
 	uint64_t in_log, in_older;
-	int r = file_path(h->path, sizeof(h->path), "%s", path);
+	int r = file_path(h->path, sizeof(h->path), "%s", c->log);
 
 	if (r == 0)
-		r = file_path(older, sizeof(older), "%s.1", path);
+		r = file_path(older, sizeof(older), "%s%s", c->log, c->older ? c->older : ".1");
 	if (r < 0)
 		return r;
-	h->log = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	h->log = open(c->log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	h->older = open(older, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (h->log >= 0 && h->older >= 0 && same_file(h->log, h->older)) /* rotated just now */
 		h->older = fd_close(h->older);
@@ -314,7 +314,7 @@ int console_connect(const struct console *c, const struct driver_console *wanted
 	if (wanted->input && c->input < 0)
 		return err_set(err, ERR_ILLEGAL_STATE, NULL,
 			"the guest does not run: nothing takes input from its console");
-	r = history_open(&history, c->log, wanted->tail);
+	r = history_open(&history, c, wanted->tail);
 	if (r < 0)
 		return err_errno(err, r, "cannot read the console");
 	if (c->life < 0 || (!wanted->follow && !wanted->input))

@@ -51,6 +51,96 @@ struct talk {
 	struct err *err;
 };
 
+/* --- When nobody answers ---------------------------------------------------------------------- */
+
+/* The same machine by a new connection. */
+static bool reconnect(struct kvm_guest *g)
+{
+	const char *id = g->definition.guest.id;
+	virConnectPtr conn = NULL;
+	virDomainPtr domain = NULL;
+
+	if (kvm_connect(g->kvm, &conn, NULL) < 0)
+		return false;
+	if (kvm_domain(conn, id, &domain, NULL) < 0 || !domain) {
+		virConnectClose(conn);
+		return false;
+	}
+	virDomainFree(g->domain);
+	virConnectClose(g->conn);
+	g->conn = conn;
+	g->domain = domain;
+	return true;
+}
+
+/* A machine that is frozen, or whose file systems are at rest for a snapshot: nobody is lost, and
+ * it goes on some time. */
+static bool is_held(struct talk *t)
+{
+	int state = 0;
+
+	if (strstr(t->err->message, "frozen"))
+		return true;
+	return virDomainGetState(t->c->guest.domain, &state, NULL, 0) == 0 &&
+	       state == VIR_DOMAIN_PAUSED;
+}
+
+/* Whether to ask again, after a pause: for long while libvirt is away, for a moment while it is
+ * there and the agent is not (libvirt may just have begun to look for it). */
+static bool ask_again(struct talk *t, int64_t *begin)
+{
+	struct kvm_guest *g = &t->c->guest;
+	bool alive = virConnectIsAlive(g->conn) == 1;
+	int64_t waited_ms = (clock_monotonic_ns() - *begin) / 1000000;
+
+	if (alive && is_held(t))
+		*begin = clock_monotonic_ns();
+	else if (t->err->code != ERR_UNAVAILABLE || waited_ms > (alive ? SILENT_MS : AWAY_MS))
+		return false;
+	if (!alive && reconnect(g)) {
+		t->c->way.qga = qga_of_domain(g->domain);
+		*begin = clock_monotonic_ns();
+	} else {
+		poll(NULL, 0, PAUSE_MAX);
+	}
+	return true;
+}
+
+/* An answer that was lost on its way to libvirt, or from it, may have been to a process that was
+ * started: only what did not reach the agent is asked for again. */
+static bool was_not_sent(const struct err *err)
+{
+	static const char *const words[] = {
+		"frozen", "not available", "not connected", "not running"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strstr(err->message, words[i]))
+			return true;
+	return false;
+}
+
+static int start_exec(struct talk *t, const struct qga_exec *exec, struct job *ret)
+{
+	int64_t begin = clock_monotonic_ns();
+	int r;
+
+	do
+		r = qga_start(&t->c->way.qga, exec, &ret->pid, t->err);
+	while (r < 0 && was_not_sent(t->err) && ask_again(t, &begin));
+	return r;
+}
+
+static int look(struct talk *t, struct job *job)
+{
+	int64_t begin = clock_monotonic_ns();
+	int r;
+
+	do
+		r = qga_look(&t->c->way.qga, job->pid, &job->end, t->err);
+	while (r < 0 && ask_again(t, &begin));
+	return r;
+}
+
 /* --- Processes -------------------------------------------------------------------------------- */
 
 /* A script that gets the directory as $0, and two more words. */
@@ -60,7 +150,7 @@ static int start(struct talk *t, const char *script, const char *one, const char
 	const char *argv[] = {"/bin/sh", "-c", script, t->c->dir, one, two, NULL};
 	struct qga_exec exec = {.argv = argv, .capture = capture};
 
-	return qga_start(&t->c->way.qga, &exec, &ret->pid, t->err);
+	return start_exec(t, &exec, ret);
 }
 
 /* Nobody waits for these; the agent forgets them when it is asked, which nobody does: they are few.
@@ -93,52 +183,6 @@ static void close_input(struct talk *t)
 {
 	start_aside(t, "read -r n <\"$0/in.pid\" && kill \"$n\"", "", "");
 	t->c->exec.stdin_fd = fd_close(t->c->exec.stdin_fd);
-}
-
-/* --- When libvirt is away --------------------------------------------------------------------- */
-
-/* The same machine by a new connection. */
-static bool reconnect(struct kvm_guest *g)
-{
-	const char *id = g->definition.guest.id;
-	virConnectPtr conn = NULL;
-	virDomainPtr domain = NULL;
-
-	if (kvm_connect(g->kvm, &conn, NULL) < 0)
-		return false;
-	if (kvm_domain(conn, id, &domain, NULL) < 0 || !domain) {
-		virConnectClose(conn);
-		return false;
-	}
-	virDomainFree(g->domain);
-	virConnectClose(g->conn);
-	g->conn = conn;
-	g->domain = domain;
-	return true;
-}
-
-/* A look that failed is tried again: for long while libvirt is away, for a moment while it is there
- * and the agent is not (libvirt may just have begun to look for it). */
-static int look(struct talk *t, struct job *job)
-{
-	struct kvm_guest *g = &t->c->guest;
-	int64_t begin = clock_monotonic_ns(), patience;
-	int r;
-
-	for (;;) {
-		r = qga_look(&t->c->way.qga, job->pid, &job->end, t->err);
-		if (r == 0 || t->err->code != ERR_UNAVAILABLE)
-			return r;
-		patience = virConnectIsAlive(g->conn) == 1 ? SILENT_MS : AWAY_MS;
-		if (clock_monotonic_ns() - begin > patience * 1000000)
-			return r;
-		if (patience == AWAY_MS && reconnect(g)) {
-			t->c->way.qga = qga_of_domain(g->domain);
-			begin = clock_monotonic_ns();
-		} else {
-			poll(NULL, 0, PAUSE_MAX);
-		}
-	}
 }
 
 /* Whether it has ended now: 1; 0: it runs. */
@@ -221,7 +265,7 @@ static int start_writer(struct talk *t, const char *data, size_t size)
 	struct qga_exec exec = {.argv = argv, .input = data, .input_size = size};
 
 	t->pause = PAUSE_MIN;
-	return qga_start(&t->c->way.qga, &exec, &t->writer.pid, t->err);
+	return start_exec(t, &exec, &t->writer);
 }
 
 static bool wants_input(const struct talk *t)
@@ -316,7 +360,7 @@ bool exec_by_agent(struct carrier *c, int *ret_status, struct err *err)
 
 	snprintf(script, sizeof(script), "%s/launch", c->dir);
 	argv[1] = script;
-	r = qga_start(&c->way.qga, &exec, &t.command.pid, err);
+	r = start_exec(&t, &exec, &t.command);
 	fault_point("driver.kvm.exec.started");
 	while (r == 0 && !is_over(&t)) {
 		r = turn(&t);

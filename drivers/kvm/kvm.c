@@ -11,7 +11,9 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "drivers/kvm/connect.h"
+#include "drivers/kvm/console.h"
 #include "drivers/kvm/define.h"
+#include "drivers/kvm/disk.h"
 #include "drivers/kvm/exec.h"
 #include "drivers/kvm/file.h"
 #include "drivers/kvm/guest.h"
@@ -263,6 +265,8 @@ const struct driver_ops kvm_driver_ops = {
 	.freeze = kvm_freeze,
 	.update = kvm_update,
 	.exec = kvm_exec,
+	.console = kvm_console,
 	.file = kvm_file,
 	.stats = kvm_stats,
+	.disk = kvm_disk,
 };

@@ -1,0 +1,222 @@
+/* Holding machines still. */
+#include "drivers/kvm/hold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "drivers/inside/apart.h"
+#include "drivers/kvm/qga.h"
+
+#define FREEZE_S  5 /* hooks of databases take their time */
+#define THAW_S	  5
+#define RETRY_MS  1000
+#define GIVE_UP_S 600 /* a libvirt that stays away: the machine stays as it is */
+#define TEXT_MAX  64
+
+/* --- The file ----------------------------------------------------------------------------------
+ */
+
+/* What was begun for it, which is all that is undone. */
+struct held {
+	bool rest, still;
+};
+
+static int hold_path(const struct kvm_guest *g, char path[static PATH_MAX], struct err *err)
+{
+	int r = file_path(path, PATH_MAX, "%s/hold", g->paths.run);
+
+	return r < 0 ? err_errno(err, r, "cannot hold guest %s", g->definition.guest.id) : 0;
+}
+
+static int note(const char *path, const struct held *held, struct err *err)
+{
+	char text[TEXT_MAX];
+	int r;
+
+	snprintf(text, sizeof(text), "rest=%d still=%d\n", held->rest, held->still);
+	r = file_replace(path, text, 0600, false);
+	return r < 0 ? err_errno(err, r, "cannot note that a guest is held") : 0;
+}
+
+static bool read_note(const char *path, struct held *ret)
+{
+	AUTOFREE char *text = NULL;
+	int rest = 0, still = 0;
+
+	if (file_read(path, TEXT_MAX, &text, NULL) < 0 ||
+		sscanf(text, "rest=%d still=%d", &rest, &still) != 2)
+		return false;
+	*ret = (struct held){.rest = rest, .still = still};
+	return true;
+}
+
+/* --- Releasing ---------------------------------------------------------------------------------
+ */
+
+/* Its agent can only let file systems go on when it runs itself. */
+static int release(struct kvm_guest *g, const char *path, struct err *err)
+{
+	struct qga qga = qga_of_domain(g->domain);
+	struct held held;
+
+	if (!read_note(path, &held))
+		return 0;
+	if (held.still && g->state == VIR_DOMAIN_PAUSED && virDomainResume(g->domain) < 0)
+		return connect_error(err, "cannot let guest %s go on", g->definition.guest.id);
+	fault_point("driver.kvm.hold.resumed");
+	if (held.rest && qga_tell(&qga, "guest-fsfreeze-thaw", THAW_S, err) < 0) {
+		err_prefix(err, "the guest's file systems stay at rest");
+		return -EIO;
+	}
+	unlink(path);
+	return 0;
+}
+
+int hold_end(struct kvm_guest *g, struct err *err)
+{
+	char path[PATH_MAX];
+	int r = hold_path(g, path, err);
+
+	if (r == 0 && !guest_is_active(g))
+		unlink(path); /* what began anew is not held */
+	return r == 0 && guest_is_active(g) ? release(g, path, err) : r;
+}
+
+/* --- What watches ------------------------------------------------------------------------------
+ */
+
+/* True when the file is gone before the time is over. */
+static bool wait_gone(const char *path, int notify)
+{
+	int64_t end = clock_monotonic_ns() + HOLD_S * 1000000000LL, left;
+	char events[sizeof(struct inotify_event) + NAME_MAX + 1];
+	struct pollfd p = {.fd = notify, .events = POLLIN};
+
+	while (access(path, F_OK) == 0 && (left = end - clock_monotonic_ns()) > 0) {
+		if (poll(&p, 1, (int)(left / 1000000) + 1) > 0)
+			while (read(notify, events, sizeof(events)) > 0)
+				;
+	}
+	return access(path, F_OK) < 0;
+}
+
+static int release_anew(struct driver *driver, const char *id)
+{
+	CLEANUP(guest_finish) struct kvm_guest g = {0};
+	int r = guest_connect(driver, id, &g, NULL);
+
+	return r == 0 ? hold_end(&g, NULL) : r;
+}
+
+static void be_watch(struct driver *driver, const char *id, const char *path, int notify)
+{
+	int *const fds[] = {&notify};
+
+	apart_keep_only(fds, 1);
+	prctl(PR_SET_NAME, "corpus-hold");
+	if (chdir("/") < 0 || wait_gone(path, notify))
+		_exit(0);
+	for (int i = 0; i < GIVE_UP_S && access(path, F_OK) == 0; i++)
+		if (release_anew(driver, id) == -ENOENT || access(path, F_OK) < 0)
+			break;
+		else
+			poll(NULL, 0, RETRY_MS);
+	_exit(0);
+}
+
+/* Begun anew by each hold; one before it that still watches the same file is harmless: it was
+ * written anew, and is what all of them wait for. */
+static int start_watch(struct kvm_guest *g, const char *path, struct err *err)
+{
+	AUTOCLOSE int notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	int r;
+
+	if (notify < 0 || inotify_add_watch(notify, g->paths.run, IN_DELETE) < 0)
+		return err_errno(err, errno, "cannot watch over a guest that is held");
+	r = apart_fork();
+	if (r < 0)
+		return err_errno(err, r, "cannot fork to watch over a guest that is held");
+	if (r == 0)
+		be_watch(&g->kvm->driver, g->definition.guest.id, path, notify);
+	return 0;
+}
+
+/* --- Holding -----------------------------------------------------------------------------------
+ */
+
+/* Whether it is done; what the guest does not help with is left out. An agent that was too slow to
+ * answer may still do it, and is told to let go later. */
+static int bring_to_rest(
+	struct kvm_guest *g, const char *path, struct held *held, bool *ret, struct err *err)
+{
+	struct qga qga = qga_of_domain(g->domain);
+	struct err why = {0};
+	int r;
+
+	*ret = false;
+	if (qga_can(&qga, "guest-fsfreeze-freeze", NULL) < 0)
+		return 0;
+	held->rest = true;
+	r = note(path, held, err);
+	if (r < 0)
+		return r;
+	*ret = qga_tell(&qga, "guest-fsfreeze-freeze", FREEZE_S, &why) == 0;
+	if (*ret || why.code != ERR_DRIVER)
+		return 0;
+	held->rest = false; /* it said no */
+	return note(path, held, err);
+}
+
+static int hold_still(struct kvm_guest *g, const char *path, bool *ret_rest, struct err *err)
+{
+	struct held held = {.still = true}; /* noted before: letting go on what does is no harm */
+	int r = note(path, &held, err);
+
+	if (r == 0)
+		r = start_watch(g, path, err);
+	fault_point("driver.kvm.hold.noted");
+	if (r == 0)
+		r = bring_to_rest(g, path, &held, ret_rest, err);
+	fault_point("driver.kvm.hold.rest");
+	if (r == 0 && virDomainSuspend(g->domain) < 0)
+		r = connect_error(err, "cannot hold guest %s still", g->definition.guest.id);
+	fault_point("driver.kvm.hold.still");
+	if (r < 0)
+		release(g, path, NULL);
+	return r;
+}
+
+int hold_begin(struct kvm_guest *g, bool *ret_rest, struct err *err)
+{
+	char path[PATH_MAX];
+	struct held held;
+	int r = hold_path(g, path, err);
+
+	*ret_rest = false;
+	if (r < 0)
+		return r;
+	if (read_note(path, &held)) { /* by one who died: from the beginning */
+		r = release(g, path, err);
+		if (r == 0)
+			r = guest_look(g, err);
+	}
+	if (r < 0)
+		return r;
+	/* It stays frozen, and nothing has to be undone. */
+	if (g->state == VIR_DOMAIN_PAUSED)
+		return 0;
+	return hold_still(g, path, ret_rest, err);
+}
