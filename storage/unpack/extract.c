@@ -242,6 +242,14 @@ static int write_block(int fd, const void *data, size_t size, int64_t offset)
 	return 0;
 }
 
+/* What is not written is a hole, which reads as zeros: disks are mostly that. */
+static bool is_zero(const void *data, size_t size)
+{
+	const char *bytes = data;
+
+	return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
 static int write_data(struct extract *x, const struct item *item, int fd, struct err *err)
 {
 	const void *data;
@@ -253,7 +261,7 @@ static int write_data(struct extract *x, const struct item *item, int fd, struct
 		x->size += size;
 		if (x->size > x->limits.size)
 			return fail(err, item, EFBIG);
-		r = write_block(fd, data, size, offset);
+		r = is_zero(data, size) ? 0 : write_block(fd, data, size, offset);
 		if (r < 0)
 			return fail(err, item, -r);
 	}
@@ -261,7 +269,7 @@ static int write_data(struct extract *x, const struct item *item, int fd, struct
 		return err_set(err, ERR_INVALID, NULL,
 			"the archive is damaged or cut short at %s: %s", SHOWN(item->path.text),
 			SHOWN(archive_error_string(item->archive)));
-	/* A sparse file may end in a hole. */
+	/* A file may end in a hole. */
 	if (ftruncate(fd, archive_entry_size(item->entry)) < 0)
 		return fail(err, item, errno);
 	return 0;
