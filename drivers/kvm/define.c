@@ -65,6 +65,16 @@ void define_finish(struct kvm_definition *d)
 	d->json = NULL;
 }
 
+/* XML has no way to write these. */
+static int check_text(const char *field, const char *text, struct err *err)
+{
+	for (const char *p = text ? text : ""; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return err_set(err, ERR_INVALID, field,
+				"%s has a character that cannot be used", field);
+	return 0;
+}
+
 static int check_paths(const struct driver_disk *disk, struct err *err)
 {
 	const struct {
@@ -83,20 +93,36 @@ static int check_paths(const struct driver_disk *disk, struct err *err)
 		if (paths[i].path && paths[i].path[0] != '/')
 			return err_set(err, ERR_INVALID, paths[i].field,
 				"%s must be an absolute path", paths[i].field);
+		else if (check_text(paths[i].field, paths[i].path, err) < 0)
+			return -EINVAL;
 	if (disk->uefi && !disk->kernel && !disk->nvram)
 		return err_set(
 			err, ERR_INVALID, "disk.nvram", "UEFI needs a place for its variables");
 	return 0;
 }
 
+static int check_texts(const struct driver_guest *g, struct err *err)
+{
+	int r;
+
+	if ((r = check_text("name", g->name, err)) < 0 ||
+		(r = check_text("disk.cmdline", g->disk->cmdline, err)) < 0 ||
+		(r = check_text("net.bridge", g->net.bridge, err)) < 0)
+		return r;
+	return check_text("net.link", g->net.link, err);
+}
+
 int define_check(const struct driver_guest *g, struct err *err)
 {
+	int r;
+
 	if (!g->disk)
 		return err_set(
 			err, ERR_INVALID, "disk", "a machine needs a disk, not a tree of files");
 	if (g->net.bridge && !g->net.link)
 		return err_set(err, ERR_INVALID, "net.link", "a link on a bridge needs a name");
-	return check_paths(g->disk, err);
+	r = check_texts(g, err);
+	return r == 0 ? check_paths(g->disk, err) : r;
 }
 
 int define_save(const struct kvm_paths *paths, const struct driver_guest *guest, struct err *err)

@@ -237,7 +237,8 @@ static int fail(struct kvm_guest *g, struct err *err)
 	if (strstr(cause, "annot allocate memory"))
 		return err_set(err, ERR_NO_ROOM, "limits.memory",
 			"the node has not enough memory for the machine: %s", cause);
-	if (e && cause != e->message)
+	/* "Not valid" means what is in its way. */
+	if (e && (cause != e->message || e->code == VIR_ERR_OPERATION_INVALID))
 		return err_set(err, ERR_DRIVER, NULL, "the machine does not start: %s", cause);
 	return connect_error(err, "the machine does not start");
 }
