@@ -2,6 +2,7 @@
 #include "drivers/fake/fake.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "drivers/fake/fault.h"
+#include "drivers/fake/machine.h"
 #include "drivers/fake/work.h"
 #include "drivers/watch/watch.h"
 
@@ -31,15 +33,25 @@ static int before(struct driver *d, enum driver_call call, struct fault *fault, 
 static int fake_probe(struct driver *d, struct driver_info *ret, struct err *err)
 {
 	struct fault fault;
+	bool disk;
 	int r = before(d, DRIVER_CALL_PROBE, &fault, err);
 
 	if (r < 0)
 		return r;
+	disk = machine_image_kind(fake_of(d)) == IMAGE_DISK;
 	*ret = (struct driver_info){.name = "fake",
 		.version = "fake " CORPUS_VERSION,
 		.capabilities = driver_capabilities(d->ops) | DRIVER_CAN_UNPRIVILEGED,
-		.image_kind = work_makes_machines(fake_of(d)) ? IMAGE_DISK : IMAGE_TREE,
+		.image_kind = machine_image_kind(fake_of(d)),
 		.usable = true};
+	if (!machine_has_inside(fake_of(d)))
+		ret->capabilities &= ~(uint32_t)(DRIVER_CAN_EXEC | DRIVER_CAN_FILE);
+	if (!disk)
+		ret->capabilities &= ~(uint32_t)(DRIVER_CAN_DISK | DRIVER_CAN_SAVE);
+	if (disk) {
+		snprintf(ret->acceleration, sizeof(ret->acceleration), "none");
+		snprintf(ret->notice, sizeof(ret->notice), "its machines are pretended");
+	}
 	return fault_after(&fault, 0);
 }
 
@@ -152,6 +164,23 @@ static int fake_stats(struct driver *d, const char *id, struct driver_stats **re
 	return r < 0 ? r : fault_after(&fault, work_stats(fake_of(d), id, ret, ret_count, err));
 }
 
+static int fake_disk(struct driver *d, const char *id, const struct driver_disk_work *work,
+	struct driver_disk_result *ret, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_DISK, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, work_disk(fake_of(d), id, work, ret, err));
+}
+
+static int fake_save(struct driver *d, const char *id, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_SAVE, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, work_save(fake_of(d), id, err));
+}
+
 /* --- Events ---------------------------------------------------------------------------------- */
 
 static bool watch_look(void *data, const char *id, struct watch_look *ret)
@@ -208,6 +237,7 @@ static int fake_open(const struct driver_config *config, struct driver **ret, st
 		return err_errno(err, r, "no memory for a driver");
 	f->driver.ops = &fake_driver_ops;
 	f->host = getpid();
+	f->disks = config->endpoint && strcmp(config->endpoint, FAKE_DISKS) == 0;
 	f->state_dir = strdup(config->state_dir);
 	f->run_dir = strdup(config->run_dir);
 	f->log_dir = strdup(config->log_dir);
@@ -246,4 +276,6 @@ const struct driver_ops fake_driver_ops = {
 	.console = fake_console,
 	.file = fake_file,
 	.stats = fake_stats,
+	.disk = fake_disk,
+	.save = fake_save,
 };

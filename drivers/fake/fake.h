@@ -8,6 +8,9 @@
 /* What a running fake guest is said to use: a lower memory limit is refused. */
 #define FAKE_MEMORY_USED (1024 * 1024)
 
+/* With this for an endpoint its guests are made of disks. */
+#define FAKE_DISKS "disk"
+
 extern const struct driver_ops fake_driver_ops;
 
 /* A descriptor of the wire, for faults that send garbage; -1 (as it begins): there is none. */

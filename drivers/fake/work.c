@@ -12,8 +12,10 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "drivers/fake/disk.h"
 #include "drivers/fake/exec.h"
 #include "drivers/fake/fake.h"
+#include "drivers/fake/machine.h"
 #include "drivers/fake/process.h"
 #include "drivers/inside/console.h"
 #include "drivers/inside/tree.h"
@@ -82,51 +84,6 @@ static int save(const char *path, const struct driver_guest *guest, struct err *
 	return r < 0 ? err_errno(err, r, "cannot write %s", path) : 0;
 }
 
-/* --- Machines -------------------------------------------------------------------------------- */
-
-bool work_makes_machines(const struct fake *f)
-{
-	char machine[PATH_MAX];
-
-	return file_path(machine, sizeof(machine), "%s/machine", f->state_dir) == 0 &&
-	       access(machine, F_OK) == 0;
-}
-
-static int root_path(const struct fake *f, const char *id, char path[static PATH_MAX])
-{
-	return file_path(path, PATH_MAX, "%s/roots/%s", f->state_dir, id);
-}
-
-/* Where that guest has its files; a machine's are in a place of ours. */
-static const char *inside(
-	const struct fake *f, const struct driver_guest *guest, char buf[static PATH_MAX])
-{
-	if (guest->rootfs)
-		return guest->rootfs;
-	return root_path(f, guest->id, buf) == 0 ? buf : "/nonexistent";
-}
-
-/* A copy of the one that all are made of. */
-static int make_machine(const struct fake *f, const char *id, struct err *err)
-{
-	char machine[PATH_MAX], root[PATH_MAX], roots[PATH_MAX];
-	const char *argv[] = {"cp", "-a", machine, root, NULL};
-	const struct process_options copy = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1};
-
-	if (!work_makes_machines(f))
-		return err_set(err, ERR_INVALID, "disk",
-			"a pretended guest needs a root file system, or %s/machine to have inside",
-			f->state_dir);
-	if (root_path(f, id, root) < 0 ||
-		file_path(machine, sizeof(machine), "%s/machine", f->state_dir) < 0 ||
-		file_path(roots, sizeof(roots), "%s/roots", f->state_dir) < 0)
-		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
-	if (access(root, F_OK) == 0)
-		return 0;
-	return file_mkdirs(roots, 0700) < 0 ? err_errno(err, errno, "cannot make %s", roots)
-					    : process_run(&copy, err);
-}
-
 /* --- What it does ---------------------------------------------------------------------------- */
 
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err)
@@ -134,8 +91,12 @@ int work_create(struct fake *f, const struct driver_guest *guest, struct err *er
 	char definition[PATH_MAX], pid_file[PATH_MAX];
 	int r = paths(f, guest->id, definition, pid_file, err);
 
+	if (r == 0 && (guest->disk ? IMAGE_DISK : IMAGE_TREE) != machine_image_kind(f))
+		r = err_set(err, ERR_INVALID, guest->disk ? "disk" : "rootfs",
+			"guests of this driver are made of a %s",
+			image_kind_to_string(machine_image_kind(f)));
 	if (r == 0 && guest->disk)
-		r = make_machine(f, guest->id, err);
+		r = machine_make(f, guest->id, err);
 	return r < 0 ? r : save(definition, guest, err);
 }
 
@@ -177,11 +138,53 @@ static void say(const struct fake *f, const char *id, const char *text)
 		file_write_all(fd, text, strlen(text));
 }
 
+static int start_tree(
+	struct fake *f, const struct driver_guest *guest, const char *pid_file, struct err *err)
+{
+	int r;
+
+	if (!has_file(guest->rootfs, "sbin/init"))
+		return err_set(err, ERR_DRIVER, NULL, "no /sbin/init in %s", guest->rootfs);
+	r = fake_process_start(pid_file, has_file(guest->rootfs, "etc/ignore-shutdown"), err);
+	if (r == 0)
+		say(f, guest->id, "the fake guest is up\n");
+	return r;
+}
+
+static int check_machine(const struct fake *f, const struct driver_guest *guest, struct err *err)
+{
+	char buf[PATH_MAX];
+	const char *root = machine_inside(f, guest, buf);
+
+	if (root && !has_file(root, "sbin/init"))
+		return err_set(err, ERR_DRIVER, NULL, "no /sbin/init in %s", root);
+	return fake_disk_check(guest->disk, err);
+}
+
+static int start_machine(
+	struct fake *f, const struct driver_guest *guest, const char *pid_file, struct err *err)
+{
+	bool runs = fake_process_pid(pid_file) > 0;
+	char text[64] = "";
+	int r = check_machine(f, guest, err);
+
+	if (r == 0 && !runs)
+		r = fake_disk_wake(f, guest, text, err);
+	if (r == 0)
+		r = fake_process_start(
+			pid_file, fake_disk_has_word(guest->disk, FAKE_IGNORES_SHUTDOWN), err);
+	if (r < 0)
+		return r;
+	fault_point("driver.fake.start.runs");
+	fake_disk_woken(guest);
+	say(f, guest->id, text);
+	return 0;
+}
+
 int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
-	char definition[PATH_MAX], pid_file[PATH_MAX], buf[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX];
 	struct driver_guest guest = {0};
-	const char *root;
 	json_t *json = NULL;
 	int r = paths(f, id, definition, pid_file, err);
 
@@ -189,16 +192,10 @@ int work_start(struct fake *f, const char *id, struct driver_status *ret, struct
 		r = load(definition, id, &json, &guest, err);
 	if (r < 0)
 		return r;
-	root = inside(f, &guest, buf);
-	if (!has_file(root, "sbin/init"))
-		r = err_set(err, ERR_DRIVER, NULL, "no /sbin/init in %s", root);
-	else
-		r = fake_process_start(pid_file, has_file(root, "etc/ignore-shutdown"), err);
+	r = guest.disk ? start_machine(f, &guest, pid_file, err)
+		       : start_tree(f, &guest, pid_file, err);
 	unload(json, &guest);
-	if (r < 0)
-		return r;
-	say(f, id, "the fake guest is up\n");
-	return work_look(f, id, ret, err);
+	return r < 0 ? r : work_look(f, id, ret, err);
 }
 
 /* Ends the process, and with it what runs by exec. */
@@ -227,7 +224,7 @@ int work_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, st
 
 int work_destroy(struct fake *f, const char *id, struct err *err)
 {
-	char definition[PATH_MAX], pid_file[PATH_MAX], console[PATH_MAX], root[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX], console[PATH_MAX];
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
@@ -235,15 +232,14 @@ int work_destroy(struct fake *f, const char *id, struct err *err)
 	if (r < 0)
 		return r;
 	fault_point("driver.fake.destroy.killed");
-	r = root_path(f, id, root);
-	if (r == 0)
-		r = file_remove_tree(root);
+	r = machine_remove(f, id, err);
 	if (r < 0)
-		return err_errno(err, r, "cannot remove what is inside guest %s", id);
+		return r;
 	if (unlink(definition) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "cannot remove %s", definition);
 	if (console_path(f, id, console) == 0)
 		unlink(console);
+	fake_disk_forget(f, id);
 	return 0;
 }
 
@@ -321,18 +317,36 @@ int work_signal(struct fake *f, const char *id, bool freeze, struct err *err)
 	return 0;
 }
 
+/* Where what is inside of a guest lies; NULL and ERR_UNSUPPORTED: nowhere. */
+static const char *inside(const struct fake *f, const struct driver_guest *guest,
+	char buf[static PATH_MAX], struct err *err)
+{
+	const char *root = machine_inside(f, guest, buf);
+
+	if (!root)
+		err_set(err, ERR_UNSUPPORTED, NULL, "there is nothing in a pretended machine");
+	return root;
+}
+
+static int check_disks(const struct fake *f, struct err *err)
+{
+	if (machine_image_kind(f) == IMAGE_DISK)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, NULL, "a tree is no disk");
+}
+
 int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pid_t *ret_pid,
 	struct err *err)
 {
-	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX], root[PATH_MAX];
+	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX], buf[PATH_MAX];
+	struct fake_exec where = {.lock_file = lock};
 	struct driver_guest guest = {0};
 	json_t *json = NULL;
-	pid_t pid = 0;
-	int r = running_pid(f, id, &pid, err);
+	int r = running_pid(f, id, &where.guest, err);
 
 	if (r < 0)
 		return r;
-	if (fake_process_is_frozen(pid))
+	if (fake_process_is_frozen(where.guest))
 		return err_set(
 			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
 	r = paths(f, id, definition, pid_file, err);
@@ -340,14 +354,14 @@ int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pi
 		r = load(definition, id, &json, &guest, err);
 	if (r < 0)
 		return r;
-	r = lock_path(f, id, lock) < 0
-		    ? err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long")
-		    : fake_exec_start(exec,
-			      &(struct fake_exec){.guest = pid,
-				      .rootfs = inside(f, &guest, root),
-				      .machine = guest.disk,
-				      .lock_file = lock},
-			      ret_pid, err);
+	where.rootfs = inside(f, &guest, buf, err);
+	where.machine = guest.disk;
+	if (!where.rootfs)
+		r = err_errnum(ERR_UNSUPPORTED);
+	else if (lock_path(f, id, lock) < 0)
+		r = err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	else
+		r = fake_exec_start(exec, &where, ret_pid, err);
 	unload(json, &guest);
 	return r;
 }
@@ -381,16 +395,19 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	struct driver_file_info *ret, struct err *err)
 {
 	CLEANUP(tree_close) struct tree tree = {.root = -1, .self = -1};
-	char definition[PATH_MAX], pid_file[PATH_MAX], root[PATH_MAX];
+	char definition[PATH_MAX], pid_file[PATH_MAX], buf[PATH_MAX];
 	struct driver_file file = *asked;
 	struct driver_guest guest = {0};
 	json_t *json = NULL;
+	const char *root = NULL;
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
 		r = load(definition, id, &json, &guest, err);
+	if (r == 0 && !(root = inside(f, &guest, buf, err)))
+		r = err_errnum(ERR_UNSUPPORTED);
 	if (r == 0)
-		r = tree_open(inside(f, &guest, root), &tree, err);
+		r = tree_open(root, &tree, err);
 	if (geteuid() != 0 && file.uid < 0)
 		file.uid = geteuid();
 	if (geteuid() != 0 && file.gid < 0)
@@ -432,4 +449,59 @@ int work_stats(struct fake *f, const char *id, struct driver_stats **ret, size_t
 	*ret = TAKE_PTR(stats);
 	*ret_count = running;
 	return 0;
+}
+
+int work_disk(struct fake *f, const char *id, const struct driver_disk_work *wanted,
+	struct driver_disk_result *ret, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_disk_result ignored;
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
+	pid_t pid = 0;
+	int r = check_disks(f, err);
+
+	if (r == 0)
+		r = running_pid(f, id, &pid, err);
+	if (r == 0)
+		r = paths(f, id, definition, pid_file, err);
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r == 0)
+		r = fake_disk_work(f, &guest, wanted, ret ? ret : &ignored, err);
+	unload(json, &guest);
+	return r;
+}
+
+static int save_memory(
+	struct fake *f, const struct driver_guest *guest, const char *pid_file, struct err *err)
+{
+	int r;
+
+	if (fake_process_pid(pid_file) == 0 && access(guest->disk->memory, F_OK) == 0)
+		return 0;
+	if (fake_process_pid(pid_file) == 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", guest->id);
+	r = fake_disk_save(f, guest, err);
+	if (r < 0)
+		return r;
+	fault_point("driver.fake.save.written");
+	return end_all(f, guest->id, pid_file, SIGKILL, 0, err);
+}
+
+int work_save(struct fake *f, const char *id, struct err *err)
+{
+	char definition[PATH_MAX], pid_file[PATH_MAX];
+	struct driver_guest guest = {0};
+	json_t *json = NULL;
+	int r = check_disks(f, err);
+
+	if (r == 0)
+		r = paths(f, id, definition, pid_file, err);
+	if (r == 0)
+		r = load(definition, id, &json, &guest, err);
+	if (r == 0)
+		r = save_memory(f, &guest, pid_file, err);
+	unload(json, &guest);
+	return r;
 }

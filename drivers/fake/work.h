@@ -14,12 +14,10 @@ struct watch;
 struct fake {
 	struct driver driver; /* first */
 	char *state_dir, *run_dir, *log_dir;
+	bool disks; /* it was told to make machines */
 	pid_t host;
 	struct watch *watch;
 };
-
-/* STATE_DIR/machine is a tree: its guests are machines, with a copy of that inside. */
-bool work_makes_machines(const struct fake *f);
 
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err);
 int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err);
@@ -38,5 +36,8 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	struct driver_file_info *ret, struct err *err);
 int work_stats(struct fake *f, const char *id, struct driver_stats **ret, size_t *ret_count,
 	struct err *err);
+int work_disk(struct fake *f, const char *id, const struct driver_disk_work *wanted,
+	struct driver_disk_result *ret, struct err *err);
+int work_save(struct fake *f, const char *id, struct err *err);
 /* The status. */
 int work_look(struct fake *f, const char *id, struct driver_status *ret, struct err *err);
