@@ -40,15 +40,21 @@ int cmd_snapshot_list(struct cli *cli, const struct args *args, struct err *err)
 
 static void say_snapshot(struct cli *cli, const char *subject, const json_t *snapshot)
 {
-	cli_say(cli, "%s: snapshot %s", subject, json_text(snapshot, "name"));
+	bool memory = json_is_true(json_at(snapshot, "memory"));
+
+	cli_say(cli, "%s: snapshot %s%s", subject, json_text(snapshot, "name"),
+		memory ? ", with memory" : "");
 }
 
 int cmd_snapshot_create(struct cli *cli, const struct args *args, struct err *err)
 {
 	AUTOFREE char *path = snapshot_path(args->operands[0], NULL, "");
-	json_auto_t *body =
-		args->operands_count > 1 ? json_pack("{s:s}", "name", args->operands[1]) : NULL;
+	const char *name = args->operands_count > 1 ? args->operands[1] : NULL;
+	bool memory = args_has(args, "memory");
+	json_auto_t *body = name || memory ? json_pack("{s:s*}", "name", name) : NULL;
 
+	if (memory)
+		json_object_set_new(body, "memory", json_true());
 	if (!path)
 		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
@@ -94,13 +100,18 @@ static void say_restored(struct cli *cli, const char *subject, const json_t *gue
 	cli_say(cli, "%s: restored, %s", subject, json_text(guest, "state"));
 }
 
-static int start_body(const struct args *args, json_t **ret, struct err *err)
+static int restore_body(const struct args *args, json_t **ret, struct err *err)
 {
 	bool start = args_has(args, "start"), no_start = args_has(args, "no-start");
+	bool no_memory = args_has(args, "no-memory");
 
 	if (start && no_start)
 		return err_set(err, ERR_INVALID, NULL, "either --start or --no-start, not both");
-	*ret = start || no_start ? json_pack("{s:b}", "start", start) : NULL;
+	*ret = start || no_start || no_memory ? json_object() : NULL;
+	if (start || no_start)
+		json_object_set_new(*ret, "start", json_boolean(start));
+	if (no_memory)
+		json_object_set_new(*ret, "memory", json_false());
 	return 0;
 }
 
@@ -108,7 +119,7 @@ int cmd_restore(struct cli *cli, const struct args *args, struct err *err)
 {
 	AUTOFREE char *path = snapshot_path(args->operands[0], args->operands[1], "/restore");
 	json_auto_t *body = NULL;
-	int r = path ? start_body(args, &body, err) : err_errno(err, ENOMEM, "making a request");
+	int r = path ? restore_body(args, &body, err) : err_errno(err, ENOMEM, "making a request");
 
 	if (r < 0)
 		return r;

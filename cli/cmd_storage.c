@@ -1,4 +1,6 @@
 /* Commands about a guest's storage: storage, enlarge, trim. */
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/strbuf.h"
@@ -26,7 +28,17 @@ int cmd_storage(struct cli *cli, const struct args *args, struct err *err)
 
 static void say_size(struct cli *cli, const char *subject, const json_t *guest)
 {
-	cli_say(cli, "%s: has %s of storage now", subject, V_SIZE(guest, "storage.size"));
+	const char *file_system = json_text(guest, "file_system");
+
+	cli_say(cli, "%s: has %s of storage now%s", subject, V_SIZE(guest, "storage.size"),
+		strcmp(file_system, "grown") == 0	? ", and so has its file system"
+		: strcmp(file_system, "next_boot") == 0 ? "; its file system grows at its next boot"
+							: "");
+}
+
+static void say_discarded(struct cli *cli, const char *subject, const json_t *guest)
+{
+	cli_say(cli, "%s: returned %s that it does not use", subject, V_SIZE(guest, "discarded"));
 }
 
 /* {"size": …}, {"to": …}, or nothing: the usual step. */
@@ -35,9 +47,18 @@ static int resize_body(const struct args *args, json_t **ret, struct err *err)
 	const char *to = args_value(args, "to");
 	const char *size = args->operands_count > 1 ? args->operands[1] : NULL;
 
+	bool discard = args_has(args, "discard"), restart = args_has(args, "restart");
+
 	if (to && size)
 		return err_set(err, ERR_INVALID, NULL, "either SIZE or --to, not both");
-	*ret = to ? json_pack("{s:s}", "to", to) : size ? json_pack("{s:s}", "size", size) : NULL;
+	if (discard && (to || size || restart))
+		return err_set(err, ERR_INVALID, NULL,
+			"--discard leaves the size as it is: give it alone");
+	*ret = to || size || discard || restart ? json_object() : NULL;
+	if (to || size)
+		json_object_set_new(*ret, to ? "to" : "size", json_string(to ? to : size));
+	if (discard || restart)
+		json_object_set_new(*ret, discard ? "discard" : "restart", json_true());
 	return 0;
 }
 
@@ -60,7 +81,7 @@ static int resize(struct cli *cli, const struct args *args, const char *verb, st
 			.path = path,
 			.body = body,
 			.subject = args->operands[0],
-			.say = say_size,
+			.say = args_has(args, "discard") ? say_discarded : say_size,
 		},
 		err);
 }

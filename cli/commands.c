@@ -123,7 +123,20 @@ static const struct option RESIZE_OPTIONS[] = {
 	{0},
 };
 
+static const struct option TRIM_OPTIONS[] = {
+	{"to", 0, "SIZE", "the size to have afterwards, instead of a difference"},
+	{"restart", 0, NULL, "a guest with a disk may be stopped for it, and started again"},
+	{"discard", 0, NULL, "only return what the guest does not use; its size stays"},
+	{0},
+};
+
+static const struct option SNAPSHOT_OPTIONS[] = {
+	{"memory", 0, NULL, "also what a running machine has in memory"},
+	{0},
+};
+
 static const struct option RESTORE_OPTIONS[] = {
+	{"no-memory", 0, NULL, "a machine boots, whatever memory the snapshot has"},
 	{"start", 0, NULL, "it runs afterwards; else as it did before"},
 	{"no-start", 0, NULL, "it stays stopped"},
 	{0},
@@ -293,11 +306,11 @@ const struct command COMMANDS[] = {
 	{"enlarge", NULL, "NAME [SIZE]", "add SIZE (5GiB) to a guest's storage", cmd_enlarge,
 		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
 	{"trim", NULL, "NAME [SIZE]", "take SIZE (5GiB) from a guest's storage", cmd_trim,
-		RESIZE_OPTIONS, 1, 2, GUEST, .change = true},
+		TRIM_OPTIONS, 1, 2, GUEST, .change = true},
 	{"snapshot list", "snapshots", "NAME", "list a guest's snapshots", cmd_snapshot_list,
 		SHOWN_OPTIONS, 1, 1, GUEST},
 	{"snapshot create", NULL, "NAME [SNAPSHOT]", "keep what is on a guest's storage now",
-		cmd_snapshot_create, NULL, 1, 2, GUEST, .change = true},
+		cmd_snapshot_create, SNAPSHOT_OPTIONS, 1, 2, GUEST, .change = true},
 	{"snapshot delete", NULL, "NAME SNAPSHOT...", "delete snapshots of a guest",
 		cmd_snapshot_delete, NULL, 2, ANY, SNAPSHOT, .change = true},
 	{"restore", NULL, "NAME SNAPSHOT", "make a guest's storage what it was then", cmd_restore,

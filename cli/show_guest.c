@@ -292,5 +292,6 @@ void show_storage(struct cli *cli, const json_t *storage)
 	facts_add(facts, "free", V_SIZE(storage, "free"));
 	facts_add(facts, "least", V_SIZE(storage, "least"));
 	facts_add(facts, "trimmable", V_SIZE(storage, "trimmable"));
+	facts_add(facts, "because", json_text(storage, "reason"));
 	facts_print(cli, facts);
 }

@@ -5,6 +5,7 @@ import shutil
 import signal
 
 import pytest
+from harness import machines
 from harness.node import TOP, Node
 from harness.testbed import Testbed
 
@@ -41,6 +42,15 @@ def node_for(request, settings=None, drivers=("lxc",)):
 def fake(request):
     """A node of the whole module whose guests are the fake driver's: fast, without containers."""
     with node_for(request, drivers=("fake",)) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def pretended(request):
+    """A node of the whole module whose guests are machines that the fake driver pretends, with an
+    image "disk" of them."""
+    with node_for(request, machines.DRIVERS) as node:
+        node.api.import_image("disk", machines.ext4_disk(node.dir, holds=[3 << 20]), kind="disk")
         yield node
 
 

@@ -21,6 +21,18 @@ static json_t *guest_result(struct agent *agent, const struct operation *info, c
 	return entry ? shown_guest(agent, entry) : NULL;
 }
 
+/* With what came of it besides the size. */
+static json_t *storage_result(struct agent *agent, const struct operation *info, const json_t *args)
+{
+	static const char *const NOTED[] = {"file_system", "discarded"};
+	json_t *json = guest_result(agent, info, args);
+
+	for (size_t i = 0; json && i < ARRAY_SIZE(NOTED); i++)
+		if (json_object_get(args, NOTED[i]))
+			json_object_set(json, NOTED[i], json_object_get(args, NOTED[i]));
+	return json;
+}
+
 static json_t *port_result(struct agent *agent, const struct operation *info, const json_t *args)
 {
 	struct guest_entry *entry = registry_by_id(agent->registry, info->guest_id);
@@ -62,6 +74,8 @@ static const struct {
 	{"guest.publish", port_result},
 	{"guest.switch", port_result},
 	{"guest.unpublish", NULL},
+	{"guest.enlarge", storage_result},
+	{"guest.trim", storage_result},
 	{"guest.snapshot", snapshot_result},
 	{"guest.snapshot-delete", NULL},
 	{"image.import", image_result},

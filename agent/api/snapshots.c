@@ -1,5 +1,7 @@
 /* Handlers of a guest's snapshots. */
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "agent/api/internal.h"
 #include "agent/node/registry.h"
@@ -46,16 +48,30 @@ void api_snapshot_list(struct http_request *request, void *data)
 
 /* --- Changes --------------------------------------------------------------------------------- */
 
-static const struct reader_field CREATE[] = {
-	{.name = "name", .read = reader_text, .check = name_check_snapshot},
+struct creation {
+	char *name;
+	bool memory;
 };
+
+static const struct reader_field CREATE[] = {
+	{.name = "name",
+		.read = reader_text,
+		.offset = offsetof(struct creation, name),
+		.check = name_check_snapshot},
+	{.name = "memory", .read = reader_bool, .offset = offsetof(struct creation, memory)},
+};
+
+static void creation_finish(struct creation *creation)
+{
+	free(creation->name);
+}
 
 void api_snapshot_create(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
 	struct guest_entry *entry;
 	struct op_plan plan = {0};
-	AUTOFREE char *name = NULL;
+	CLEANUP(creation_finish) struct creation creation = {0};
 	struct change change;
 	struct err err;
 	int r = 0;
@@ -63,9 +79,10 @@ void api_snapshot_create(struct http_request *request, void *data)
 	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
 		return;
 	if (http_body(request))
-		r = reader_object(http_body(request), "", CREATE, ARRAY_SIZE(CREATE), &name, &err);
+		r = reader_object(
+			http_body(request), "", CREATE, ARRAY_SIZE(CREATE), &creation, &err);
 	if (r == 0)
-		r = plan_guest_snapshot(agent, &plan, entry, name, &err);
+		r = plan_guest_snapshot(agent, &plan, entry, creation.name, creation.memory, &err);
 	change_submit(&change, r, &err, &plan, NULL);
 }
 
@@ -84,20 +101,28 @@ void api_snapshot_delete(struct http_request *request, void *data)
 	change_submit(&change, r, &err, &plan, NULL);
 }
 
-struct restore {
-	bool given, start;
+/* A switch that may be left out. */
+struct choice {
+	bool given, on;
 };
 
-static int read_start(const struct reader_field *field, const json_t *value, const char *path,
+struct restore {
+	struct choice start, memory;
+};
+
+static int read_choice(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	struct restore *restore = member;
+	struct choice *choice = member;
 
-	restore->given = true;
-	return reader_bool(field, value, path, &restore->start, err);
+	choice->given = true;
+	return reader_bool(field, value, path, &choice->on, err);
 }
 
-static const struct reader_field RESTORE[] = {{.name = "start", .read = read_start}};
+static const struct reader_field RESTORE[] = {
+	{.name = "start", .read = read_choice, .offset = offsetof(struct restore, start)},
+	{.name = "memory", .read = read_choice, .offset = offsetof(struct restore, memory)},
+};
 
 void api_snapshot_restore(struct http_request *request, void *data)
 {
@@ -115,7 +140,10 @@ void api_snapshot_restore(struct http_request *request, void *data)
 		r = reader_object(
 			http_body(request), "", RESTORE, ARRAY_SIZE(RESTORE), &restore, &err);
 	if (r == 0)
-		r = plan_guest_restore(agent, &plan, entry, http_param(request, 1),
-			restore.given ? &restore.start : NULL, &err);
+		r = plan_guest_restore(agent, &plan, entry,
+			&(struct restore_request){.snapshot = http_param(request, 1),
+				.start = restore.start.given ? &restore.start.on : NULL,
+				.memory = restore.memory.given ? &restore.memory.on : NULL},
+			&err);
 	change_submit(&change, r, &err, &plan, NULL);
 }

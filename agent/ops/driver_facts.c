@@ -87,11 +87,11 @@ int driver_facts_resolve(struct driver_facts *ret, const struct agent *agent,
 			   : resolve_tree(ret, agent, guest, err);
 }
 
-bool driver_facts_has_memory(const struct agent *agent, const struct guest *guest)
+bool driver_facts_has_memory(const struct storage *storage, const struct guest *guest)
 {
 	char path[PATH_MAX];
 
-	return guest->disk && agent->storage &&
-	       volume_path(agent->storage, guest->id, VOLUME_MEMORY, path, sizeof(path)) == 0 &&
+	return guest->disk && storage &&
+	       volume_path(storage, guest->id, VOLUME_MEMORY, path, sizeof(path)) == 0 &&
 	       access(path, F_OK) == 0;
 }

@@ -10,6 +10,7 @@
 struct agent;
 struct err;
 struct guest;
+struct storage;
 
 /* `guest` points into the rest, into the guest and into the agent. */
 struct driver_facts {
@@ -25,5 +26,5 @@ struct driver_facts {
 int driver_facts_resolve(struct driver_facts *ret, const struct agent *agent,
 	const struct guest *guest, struct err *err);
 
-/* Whether the next start of the guest goes on from its saved memory. */
-bool driver_facts_has_memory(const struct agent *agent, const struct guest *guest);
+/* Whether the next start of the guest goes on from its saved memory. `storage` may be NULL. */
+bool driver_facts_has_memory(const struct storage *storage, const struct guest *guest);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "storage/storage.h"
 
 #define MEMORY_DEADLINE_MS 300000 /* of a start that goes on from saved memory: driver.h, save */
 
@@ -37,7 +38,8 @@ static int call_driver(struct op *op, struct driver_request request, const struc
 			return r;
 		request.guest = &facts.guest;
 	}
-	if (request.call == DRIVER_CALL_START && driver_facts_has_memory(agent, entry->guest))
+	if (request.call == DRIVER_CALL_START &&
+		driver_facts_has_memory(agent->storage, entry->guest))
 		request.deadline_ms = MEMORY_DEADLINE_MS;
 	return driver_client_call(driver->client, &request, reply, data, err);
 }
@@ -57,6 +59,9 @@ static bool is_fine(const struct op *op, enum driver_call call, enum err_code co
 {
 	if (code == ERR_NOT_FOUND)
 		return unknown_is_fine(op, call);
+	/* Nothing is done to the disk of a guest that does not run. */
+	if (code == ERR_ILLEGAL_STATE && call == DRIVER_CALL_DISK)
+		return op->info.state == OPERATION_UNDOING;
 	/* What cannot be done was not done either. */
 	return code == ERR_UNSUPPORTED && op->info.state == OPERATION_UNDOING;
 }
@@ -86,9 +91,12 @@ static int take_reply(
 struct row {
 	struct op *op;
 	struct driver_request calls[ROW_MAX];
+	struct driver_disk_work work; /* of a call about the disk */
 	size_t count, at;
-	bool optional;		     /* a driver that cannot is fine */
-	bool attempt;		     /* what it drives may fail: the step is done all the same */
+	bool optional; /* a driver or guest that cannot is fine */
+	bool attempt;  /* what it drives may fail: the step is done all the same */
+	/* Gets the reply of the last one when it was well; NULL: nobody wants it. */
+	void (*tell)(struct op *op, const struct driver_reply *reply);
 	void (*then)(struct op *op); /* goes on with the step after the last; NULL: it ends */
 };
 
@@ -106,14 +114,58 @@ static void end_row(struct row *row, int r, const struct err *err)
 		op_step_done(op, r, err);
 }
 
+/* A guest that shall run again, whatever becomes of what it had in memory. */
+static bool boots_instead(const struct row *row, const struct err *err)
+{
+	const struct op *op = row->op;
+	const struct agent *agent = op->agent;
+	struct guest_entry *entry = op_guest(op);
+
+	return row->attempt && err->code == ERR_DRIVER && entry &&
+	       row->calls[row->at].call == DRIVER_CALL_START &&
+	       driver_facts_has_memory(agent->storage, entry->guest);
+}
+
+/* Fails all the same: an undo is tried again, and finds no memory then. */
+static int forget_memory_work(struct task *task, struct err *err)
+{
+	struct err why = task->err;
+	int r = volume_remove(task->storage, task->guest->id, VOLUME_MEMORY, err);
+
+	if (r < 0)
+		return r;
+	*err = why;
+	return err_errnum(why.code);
+}
+
+/* Takes the row over. */
+static void boot_instead(struct row *row, const struct err *err)
+{
+	struct op *op = row->op;
+	struct task *task = task_create(op, TASK_STORAGE);
+
+	free(row);
+	log_warning("guest.memory_lost", "guest=%s error=%s", op->info.target, LOG_Q(err->message));
+	if (!task)
+		return;
+	task->err = *err;
+	task_run(task, forget_memory_work);
+}
+
 static void replied(void *data, const struct driver_reply *reply)
 {
 	struct row *row = data;
 	struct err err;
 	int r = take_reply(row->op, row->calls[row->at].call, reply, &err);
 
+	if (r == 0 && row->tell && row->at + 1 == row->count)
+		row->tell(row->op, reply);
 	if (r < 0 && row->optional && err.code == ERR_UNSUPPORTED)
 		r = 0;
+	if (r < 0 && boots_instead(row, &err)) {
+		boot_instead(row, &err);
+		return;
+	}
 	if (r < 0 && row->attempt && err.code == ERR_DRIVER) {
 		log_warning("guest.not_started", "guest=%s error=%s", row->op->info.target,
 			LOG_Q(err.message));
@@ -128,7 +180,10 @@ static void replied(void *data, const struct driver_reply *reply)
 static void call_next(struct row *row, const struct guest *as)
 {
 	struct err err;
-	int r = call_driver(row->op, row->calls[row->at], as, replied, row, &err);
+	int r;
+
+	row->calls[row->at].disk = &row->work;
+	r = call_driver(row->op, row->calls[row->at], as, replied, row, &err);
 
 	if (r < 0)
 		end_row(row, r, &err);
@@ -169,6 +224,18 @@ void driver_step_take_up(struct op *op, const struct guest *as)
 			 .count = 1,
 			 .optional = true},
 		as);
+}
+
+void driver_step_disk(struct op *op, const struct driver_disk_work *work, bool optional,
+	void (*tell)(struct op *op, const struct driver_reply *reply))
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_DISK}},
+			 .work = *work,
+			 .count = 1,
+			 .optional = optional,
+			 .tell = tell},
+		NULL);
 }
 
 void driver_step_run_again(struct op *op)

@@ -1,4 +1,4 @@
-/* Changes of a guest's storage: enlarge and trim. */
+/* Changes of a guest's storage: enlarge and trim; of what is asked for, and of trees of files. */
 #include "agent/node/registry.h"
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
@@ -34,7 +34,7 @@ static int resize_target(
 
 /* What is asked for becomes a size only now, when all that was accepted before has ended; it is
  * journalled, so that a repeat after a crash does not add twice. */
-static int resize_begin(struct op *op, struct db_txn *txn, struct err *err)
+int resize_begin(struct op *op, struct db_txn *txn, struct err *err)
 {
 	struct guest_entry *entry = op_guest(op);
 	uint64_t amount = (uint64_t)json_integer_value(json_object_get(op->args, "amount"));
@@ -42,7 +42,7 @@ static int resize_begin(struct op *op, struct db_txn *txn, struct err *err)
 	int r = op_state_begin(op, txn, err);
 
 	if (r == 0)
-		r = resize_target(entry->guest, op->verb == &GUEST_TRIM, amount, &to, err);
+		r = resize_target(entry->guest, op_guest_verb(op) == VERB_TRIM, amount, &to, err);
 	if (r == 0)
 		json_object_set_new(op->args, "to", json_integer((json_int_t)to));
 	return r;
@@ -63,7 +63,7 @@ static void resize_apply(struct op *op)
 	task_run(task, resize_work);
 }
 
-static void resize_end(struct op *op, struct db_txn *txn)
+void resize_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
@@ -83,8 +83,26 @@ static void resize_end(struct op *op, struct db_txn *txn)
 /* The limit is set in one piece or not at all: there is nothing to undo. */
 static const struct step RESIZE_STEPS[] = {{"resize", resize_apply, NULL}};
 
+static bool arg(const json_t *args, const char *name)
+{
+	return json_is_true(json_object_get(args, name));
+}
+
+static const struct op_verb *enlarge_variant(const json_t *args)
+{
+	return arg(args, "disk") ? &ENLARGE_DISK : &GUEST_ENLARGE;
+}
+
+static const struct op_verb *trim_variant(const json_t *args)
+{
+	if (arg(args, "discard"))
+		return &TRIM_DISCARD;
+	return arg(args, "disk") ? &TRIM_DISK : &GUEST_TRIM;
+}
+
 const struct op_verb GUEST_ENLARGE = {
 	.name = "guest.enlarge",
+	.variant = enlarge_variant,
 	.steps = RESIZE_STEPS,
 	.steps_count = ARRAY_SIZE(RESIZE_STEPS),
 	.restore = op_guest_restore,
@@ -95,6 +113,7 @@ const struct op_verb GUEST_ENLARGE = {
 
 const struct op_verb GUEST_TRIM = {
 	.name = "guest.trim",
+	.variant = trim_variant,
 	.steps = RESIZE_STEPS,
 	.steps_count = ARRAY_SIZE(RESIZE_STEPS),
 	.restore = op_guest_restore,
@@ -104,17 +123,34 @@ const struct op_verb GUEST_TRIM = {
 };
 
 int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
-	struct guest_entry *entry, uint64_t amount, uint64_t to, struct err *err)
+	struct guest_entry *entry, const struct resize_request *wanted, struct err *err)
 {
 	bool trim = verb == VERB_TRIM;
-	uint64_t target = to;
+	uint64_t target = wanted->to;
+	json_t *args;
 	int r = guest_verb_check(verb, entry->projected, entry->guest->name, err);
 
 	/* What waits before it may change the size: then its turn will tell. */
 	if (r == 0 && entry->pending == 0)
-		r = resize_target(entry->guest, trim, amount, &target, err);
+		r = resize_target(entry->guest, trim, wanted->amount, &target, err);
 	if (r < 0)
 		return r;
-	return op_plan_guest(agent, plan, trim ? &GUEST_TRIM : &GUEST_ENLARGE, entry,
-		json_pack("{s:I, s:I}", "amount", (json_int_t)amount, "to", (json_int_t)to), err);
+	args = json_pack("{s:I, s:I, s:b, s:b, s:I}", "amount", (json_int_t)wanted->amount, "to",
+		(json_int_t)wanted->to, "disk", entry->guest->disk != NULL, "restart",
+		wanted->restart, "timeout_ms", (json_int_t)agent->config->stop_timeout_ms);
+	return op_plan_guest(
+		agent, plan, trim ? trim_variant(args) : enlarge_variant(args), entry, args, err);
+}
+
+int plan_guest_discard(
+	struct agent *agent, struct op_plan *plan, struct guest_entry *entry, struct err *err)
+{
+	int r = guest_verb_check(VERB_TRIM, entry->projected, entry->guest->name, err);
+
+	if (r == 0)
+		r = discard_check(entry->guest, entry->projected, err);
+	if (r < 0)
+		return r;
+	return op_plan_guest(
+		agent, plan, &TRIM_DISCARD, entry, json_pack("{s:b}", "discard", 1), err);
 }

@@ -2,6 +2,7 @@
  * it starts again when it ran. What the volume was before is put aside until all of that is done; a
  * failure brings it back and starts the guest again. */
 #include <errno.h>
+#include <string.h>
 
 #include "agent/node/registry.h"
 #include "agent/ops/internal.h"
@@ -13,29 +14,7 @@
 #include "base/err.h"
 #include "storage/storage.h"
 
-static bool arg_is_true(const struct op *op, const char *name)
-{
-	return json_is_true(json_object_get(op->args, name));
-}
-
 /* --- Steps ----------------------------------------------------------------------------------- */
-
-/* It goes on as it did before. */
-static void run_again(struct op *op)
-{
-	if (arg_is_true(op, "ran"))
-		driver_step_run_again(op);
-	else
-		op_step_done(op, 0, NULL);
-}
-
-static void storage_step(struct op *op, int (*work)(struct task *task, struct err *err))
-{
-	struct task *task = task_create(op, TASK_STORAGE);
-
-	if (task)
-		task_run(task, work);
-}
 
 static int restore_work(struct task *task, struct err *err)
 {
@@ -46,7 +25,7 @@ static int restore_work(struct task *task, struct err *err)
 
 static void restore_apply(struct op *op)
 {
-	storage_step(op, restore_work);
+	step_storage(op, restore_work);
 }
 
 static int restore_undo_work(struct task *task, struct err *err)
@@ -56,7 +35,7 @@ static int restore_undo_work(struct task *task, struct err *err)
 
 static void restore_undo(struct op *op)
 {
-	storage_step(op, restore_undo_work);
+	step_storage(op, restore_undo_work);
 }
 
 static int restore_finish_work(struct task *task, struct err *err)
@@ -66,7 +45,7 @@ static int restore_finish_work(struct task *task, struct err *err)
 
 static void finish_apply(struct op *op)
 {
-	storage_step(op, restore_finish_work);
+	step_storage(op, restore_finish_work);
 }
 
 /* The name and keys that it has now, whatever they were then. */
@@ -77,15 +56,40 @@ static void seed_again(struct op *op)
 
 static void start_if_asked(struct op *op)
 {
-	if (arg_is_true(op, "start"))
+	if (op_arg(op, "start"))
 		step_start(op);
 	else
 		op_step_done(op, 0, NULL);
 }
 
 static const struct step RESTORE_STEPS[] = {
-	{"end", step_kill, run_again},
+	{"end", step_kill, step_run_again},
 	{"restore", restore_apply, restore_undo},
+	{"seed", seed_again, NULL},
+	{"define", step_define, NULL},
+	{"start", start_if_asked, step_kill},
+	{"link", step_link, NULL},
+	{"finish", finish_apply, NULL},
+};
+
+static int forget_memory_work(struct task *task, struct err *err)
+{
+	return volume_remove(task->storage, task->guest->id, VOLUME_MEMORY, err);
+}
+
+/* With the files of then alone the guest boots. */
+static void memory_apply(struct op *op)
+{
+	if (op_arg(op, "memory"))
+		op_step_done(op, 0, NULL);
+	else
+		step_storage(op, forget_memory_work);
+}
+
+static const struct step DISK_STEPS[] = {
+	{"end", step_kill, step_run_again},
+	{"restore", restore_apply, restore_undo},
+	{"memory", memory_apply, NULL},
 	{"seed", seed_again, NULL},
 	{"define", step_define, NULL},
 	{"start", start_if_asked, step_kill},
@@ -98,36 +102,19 @@ static const struct step RESTORE_STEPS[] = {
 /* Whether it runs, and so whether it is to run afterwards, is known when its turn has come. */
 static int restore_begin(struct op *op, struct db_txn *txn, struct err *err)
 {
-	struct guest_entry *entry = op_guest(op);
 	int r = has_snapshot_begin(op, txn, err);
-	bool ran;
 
 	if (r < 0)
 		return r;
-	ran = entry->guest->state == GUEST_RUNNING || entry->guest->state == GUEST_FROZEN;
-	json_object_set_new(op->args, "ran", json_boolean(ran));
+	op_interrupt_begin(op, txn);
 	if (!json_object_get(op->args, "start"))
-		json_object_set_new(op->args, "start", json_boolean(ran));
-	if (ran)
-		agent_set_guest_state(op->agent, entry, GUEST_STOPPING, NULL, txn);
+		json_object_set_new(op->args, "start", json_boolean(op_arg(op, "ran")));
 	return 0;
-}
-
-static int restore_restore(struct op *op, struct err *err)
-{
-	struct agent *agent = op->agent;
-	int r = op_guest_restore(op, err);
-
-	if (r == 0 && arg_is_true(op, "ran")) {
-		op_guest(op)->guest->state = GUEST_STOPPING;
-		registry_changed(agent->registry, op_guest(op));
-	}
-	return r;
 }
 
 static void restored(struct op *op, struct guest_entry *entry, struct db_txn *txn)
 {
-	enum guest_state after = arg_is_true(op, "start") ? GUEST_RUNNING : GUEST_STOPPED;
+	enum guest_state after = op_arg(op, "start") ? GUEST_RUNNING : GUEST_STOPPED;
 
 	op_note_cause(op, entry->guest, after);
 	guest_note_seed(entry->guest, GUEST_SEED_NAME | GUEST_SEED_KEYS);
@@ -136,20 +123,15 @@ static void restored(struct op *op, struct guest_entry *entry, struct db_txn *tx
 	snapshot_event(op, "guest.restored", txn);
 }
 
-/* Its volume is what it was before; whether it runs as well is what its start led to. */
-static void not_restored(struct op *op, struct guest_entry *entry, struct db_txn *txn)
+/* Its volume is what it was before. */
+static void not_restored(struct op *op, struct db_txn *txn)
 {
-	bool ran = arg_is_true(op, "ran"), runs = entry->guest->pid > 0;
+	struct err *err = &op->info.error;
 
-	agent_set_guest_state(op->agent, entry,
-		runs  ? GUEST_RUNNING
-		: ran ? GUEST_ERROR
-		      : GUEST_STOPPED,
-		ran && !runs ? "it was ended to be restored, which failed, and cannot be started "
-			       "again: see the log of its driver"
-			     : NULL,
-		txn);
-	db_put_guest(txn, entry->guest);
+	op_interrupt_failed(op, "to be restored", txn);
+	if (op_arg(op, "memory") && strcmp(op->info.step, "start") == 0 && err->code == ERR_DRIVER)
+		err_prefix(err, "it cannot go on from its memory of then (\"memory\": false boots "
+				"it instead)");
 }
 
 static void restore_end(struct op *op, struct db_txn *txn)
@@ -160,36 +142,70 @@ static void restore_end(struct op *op, struct db_txn *txn)
 		return;
 	if (op->info.state == OPERATION_DONE)
 		restored(op, entry, txn);
-	else if (json_object_get(op->args, "ran"))
-		not_restored(op, entry, txn);
+	else
+		not_restored(op, txn);
 	op_guest_left(op, entry);
+}
+
+static const struct op_verb *restore_variant(const json_t *args)
+{
+	return json_is_true(json_object_get(args, "disk")) ? &RESTORE_DISK : &GUEST_RESTORE;
 }
 
 const struct op_verb GUEST_RESTORE = {
 	.name = "guest.restore",
+	.variant = restore_variant,
 	.steps = RESTORE_STEPS,
 	.steps_count = ARRAY_SIZE(RESTORE_STEPS),
-	.restore = restore_restore,
+	.restore = op_interrupt_restore,
 	.begin = restore_begin,
 	.end = restore_end,
 	.reject = op_guest_reject,
 };
 
-int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
-	const char *name, const bool *start, struct err *err)
+const struct op_verb RESTORE_DISK = {
+	.name = "guest.restore",
+	.steps = DISK_STEPS,
+	.steps_count = ARRAY_SIZE(DISK_STEPS),
+	.restore = op_interrupt_restore,
+	.begin = restore_begin,
+	.end = restore_end,
+	.reject = op_guest_reject,
+};
+
+static int check_memory(const struct guest_snapshot *snapshot, const struct restore_request *wanted,
+	struct err *err)
 {
+	if (!wanted->memory || !*wanted->memory || snapshot->memory)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "memory",
+		"snapshot %s does not hold what the guest had in memory: leave memory out",
+		snapshot->name);
+}
+
+int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
+	const struct restore_request *wanted, struct err *err)
+{
+	const struct guest_snapshot *snapshot;
+	bool memory;
 	json_t *args;
 	int r = guest_verb_check(VERB_RESTORE, entry->projected, entry->guest->name, err);
 
 	if (r < 0)
 		return r;
-	if (!guest_need_snapshot(entry->guest, name, err))
+	snapshot = guest_need_snapshot(entry->guest, wanted->snapshot, err);
+	if (!snapshot)
 		return err_errnum(ERR_NOT_FOUND);
-	args = json_pack("{s:s}", "snapshot", name);
-	if (start)
-		json_object_set_new(args, "start", json_boolean(*start));
-	r = op_plan_guest(agent, plan, &GUEST_RESTORE, entry, args, err);
-	if (r == 0 && start)
-		entry->projected = *start ? GUEST_RUNNING : GUEST_STOPPED;
+	r = check_memory(snapshot, wanted, err);
+	if (r < 0)
+		return r;
+	memory = wanted->memory ? *wanted->memory : snapshot->memory;
+	args = json_pack("{s:s, s:b, s:b}", "snapshot", wanted->snapshot, "disk",
+		entry->guest->disk != NULL, "memory", memory);
+	if (wanted->start)
+		json_object_set_new(args, "start", json_boolean(*wanted->start));
+	r = op_plan_guest(agent, plan, restore_variant(args), entry, args, err);
+	if (r == 0 && wanted->start)
+		entry->projected = *wanted->start ? GUEST_RUNNING : GUEST_STOPPED;
 	return r;
 }

@@ -8,6 +8,7 @@
 
 #include "agent/node/events.h"
 #include "agent/node/registry.h"
+#include "agent/ops/driver_facts.h"
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
 #include "agent/ops/verbs.h"
@@ -109,26 +110,35 @@ static int look_work(struct task *task, struct err *err)
 }
 
 /* What the pool has already under that name would be taken for what is made now. */
-static void look_apply(struct op *op)
+void step_snapshot_look(struct op *op)
 {
-	struct task *task = task_create(op, TASK_STORAGE);
-
-	if (task)
-		task_run(task, look_work);
+	step_storage(op, look_work);
 }
 
 static int snapshot_work(struct task *task, struct err *err)
 {
+	task->memory = driver_facts_has_memory(task->storage, task->guest);
 	return snapshot_create(task->storage, task->guest->id,
 		json_string_value(json_object_get(task->args, "snapshot")), err);
 }
 
-static void snapshot_apply(struct op *op)
+/* A guest that was not started since a restore has its memory in its volume. */
+static void snapshot_made(struct op *op, struct task *task)
+{
+	if (!task->memory)
+		return;
+	json_object_set_new(op->args, "has_memory", json_true());
+	op_args_changed(op);
+}
+
+void step_snapshot(struct op *op)
 {
 	struct task *task = task_create(op, TASK_STORAGE);
 
-	if (task)
-		task_run(task, snapshot_work);
+	if (!task)
+		return;
+	task->finish = snapshot_made;
+	task_run(task, snapshot_work);
 }
 
 static int delete_work(struct task *task, struct err *err)
@@ -137,17 +147,14 @@ static int delete_work(struct task *task, struct err *err)
 		json_string_value(json_object_get(task->args, "snapshot")), err);
 }
 
-static void delete_apply(struct op *op)
+void step_snapshot_delete(struct op *op)
 {
-	struct task *task = task_create(op, TASK_STORAGE);
-
-	if (task)
-		task_run(task, delete_work);
+	step_storage(op, delete_work);
 }
 
 static const struct step SNAPSHOT_STEPS[] = {
-	{"look", look_apply, NULL},
-	{"snapshot", snapshot_apply, delete_apply},
+	{"look", step_snapshot_look, NULL},
+	{"snapshot", step_snapshot, step_snapshot_delete},
 };
 
 /* --- snapshot: the verb ---------------------------------------------------------------------- */
@@ -167,8 +174,24 @@ static void choose_name(
 		snprintf(name, GUEST_SNAPSHOT_NAME_MAX + 1, "%s-%u", stamp, i);
 }
 
+static enum snapshot_consistency consistency_of(const struct op *op)
+{
+	const char *text = json_string_value(json_object_get(op->args, "consistency"));
+
+	for (int i = 0; text && i < SNAPSHOT_CONSISTENCY_MAX_; i++)
+		if (strcmp(snapshot_consistency_to_string((enum snapshot_consistency)i), text) == 0)
+			return (enum snapshot_consistency)i;
+	return SNAPSHOT_CRASH;
+}
+
+void op_note_consistency(struct op *op, enum snapshot_consistency consistency)
+{
+	json_object_set_new(
+		op->args, "consistency", json_string(snapshot_consistency_to_string(consistency)));
+}
+
 /* Its time is that of its turn, and so is its name when none was asked for. */
-static int snapshot_begin(struct op *op, struct db_txn *txn, struct err *err)
+int snapshot_begin(struct op *op, struct db_txn *txn, struct err *err)
 {
 	char name[GUEST_SNAPSHOT_NAME_MAX + 1];
 	int64_t now_ms = clock_realtime_ms();
@@ -181,15 +204,19 @@ static int snapshot_begin(struct op *op, struct db_txn *txn, struct err *err)
 		json_object_set_new(op->args, "snapshot", json_string(name));
 	}
 	json_object_set_new(op->args, "created_ms", json_integer(now_ms));
+	op_note_consistency(op,
+		op_guest(op)->guest->state == GUEST_STOPPED ? SNAPSHOT_STOPPED : SNAPSHOT_CRASH);
 	return check_new(op_guest(op)->guest, op_snapshot(op), err);
 }
 
-static void snapshot_end(struct op *op, struct db_txn *txn)
+void snapshot_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
 	struct guest_snapshot made = {
-		.created_ms = json_integer_value(json_object_get(op->args, "created_ms"))};
+		.created_ms = json_integer_value(json_object_get(op->args, "created_ms")),
+		.consistency = consistency_of(op),
+		.memory = op_arg(op, "has_memory")};
 
 	if (!entry)
 		return;
@@ -202,8 +229,16 @@ static void snapshot_end(struct op *op, struct db_txn *txn)
 	op_guest_left(op, entry);
 }
 
+static const struct op_verb *snapshot_variant(const json_t *args)
+{
+	if (json_is_true(json_object_get(args, "memory")))
+		return &SNAPSHOT_MEMORY;
+	return json_is_true(json_object_get(args, "disk")) ? &SNAPSHOT_DISK : &GUEST_SNAPSHOT;
+}
+
 const struct op_verb GUEST_SNAPSHOT = {
 	.name = "guest.snapshot",
+	.variant = snapshot_variant,
 	.steps = SNAPSHOT_STEPS,
 	.steps_count = ARRAY_SIZE(SNAPSHOT_STEPS),
 	.restore = op_guest_restore,
@@ -212,12 +247,30 @@ const struct op_verb GUEST_SNAPSHOT = {
 	.reject = op_guest_reject,
 };
 
+static int check_memory(
+	struct agent *agent, const struct guest_entry *entry, bool memory, struct err *err)
+{
+	const struct agent_driver *driver = agent_driver(agent, entry->guest->driver, NULL);
+
+	if (!memory)
+		return 0;
+	if (!entry->guest->disk ||
+		(driver && driver->info.name[0] && !(driver->info.capabilities & DRIVER_CAN_SAVE)))
+		return err_set(err, ERR_UNSUPPORTED, "memory",
+			"driver %s cannot keep what its guests have in memory: leave memory out",
+			entry->guest->driver);
+	return snapshot_check_running(entry->projected, entry->guest->name, err);
+}
+
 int plan_guest_snapshot(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
-	const char *name, struct err *err)
+	const char *name, bool memory, struct err *err)
 {
 	char chosen[GUEST_SNAPSHOT_NAME_MAX + 1];
+	json_t *args;
 	int r = guest_verb_check(VERB_SNAPSHOT, entry->projected, entry->guest->name, err);
 
+	if (r == 0)
+		r = check_memory(agent, entry, memory, err);
 	if (name)
 		snprintf(chosen, sizeof(chosen), "%s", name);
 	else
@@ -226,8 +279,9 @@ int plan_guest_snapshot(struct agent *agent, struct op_plan *plan, struct guest_
 		r = check_new(entry->guest, chosen, err);
 	if (r < 0)
 		return r;
-	return op_plan_guest(agent, plan, &GUEST_SNAPSHOT, entry,
-		json_pack("{s:s, s:b}", "snapshot", chosen, "unnamed", !name), err);
+	args = json_pack("{s:s, s:b, s:b, s:b}", "snapshot", chosen, "unnamed", !name, "disk",
+		entry->guest->disk != NULL, "memory", memory);
+	return op_plan_guest(agent, plan, snapshot_variant(args), entry, args, err);
 }
 
 /* --- delete ---------------------------------------------------------------------------------- */
@@ -259,7 +313,7 @@ static void delete_end(struct op *op, struct db_txn *txn)
 }
 
 /* It goes in one piece or not at all: there is nothing to undo. */
-static const struct step DELETE_STEPS[] = {{"delete", delete_apply, NULL}};
+static const struct step DELETE_STEPS[] = {{"delete", step_snapshot_delete, NULL}};
 
 const struct op_verb GUEST_SNAPSHOT_DELETE = {
 	.name = "guest.snapshot-delete",

@@ -11,11 +11,17 @@
 struct db_txn;
 struct err;
 struct guest_entry;
+struct task;
 
 extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
 	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_RENAME, GUEST_ENLARGE,
 	GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, GUEST_SNAPSHOT,
 	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, GUEST_CLONE, IMAGE_IMPORT, IMAGE_DELETE;
+
+/* The same verbs for guests with a disk, by other steps; SNAPSHOT_MEMORY with what it has in
+ * memory, TRIM_DISCARD only returns what is not used. */
+extern const struct op_verb ENLARGE_DISK, TRIM_DISK, TRIM_DISCARD, SNAPSHOT_DISK, SNAPSHOT_MEMORY,
+	RESTORE_DISK;
 
 /* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
 
@@ -95,7 +101,54 @@ void guest_event(
 int guest_choose_numbers(struct agent *agent, struct guest *guest, struct err *err);
 void guest_release_numbers(struct agent *agent, const struct guest *guest);
 
+/* --- Whole guests ---------------------------------------------------------------------------- */
+
+/* Whether an argument of the operation is there, and true. */
+bool op_arg(const struct op *op, const char *name);
+
+/* Work for the storage. */
+void step_storage(struct op *op, int (*work)(struct task *task, struct err *err));
+
+/* For verbs that end a guest that runs and start it again. The state is shown; "ran" is noted. */
+void op_interrupt_begin(struct op *op, struct db_txn *txn);
+
+/* op_verb.restore of those. */
+int op_interrupt_restore(struct op *op, struct err *err);
+
+/* Those that failed: whether it runs again is what its start led to; `what` failed. */
+void op_interrupt_failed(struct op *op, const char *what, struct db_txn *txn);
+
+/* Undo of what ended it: it goes on as it did before. */
+void step_run_again(struct op *op);
+
+/* Starts it, when it ran. */
+void step_start_if_ran(struct op *op);
+
+/* --- Storage (guest_resize.c) ---------------------------------------------------------------- */
+
+/* op_verb.begin and .end of what changes a guest's size to "to". */
+int resize_begin(struct op *op, struct db_txn *txn, struct err *err);
+void resize_end(struct op *op, struct db_txn *txn);
+
+/* Whether a guest in that state can say what it does not use. */
+int discard_check(const struct guest *guest, enum guest_state state, struct err *err);
+
 /* --- Snapshots (guest_snapshot.c) ------------------------------------------------------------ */
+
+/* Steps: nothing in the pool has that name; the snapshot is made; it is deleted. */
+void step_snapshot_look(struct op *op);
+void step_snapshot(struct op *op);
+void step_snapshot_delete(struct op *op);
+
+/* What its files are like is noted for the end. */
+void op_note_consistency(struct op *op, enum snapshot_consistency consistency);
+
+/* ERR_ILLEGAL_STATE (memory) unless the guest is running in that state. */
+int snapshot_check_running(enum guest_state state, const char *name, struct err *err);
+
+/* op_verb.begin and .end of all kinds. */
+int snapshot_begin(struct op *op, struct db_txn *txn, struct err *err);
+void snapshot_end(struct op *op, struct db_txn *txn);
 
 /* Name of the snapshot that the operation is about. */
 const char *op_snapshot(const struct op *op);

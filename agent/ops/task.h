@@ -22,6 +22,7 @@ struct task {
 	struct guest *guest; /* copy; NULL when the operation is not about one */
 	struct port port;
 	uint64_t size;
+	bool memory; /* the guest's volume holds saved memory */
 	bool flush;
 	int fd, whole_fd; /* owned; -1: none */
 	struct image image;
@@ -61,8 +62,14 @@ void driver_step_freeze(struct op *op, bool frozen);
  * a guest takes it up at its next start. */
 void driver_step_take_up(struct op *op, const struct guest *as);
 
-/* Starts a guest that was ended: a whole start as one step of an undo. One that cannot be started
- * any more, for reasons of its own, stays without a pid. */
+/* Does something about the disk of the guest, which runs. `optional`: one that does not help with
+ * it is fine. `tell` gets what came of it, when it was done; may be NULL. */
+void driver_step_disk(struct op *op, const struct driver_disk_work *work, bool optional,
+	void (*tell)(struct op *op, const struct driver_reply *reply));
+
+/* Starts a guest that was ended: a whole start as one step of an undo. One that cannot go on from
+ * its memory boots; one that cannot be started any more, for reasons of its own, stays without a
+ * pid. */
 void driver_step_run_again(struct op *op);
 
 /* Asks the driver what the guest is, outside of any operation, and takes the answer over. */

@@ -69,9 +69,30 @@ void op_set_precondition(struct op *op, const char *etag);
 int plan_guest_rename(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	const char *name, struct err *err);
 
-/* Enlarge or trim by `amount` bytes, or, when `to` is not 0, to that size. */
+struct resize_request {
+	uint64_t amount; /* bytes by which, unless... */
+	uint64_t to;	 /* ... this is not 0: to that size */
+	bool restart;	 /* a guest that runs may be stopped for it, and started again */
+};
+
+/* Enlarge or trim. */
 int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
-	struct guest_entry *entry, uint64_t amount, uint64_t to, struct err *err);
+	struct guest_entry *entry, const struct resize_request *wanted, struct err *err);
+
+/* The guest says what it does not use, which is returned to the pool; its size stays. */
+int plan_guest_discard(
+	struct agent *agent, struct op_plan *plan, struct guest_entry *entry, struct err *err);
+
+/* Whether the disk of a guest (on a worker) can be given that size, before anything is changed:
+ * ERR_INVALID (storage.size), ERR_UNSUPPORTED or, where it would have to be stopped and may not be,
+ * ERR_ILLEGAL_STATE; the message has the least possible size. */
+struct trim_trial {
+	struct storage *storage;
+	const struct guest *guest;
+	uint64_t to;
+	bool restart;
+};
+int trim_try(const struct trim_trial *trial, struct err *err);
 
 /* The port of that number among a guest's, or NULL. */
 const struct port *guest_find_port(const struct guest *guest, enum port_proto proto, uint16_t host);
@@ -102,15 +123,23 @@ const struct guest_snapshot *guest_find_snapshot(const struct guest *guest, cons
 const struct guest_snapshot *guest_need_snapshot(
 	const struct guest *guest, const char *name, struct err *err);
 
-/* `name` is valid, or NULL: one from the time. */
+/* `name` is valid, or NULL: one from the time. With `memory` what the guest, a running machine, has
+ * in memory is kept, too: it is ended for that, and goes on. */
 int plan_guest_snapshot(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
-	const char *name, struct err *err);
+	const char *name, bool memory, struct err *err);
 int plan_guest_snapshot_delete(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
 	const char *name, struct err *err);
 
-/* Makes the guest what it was then. `start` says whether it runs afterwards; NULL: as before. */
+struct restore_request {
+	const char *snapshot;
+	const bool *start; /* whether it runs afterwards; NULL: as before */
+	const bool
+		*memory; /* whether it goes on from what it had in memory; NULL: if that is there */
+};
+
+/* Makes the guest what it was then. */
 int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_entry *entry,
-	const char *name, const bool *start, struct err *err);
+	const struct restore_request *wanted, struct err *err);
 
 struct image_upload {
 	const char *name;

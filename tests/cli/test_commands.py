@@ -174,6 +174,20 @@ CASES = [
     Case("snapshot-create", f"snapshot create {WEB}", done("snapshot", samples.SNAPSHOTS[0])),
     Case("snapshot-create-named", f"snapshot create {WEB} before",
          (409, problem("exists", 409, f"guest {WEB} has a snapshot before already", field="name"))),
+    Case("snapshot-create-memory", f"snapshot create {WEB} --memory",
+         done("snapshot", samples.SNAPSHOTS[1])),
+    Case("restore-no-memory", f"restore {WEB} before --no-memory --start",
+         done("restore", samples.GUEST)),
+    Case("enlarge-grown", f"enlarge {WEB}", done("enlarge", samples.GUEST | {
+        "file_system": "grown"})),
+    Case("enlarge-next-boot", f"enlarge {WEB}", done("enlarge", samples.GUEST | {
+        "file_system": "next_boot"})),
+    Case("trim-restart", f"trim {WEB} --to 3GiB --restart", done("trim", samples.GUEST)),
+    Case("trim-discard", f"trim {WEB} --discard", done("trim", samples.GUEST | {
+        "discarded": 1 << 20})),
+    Case("usage-trim-discard", f"trim {WEB} 5GiB --discard"),
+    Case("storage-reason", f"storage {WEB}", samples.STORAGE | {
+        "least": 5 << 30, "trimmable": 0, "reason": "it holds partitions"}),
     Case("snapshot-delete", f"snapshot delete {WEB} before after", done("snapshot-delete"),
          done("snapshot-delete")),
     Case("restore", f"restore {WEB} before", done("restore", samples.GUEST)),
