@@ -55,17 +55,17 @@ struct look {
 
 static int cancelled(void *data)
 {
-	const struct disk_resize *resize = data;
+	const struct disk_resize *resize = *(const struct disk_resize **)data;
 
 	return resize->progress(resize->progress_data, 0);
 }
 
-static void let_cancel(struct confined *program, const struct disk_resize *resize)
+static void let_cancel(struct confined *program, const struct disk_resize **resize)
 {
-	if (!resize || !resize->progress)
+	if (!*resize || !(*resize)->progress)
 		return;
 	program->cancelled = cancelled;
-	program->data = (void *)(uintptr_t)resize;
+	program->data = resize;
 }
 
 static uint64_t least_of(uint64_t bytes)
@@ -101,7 +101,7 @@ static int take_look(int output, struct look *look, struct err *err)
 			: file_read_fd(output, CONTENTS_HEAD + 65536, &text, &size);
 	size_t head = size < CONTENTS_HEAD ? size : CONTENTS_HEAD;
 
-	if (r < 0)
+	if (r < 0 || !text)
 		return err_errno(err, r, "cannot read what the disk holds");
 	look->contents = contents_of((const uint8_t *)text, head, look->size);
 	if (look->contents.ext4)
@@ -119,7 +119,7 @@ static int look_at(int dir, int copy, void *data, struct err *err)
 
 	if (output < 0)
 		return err_errno(err, errno, "cannot look at the disk");
-	let_cancel(&program, look->resize);
+	let_cancel(&program, &look->resize);
 	r = volume_disk_run(dir, copy, &program, err);
 	if (r == 0 && program.status != 0)
 		r = err_set(err, ERR_INTERNAL, NULL, "the disk cannot be looked at (status %d)",
@@ -159,7 +159,7 @@ static int judge_shrink(const struct confined *program, struct err *err)
 
 static int shrink(int dir, int copy, void *data, struct err *err)
 {
-	const struct disk_resize *resize = data;
+	const struct disk_resize *resize = *(const struct disk_resize **)data;
 	char kib[24], bytes[24];
 	const char *argv[] = {"sh", "-c", SHRINK, "sh", kib, NULL};
 	const char *cut[] = {
@@ -169,7 +169,7 @@ static int shrink(int dir, int copy, void *data, struct err *err)
 
 	snprintf(kib, sizeof(kib), "%llu", (unsigned long long)resize->size / 1024);
 	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)resize->size);
-	let_cancel(&program, resize);
+	let_cancel(&program, &resize);
 	r = volume_disk_run(dir, copy, &program, err);
 	if (r == 0)
 		r = judge_shrink(&program, err);
@@ -229,7 +229,7 @@ static int make_smaller(struct storage *s, const char *id, int dir,
 		r = volume_apply_size(s, id, 2 * found.size, err);
 	if (r < 0)
 		return r;
-	r = volume_disk_change(dir, shrink, (void *)(uintptr_t)resize, err);
+	r = volume_disk_change(dir, shrink, &resize, err);
 	limited = volume_apply_size(s, id, found.size, r < 0 ? NULL : err);
 	return r < 0 ? r : limited;
 }

@@ -178,6 +178,8 @@ static int prepare(struct storage *s, const struct restore *restore, int directo
 	int r = volume_open_of(s, restore->id, &volume, err);
 
 	if (r == 0)
+		r = volume_disk_want_idle(volume.fd, err);
+	if (r == 0)
 		r = read_held(s, &volume, snapshot, &held, err);
 	if (r == 0)
 		r = check_fits(snapshot, held, size, err);

@@ -33,6 +33,11 @@
 #define SECTOR	   512
 #define TIMEOUT_MS 600000
 
+/* Bytes that QEMU locks of what it has open, for what it does and for what it lets others do
+ * (block/file-posix.c, RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE). */
+#define QEMU_LOCKS_START  100
+#define QEMU_LOCKS_LENGTH 200
+
 DEFINE_CLEANUP(char **, names_free)
 
 bool volume_disk_is(int dir)
@@ -60,8 +65,8 @@ static int read_size(int fd, uint64_t *ret)
 int volume_disk_usage(int dir, struct volume_usage *ret)
 {
 	AUTOCLOSE int fd = open_part(dir, DISK, O_RDONLY);
-	struct volume_usage usage;
-	struct stat st;
+	struct volume_usage usage = {0};
+	struct stat st = {0};
 	int r = fd < 0 ? fd : read_size(fd, &usage.size);
 
 	if (r == 0 && fstat(fd, &st) < 0)
@@ -75,11 +80,12 @@ int volume_disk_usage(int dir, struct volume_usage *ret)
 
 uint64_t volume_disk_room(int dir, uint64_t size)
 {
-	struct stat st = {0};
+	struct stat st;
+	uint64_t memory = fstatat(dir, MEMORY, &st, AT_SYMLINK_NOFOLLOW) == 0
+				  ? (uint64_t)st.st_blocks * 512
+				  : 0;
 
-	if (fstatat(dir, MEMORY, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		st.st_blocks = 0;
-	return size + size / 8 + 128 * MIB + (uint64_t)st.st_blocks * 512;
+	return size + size / 8 + 128 * MIB + memory;
 }
 
 /* --- Programs -------------------------------------------------------------------------------- */
@@ -192,11 +198,33 @@ static int change_copy(int dir, int copy, const struct stat *before,
 	return r;
 }
 
+int volume_disk_want_idle(int dir, struct err *err)
+{
+	AUTOCLOSE int fd = open_part(dir, DISK, O_RDONLY);
+	struct flock lock = {.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = QEMU_LOCKS_START,
+		.l_len = QEMU_LOCKS_LENGTH};
+
+	/* One that is not there nobody has open. */
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return err_errno(err, fd < 0 ? fd : errno, "cannot look at the disk's locks");
+	if (lock.l_type == F_UNLCK)
+		return 0;
+	return err_set(err, ERR_CONFLICT, NULL, "the disk is in use: its machine runs still");
+}
+
 int volume_disk_change(int dir, volume_disk_fn change, void *data, struct err *err)
 {
 	struct stat st;
-	AUTOCLOSE int copy = make_copy(dir, COPY, &st);
+	AUTOCLOSE int copy = -1;
+	int r = volume_disk_want_idle(dir, err);
 
+	if (r < 0)
+		return r;
+	copy = make_copy(dir, COPY, &st);
 	if (copy < 0)
 		return err_errno(err, copy, "cannot copy the disk");
 	return change_copy(dir, copy, &st, change, data, err);
@@ -268,7 +296,7 @@ static int grow(int dir, int copy, void *data, struct err *err)
 
 int volume_disk_fit(int dir, uint64_t size, struct err *err)
 {
-	struct volume_usage usage;
+	struct volume_usage usage = {0};
 	int r = volume_disk_usage(dir, &usage);
 
 	if (r < 0)

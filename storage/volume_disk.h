@@ -26,6 +26,9 @@ int volume_disk_fit(int dir, uint64_t size, struct err *err);
 /* Removes copies that a crash left. */
 int volume_disk_settle(int dir);
 
+/* ERR_CONFLICT while a machine has the disk open: what it writes would be lost. */
+int volume_disk_want_idle(int dir, struct err *err);
+
 /* Its size as the guest sees it, and what the overlay holds. */
 int volume_disk_usage(int dir, struct volume_usage *ret);
 

@@ -17,7 +17,7 @@ cmd_fuzz() {
 	[ ${#BROKEN[@]} = 0 ] && [ $passed -gt 0 ]
 }
 
-fuzz_names() { sed -n 's/^corpus_fuzz(fuzz_\([a-z_]*\) .*/\1/p' tests/fuzz/CMakeLists.txt; }
+fuzz_names() { sed -n 's/^corpus_fuzz(fuzz_\([a-z0-9_]*\) .*/\1/p' tests/fuzz/CMakeLists.txt; }
 
 build_fuzz() {
 	local targets

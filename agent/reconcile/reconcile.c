@@ -168,6 +168,14 @@ static void restore_limits(struct agent *agent)
 		struct volume_usage usage;
 		struct err err;
 
+		/* The size of one with a disk is not its limit, and tells nothing of that. */
+		if (guest->disk) {
+			if (volume_make_room(agent->storage, guest->id, guest->storage_size, &err) <
+				0)
+				log_error("volume.limit_not_restored", "guest=%s error=%s",
+					guest->name, LOG_Q(err.message));
+			continue;
+		}
 		if (volume_usage(agent->storage, guest->id, false, &usage, &err) < 0 ||
 			usage.size == guest->storage_size)
 			continue;

@@ -2,6 +2,7 @@
  * given other sizes, and gone. What is in them is looked at through qemu-img and qemu-io. */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -382,6 +383,40 @@ static void broken_file_system_is_left_as_it_is(void **state)
 	assert_int_equal(fixture_count(&g_f, "volumes/" ID), 3);
 }
 
+/* It would write on to what is a disk no more. */
+static void disk_in_use_is_not_changed(void **state)
+{
+	int in[2], out[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	make();
+	assert_ok(snapshot_create(g_f.storage, ID, "one", &g_err));
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		close(in[1]);
+		execlp("qemu-io", "qemu-io", "-f", "qcow2", path_of(ID, VOLUME_DISK), NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	/* Its prompt: it has the disk open. */
+	assert_int_equal(read(out[0], &byte, 1), 1);
+	assert_true(resize_to(64 * MIB, NULL) < 0);
+	assert_int_equal(g_err.code, ERR_CONFLICT);
+	assert_error(snapshot_restore(g_f.storage, ID, "one", SIZE, &g_err), ERR_CONFLICT);
+	assert_int_equal(size_of(ID), SIZE);
+	close(in[1]);
+	close(out[0]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_ok(resize_to(64 * MIB, NULL));
+}
+
 /* A header as somebody would write it who broke out of the machine into its QEMU. */
 static void disk_that_names_other_files_reaches_none(void **state)
 {
@@ -436,6 +471,7 @@ int main(int argc, char **argv)
 		T(ext4_is_made_smaller_with_its_disk),
 		T(what_cannot_be_made_smaller_stays),
 		T(broken_file_system_is_left_as_it_is),
+		T(disk_in_use_is_not_changed),
 		T(disk_that_names_other_files_reaches_none),
 	};
 
