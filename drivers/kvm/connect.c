@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libvirt/virterror.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +221,8 @@ int connect_within(const struct kvm *kvm, uint64_t ms, virConnectPtr *ret, struc
 	int r = 0;
 
 	virSetErrorFunc(NULL, silence);
+	/* A daemon that goes while it is talked to is an error, not our end. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (!o)
 		return err_errno(err, ENOMEM, "no memory for a connection");
 	r = pthread_create(&thread, NULL, open_in_thread, o);

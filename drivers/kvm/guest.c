@@ -1,6 +1,7 @@
 /* One guest for the time of a call. */
 #include "drivers/kvm/guest.h"
 
+#include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,11 @@ int guest_look(struct kvm_guest *g, struct err *err)
 	g->state = g->reason = 0;
 	if (!g->domain || virDomainGetState(g->domain, &g->state, &g->reason, 0) == 0)
 		return 0;
+	/* Not defined but only started, it goes with its end. */
+	if (connect_errnum() == VIR_ERR_NO_DOMAIN) {
+		virDomainFree(TAKE_PTR(g->domain));
+		return 0;
+	}
 	return connect_error(err, "cannot look at guest %s", g->definition.guest.id);
 }
 

@@ -20,6 +20,7 @@
 #include "drivers/kvm/instance.h"
 #include "drivers/kvm/look.h"
 #include "drivers/kvm/probe.h"
+#include "drivers/kvm/save.h"
 #include "drivers/kvm/start.h"
 #include "drivers/kvm/stats.h"
 #include "drivers/kvm/stop.h"
@@ -61,13 +62,16 @@ static int kvm_create(struct driver *d, const struct driver_guest *guest, struct
 static int kvm_start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
 {
 	CLEANUP(guest_finish) struct kvm_guest g = {0};
+	bool memory = false;
 	int r = guest_connect(d, id, &g, err);
 
 	/* One that is on its way out is not what is wanted. */
 	if (r == 0 && g.state == VIR_DOMAIN_SHUTDOWN)
 		r = kvm_guest_end(&g, 0, err);
+	if (r == 0)
+		r = save_settle(&g, &memory, err);
 	if (r == 0 && !guest_is_active(&g))
-		r = kvm_guest_start(&g, err);
+		r = kvm_guest_start(&g, memory, err);
 	if (r < 0)
 		return r;
 	stop_unmark(&g);
@@ -269,4 +273,5 @@ const struct driver_ops kvm_driver_ops = {
 	.file = kvm_file,
 	.stats = kvm_stats,
 	.disk = kvm_disk,
+	.save = kvm_save,
 };

@@ -22,6 +22,7 @@
 #include "drivers/kvm/accel.h"
 #include "drivers/kvm/limits.h"
 #include "drivers/kvm/owner.h"
+#include "drivers/kvm/save.h"
 #include "drivers/kvm/stop.h"
 #include "drivers/kvm/update.h"
 #include "drivers/kvm/xml.h"
@@ -290,7 +291,7 @@ static int create(struct kvm_guest *g, struct err *err)
 	return guest_look(g, err);
 }
 
-int kvm_guest_start(struct kvm_guest *g, struct err *err)
+int kvm_guest_start(struct kvm_guest *g, bool from_memory, struct err *err)
 {
 	AUTOFREE char *xml = NULL;
 	int r = prepare(g, &xml, err);
@@ -302,8 +303,11 @@ int kvm_guest_start(struct kvm_guest *g, struct err *err)
 	fault_point("driver.kvm.start.cleared");
 	r = define(g, xml, err);
 	fault_point("driver.kvm.start.defined");
-	if (r == 0)
-		r = create(g, err);
+	if (r < 0)
+		return r;
+	if (from_memory)
+		return save_restore(g, err);
+	r = create(g, err);
 	if (r == 0)
 		update_after_start(g);
 	return r;

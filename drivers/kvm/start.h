@@ -9,8 +9,8 @@ struct err;
 int start_check(const struct driver_guest *guest, struct err *err);
 
 /* Starts a guest that guest_connect has filled and that does not run: defines its domain anew, and
- * creates it. When it fails it does not run. */
-int kvm_guest_start(struct kvm_guest *guest, struct err *err);
+ * creates it, or has it go on from its memory (save.h). When it fails it does not run. */
+int kvm_guest_start(struct kvm_guest *guest, bool from_memory, struct err *err);
 
 /* Of what libvirt says when QEMU does not start, the part that says why; points into `message`.
  * Pure. */

@@ -32,16 +32,16 @@ static uint64_t number(virTypedParameterPtr params, int count, const char *name)
 	return n;
 }
 
-/* All that is taken of its memory, as its kernel sees it: the caches too, and what the kernel
- * itself holds. */
+/* What `free` says inside: the caches too. All of it is of one moment, some seconds ago; what the
+ * balloon leaves the guest is of now, and cannot be set against it. */
 static void take_balloon(virTypedParameterPtr params, int count, struct driver_stats *ret)
 {
-	uint64_t given = number(params, count, "balloon.current");
+	uint64_t total = number(params, count, "balloon.available");
 	uint64_t unused = number(params, count, "balloon.unused");
 
-	if (number(params, count, "balloon.available") == 0 || unused > given)
+	if (total == 0 || unused > total)
 		return;
-	ret->memory = (given - unused) * KIB;
+	ret->memory = (total - unused) * KIB;
 	ret->memory_cache = number(params, count, "balloon.disk_caches") * KIB;
 }
 

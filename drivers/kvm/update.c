@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "drivers/kvm/limits.h"
 #include "drivers/kvm/machine.h"
+#include "drivers/kvm/start.h"
 #include "drivers/protocol/value.h"
 
 #define LIVE	VIR_DOMAIN_AFFECT_LIVE
@@ -421,7 +422,8 @@ static struct side side_of(const struct driver_guest *facts, const struct limits
 {
 	struct side side = {.facts = facts};
 
-	limits_plan(&facts->limits, host, facts->disk->cmdline, &side.plan);
+	limits_plan(&facts->limits, host, facts->disk->kernel ? facts->disk->cmdline : NULL,
+		&side.plan);
 	return side;
 }
 
@@ -452,15 +454,36 @@ int kvm_update(struct driver *d, const struct driver_guest *guest, struct err *e
 	int r = guest_connect(d, guest->id, &g, err);
 
 	if (r == 0)
-		r = define_check(guest, err);
+		r = start_check(guest, err);
 	if (r == 0)
 		r = limits_host(&host, err);
-	if (r == 0)
-		r = limits_check(&guest->limits, &host, err);
 	if (r < 0)
 		return r;
 	return guest_is_active(&g) ? update_running(&g, guest, &host, err)
 				   : define_save(&g.paths, guest, err);
+}
+
+/* It had other limits, perhaps, when it was saved. More than it can be now it becomes later. */
+void update_after_restore(struct kvm_guest *g)
+{
+	struct change c = {.guest = g, .runs = true};
+	struct limits_memory_change memory;
+	struct limits_memory now;
+	struct limits_host host;
+	struct side to;
+
+	if (limits_host(&host, NULL) < 0 ||
+		machine_look(g->domain, g->definition.guest.disk->path, &c.machine, NULL) < 0 ||
+		look_at_memory(&c, &now, NULL) < 0)
+		return;
+	to = side_of(&g->definition.guest, &host);
+	to.given_kib = now.given_kib;
+	if (limits_memory(&now, to.plan.memory_kib, &memory, NULL) == 0) {
+		c.module_kib = memory.module_kib;
+		to.given_kib = memory.balloon_kib;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(PARTS); i++)
+		(void)PARTS[i].apply(&c, &to, NULL);
 }
 
 void update_after_start(const struct kvm_guest *g)

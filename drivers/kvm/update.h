@@ -12,3 +12,6 @@ int kvm_update(struct driver *driver, const struct driver_guest *guest, struct e
 /* What is no part of a machine's XML, for one that has just been started: what the node cannot
  * do of it is left out. */
 void update_after_start(const struct kvm_guest *guest);
+
+/* Gives a machine that has gone on from its memory what its guest has now. */
+void update_after_restore(struct kvm_guest *guest);

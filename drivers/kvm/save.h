@@ -1,0 +1,25 @@
+/* The memory of machines in files, and machines that go on from there; used inside drivers/kvm
+ * only.
+ *
+ * Beside driver_disk.memory there are two more, so that a crash at any point leaves what can be
+ * gone on from: memory.new    being written; whole once libvirt says so in its first bytes. The
+ * machine ends with it, so a whole one of a machine that does not run becomes `memory` memory to go
+ * on from. A machine does so standing still, and before it moves on this is memory.going  renamed
+ * to this: from then on it is of no use, whatever becomes of the machine */
+#pragma once
+
+#include "drivers/driver.h"
+#include "drivers/kvm/guest.h"
+
+struct err;
+
+/* As driver_ops.save. */
+int kvm_save(struct driver *driver, const char *id, struct err *err);
+
+/* For starts, of a guest that guest_connect has filled, running or not: what a crash has left of an
+ * earlier save or start is finished or removed. *ret_memory: it does not run, and has memory to go
+ * on from. */
+int save_settle(struct kvm_guest *guest, bool *ret_memory, struct err *err);
+
+/* Has it go on from there. ERR_DRIVER when it cannot: then it does not run, and nothing is lost. */
+int save_restore(struct kvm_guest *guest, struct err *err);
