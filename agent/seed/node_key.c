@@ -63,34 +63,34 @@ static int make_key(
 	return r < 0 ? err_errno(err, r, "cannot write the node's key %s", path) : 0;
 }
 
-static int keep_public(const char *path, const char *public, struct err *err)
+static int keep_public(const char *path, const char *line, struct err *err)
 {
 	AUTOFREE char *have = NULL;
 	char beside[PATH_MAX];
 	int r = file_path(beside, sizeof(beside), "%s.pub", path);
 
-	if (r == 0 && file_read(beside, KEY_MAX, &have, NULL) == 0 && strcmp(have, public) == 0)
+	if (r == 0 && file_read(beside, KEY_MAX, &have, NULL) == 0 && strcmp(have, line) == 0)
 		return 0;
 	if (r == 0)
-		r = file_replace(beside, public, 0644, true);
+		r = file_replace(beside, line, 0644, true);
 	return r < 0 ? err_errno(err, r, "cannot write %s.pub", path) : 0;
 }
 
 int seed_node_key(const char *path, char **ret_public, struct err *err)
 {
 	uint8_t random[HOST_KEY_SEED];
-	AUTOFREE char *public = NULL;
+	AUTOFREE char *line = NULL;
 	int r = read_key(path, random, err);
 
 	if (r > 0)
 		r = make_key(path, SEED_NODE_KEY_COMMENT, random, err);
 	if (r == 0)
-	public = render_host_key_public(random, SEED_NODE_KEY_COMMENT);
+		line = render_host_key_public(random, SEED_NODE_KEY_COMMENT);
 	explicit_bzero(random, sizeof(random));
 	if (r == 0)
-		r = public ? keep_public(path, public, err)
-			   : err_errno(err, ENOMEM, "cannot read the node's key");
+		r = line ? keep_public(path, line, err)
+			 : err_errno(err, ENOMEM, "cannot read the node's key");
 	if (r == 0)
-		*ret_public = TAKE_PTR(public);
+		*ret_public = TAKE_PTR(line);
 	return r;
 }
