@@ -17,10 +17,12 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#define PAUSE_FIRST_MS UINT64_C(500)
-#define PAUSE_MAX_MS   UINT64_C(60000)
+#define PAUSE_LEAST_MS 500
+#define PAUSE_MOST_MS  60000
+#define PAUSE_PART     4 /* of the time that it was tried: nothing comes later than that much */
 #define COMMAND_MS     UINT64_C(60000)
-#define S_NS	       INT64_C(1000000000)
+#define MS_NS	       INT64_C(1000000)
+#define S_NS	       (1000 * MS_NS)
 
 /* A machine that boots under software emulation, on a node that starts many at once, takes minutes;
  * a script that installs packages there takes longer. */
@@ -35,7 +37,6 @@ struct push {
 	uint32_t doing;		 /* of seed_pending */
 	char *tried;		 /* the changes that were tried last, as text */
 	int64_t since_ns;
-	uint64_t pause_ms;
 	sd_event_source *timer;
 	bool given_up;
 };
@@ -141,27 +142,35 @@ static int again(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
+static uint64_t pause_ms(int64_t tried_ns)
+{
+	int64_t ms = tried_ns / MS_NS / PAUSE_PART;
+
+	return (uint64_t)(ms < PAUSE_LEAST_MS  ? PAUSE_LEAST_MS
+			  : ms > PAUSE_MOST_MS ? PAUSE_MOST_MS
+					       : ms);
+}
+
 static void try_later(struct push *push, const char *why)
 {
+	int64_t tried = clock_monotonic_ns() - push->since_ns;
 	int64_t limit =
 		push->doing == GUEST_SEED_USER_DATA ? GIVE_UP_USER_DATA_NS : GIVE_UP_CHANGES_NS;
 
 	log_debug("guest.seed_pending", "guest=%s why=%s", push->guest->entry->guest->name,
 		LOG_Q(why));
-	if (clock_monotonic_ns() - push->since_ns > limit) {
+	if (tried > limit) {
 		give_up(push, why);
 		return;
 	}
 	sd_event_add_time_relative(push->guest->life->agent->loop, &push->timer, CLOCK_MONOTONIC,
-		push->pause_ms * 1000, 0, again, push);
-	push->pause_ms = push->pause_ms * 2 < PAUSE_MAX_MS ? push->pause_ms * 2 : PAUSE_MAX_MS;
+		pause_ms(tried) * 1000, 0, again, push);
 }
 
 static void begin_anew(struct push *push)
 {
 	push->timer = sd_event_source_disable_unref(push->timer);
 	push->since_ns = clock_monotonic_ns();
-	push->pause_ms = PAUSE_FIRST_MS;
 	push->given_up = false;
 }
 
