@@ -1,13 +1,27 @@
 /* Whether machines can run here: what is missing is said in a way that can be acted upon. */
 #include "drivers/kvm/probe.h"
 
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <libxml/xpath.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "drivers/kvm/accel.h"
 #include "drivers/kvm/connect.h"
+
+DEFINE_CLEANUP(xmlDocPtr, xmlFreeDoc)
+DEFINE_CLEANUP(xmlXPathContextPtr, xmlXPathFreeContext)
+DEFINE_CLEANUP(xmlXPathObjectPtr, xmlXPathFreeObject)
+
+#define PROBE_MS	 4500
+#define CONNECT_LEAST_MS 1000
+
+#define OFFERS "boolean(/capabilities/guest/arch[@name='x86_64']/domain[@type='kvm'])"
 
 /* libvirt's version numbers are a million times the first, a thousand times the second, … */
 static void print_version(char *buf, size_t size, const char *name, unsigned long v)
@@ -27,32 +41,76 @@ static void fill_version(virConnectPtr conn, enum kvm_type type, struct driver_i
 	snprintf(ret->version, sizeof(ret->version), "%s%s", a, b);
 }
 
-static void fill_acceleration(const struct kvm *kvm, struct driver_info *ret)
+bool probe_offers_kvm(const char *capabilities)
 {
-	struct accel_finding finding;
+	CLEANUP(xmlFreeDocp)
+	xmlDocPtr doc = xmlReadMemory(capabilities, (int)strlen(capabilities), NULL, NULL,
+		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	CLEANUP(xmlXPathFreeContextp)
+	xmlXPathContextPtr context = doc ? xmlXPathNewContext(doc) : NULL;
+	CLEANUP(xmlXPathFreeObjectp)
+	xmlXPathObjectPtr offers = context ? xmlXPathEval(BAD_CAST OFFERS, context) : NULL;
+
+	return offers && offers->boolval;
+}
+
+bool probe_accelerated(
+	const struct kvm *kvm, const char *capabilities, char *reason, size_t reason_size)
+{
+	struct accel_finding finding = {0};
+
+	if (kvm->type != KVM_QEMU)
+		return false;
+	accel_find(&accel_this_host, kvm->state_dir, &finding);
+	if (finding.works && capabilities && !probe_offers_kvm(capabilities)) {
+		snprintf(finding.reason, sizeof(finding.reason),
+			"KVM works, but libvirt does not offer it (can libvirtd see /dev/kvm?)");
+		finding.works = false;
+	}
+	snprintf(reason, reason_size, "%s", finding.reason);
+	return finding.works;
+}
+
+static void fill_acceleration(const struct kvm *kvm, virConnectPtr conn, struct driver_info *ret)
+{
+	AUTOFREE char *capabilities = conn ? virConnectGetCapabilities(conn) : NULL;
+	char reason[200];
+	bool accelerated;
 
 	if (kvm->type != KVM_QEMU)
 		return;
-	accel_find(&accel_this_host, kvm->state_dir, &finding);
-	snprintf(ret->acceleration, sizeof(ret->acceleration), "%s", finding.works ? "kvm" : "tcg");
-	if (!finding.works)
+	accelerated = probe_accelerated(kvm, capabilities, reason, sizeof(reason));
+	snprintf(ret->acceleration, sizeof(ret->acceleration), accelerated ? "kvm" : "tcg");
+	if (!accelerated)
 		snprintf(ret->notice, sizeof(ret->notice),
-			"machines are emulated, which is slow: %s", finding.reason);
+			"machines are emulated, which is slow: %s", reason);
+}
+
+/* Of the 5 s that a probe has: what is left of them for libvirt. */
+static uint64_t left_ms(int64_t begun_ns)
+{
+	int64_t used = (clock_monotonic_ns() - begun_ns) / 1000000;
+
+	return used + CONNECT_LEAST_MS < PROBE_MS ? (uint64_t)(PROBE_MS - used) : CONNECT_LEAST_MS;
 }
 
 void probe_host(const struct kvm *kvm, struct driver_info *ret)
 {
 	AUTOCONN virConnectPtr conn = NULL;
+	int64_t begun = clock_monotonic_ns();
 	struct err err = {0};
 
-	fill_acceleration(kvm, ret);
+	/* First what may have to be tried out: it is remembered, whatever libvirt does then. */
+	fill_acceleration(kvm, NULL, ret);
 	if (geteuid() != 0)
 		snprintf(ret->problem, sizeof(ret->problem), "the driver has to run as root");
-	else if (kvm_connect(kvm, &conn, &err) < 0)
+	else if (connect_within(kvm, left_ms(begun), &conn, &err) < 0)
 		snprintf(ret->problem, sizeof(ret->problem), "%.255s", err.message);
-	if (conn)
+	if (conn) {
 		fill_version(conn, kvm->type, ret);
-	else
+		fill_acceleration(kvm, conn, ret);
+	} else {
 		print_version(ret->version, sizeof(ret->version), "libvirt", LIBVIR_VERSION_NUMBER);
+	}
 	ret->usable = ret->problem[0] == '\0';
 }

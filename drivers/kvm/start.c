@@ -19,9 +19,9 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "drivers/addition.h"
-#include "drivers/kvm/accel.h"
 #include "drivers/kvm/limits.h"
 #include "drivers/kvm/owner.h"
+#include "drivers/kvm/probe.h"
 #include "drivers/kvm/save.h"
 #include "drivers/kvm/stop.h"
 #include "drivers/kvm/update.h"
@@ -149,23 +149,21 @@ static int check_node(const struct kvm_guest *g, const struct limits_plan *plan,
 	return check_memory(plan->memory_kib, err);
 }
 
-static bool is_accelerated(const struct kvm *kvm)
-{
-	struct accel_finding finding;
+/* How libvirt runs QEMU. */
+struct qemu {
+	struct owner owner;
+	bool accelerated;
+};
 
-	if (kvm->type != KVM_QEMU)
-		return false;
-	accel_find(&accel_this_host, kvm->state_dir, &finding);
-	return finding.works;
-}
-
-static int find_owner(virConnectPtr conn, struct owner *ret, struct err *err)
+static int find_qemu(const struct kvm_guest *g, struct qemu *ret, struct err *err)
 {
-	AUTOFREE char *capabilities = virConnectGetCapabilities(conn);
+	AUTOFREE char *capabilities = virConnectGetCapabilities(g->conn);
+	char reason[256];
 
 	if (!capabilities)
 		return connect_error(err, "cannot find out whom QEMU runs as");
-	owner_of(capabilities, ret);
+	owner_of(capabilities, &ret->owner);
+	ret->accelerated = probe_accelerated(g->kvm, capabilities, reason, sizeof(reason));
 	return 0;
 }
 
@@ -173,7 +171,7 @@ static int find_owner(virConnectPtr conn, struct owner *ret, struct err *err)
  */
 
 static int render(const struct kvm_guest *g, const struct limits_plan *plan,
-	const struct owner *owner, char **ret, struct err *err)
+	const struct qemu *qemu, char **ret, struct err *err)
 {
 	CLEANUP(additions_finish) struct additions additions = {0};
 	const struct driver_guest *guest = &g->definition.guest;
@@ -181,9 +179,9 @@ static int render(const struct kvm_guest *g, const struct limits_plan *plan,
 	struct xml_facts facts = {.guest = guest,
 		.plan = plan,
 		.type = g->kvm->type,
-		.accelerated = is_accelerated(g->kvm),
+		.accelerated = qemu->accelerated,
 		.direct_io = owner_direct_io(guest->disk->path),
-		.dac = owner->known ? owner_label(dac, owner) : NULL,
+		.dac = qemu->owner.known ? owner_label(dac, &qemu->owner) : NULL,
 		.console_socket = g->paths.console_socket,
 		.console = g->paths.console};
 	AUTOFREE char *text = xml_render(&facts);
@@ -252,17 +250,17 @@ static int prepare(struct kvm_guest *g, char **ret_xml, struct err *err)
 	const struct driver_guest *guest = &g->definition.guest;
 	struct limits_host host;
 	struct limits_plan plan;
-	struct owner owner;
+	struct qemu qemu;
 	int r;
 
 	if ((r = limits_host(&host, err)) < 0 || (r = limits_check(&guest->limits, &host, err)) < 0)
 		return r;
 	limits_plan(
 		&guest->limits, &host, guest->disk->kernel ? guest->disk->cmdline : NULL, &plan);
-	if ((r = check_node(g, &plan, err)) < 0 || (r = find_owner(g->conn, &owner, err)) < 0 ||
-		(r = owner_give(&owner, guest->disk, err)) < 0)
+	if ((r = check_node(g, &plan, err)) < 0 || (r = find_qemu(g, &qemu, err)) < 0 ||
+		(r = owner_give(&qemu.owner, guest->disk, err)) < 0)
 		return r;
-	return render(g, &plan, &owner, ret_xml, err);
+	return render(g, &plan, &qemu, ret_xml, err);
 }
 
 /* What is left of its last run goes; until it runs it counts as ended by us. */
