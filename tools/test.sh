@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# ./dev test, asan, tsan, chaos. `./dev test` ends with "N passed, N failed": the cases of the
+# ./dev test, asan, tsan, long, chaos. `./dev test` ends with "N passed, N failed": the cases of the
 # compiled tests and of pytest together; what is left on the machine afterwards counts as failed.
 
 cmd_test() {
@@ -73,6 +73,14 @@ sanitized() {
 	debian_image || true
 	compiled_tests "$preset" "$word" || true
 	"$PYTHON" tools/count.py build/results "${BROKEN[@]}"
+}
+
+# What takes minutes: machines with a whole distribution in them, by software emulation.
+cmd_long() {
+	need_root long
+	ensure_deps
+	build test
+	"$PYTHON" -m pytest -q -p no:cacheprovider -c tests/pytest.ini tests/system/long_*.py
 }
 
 # Random-instant kills of the agent and of its drivers for some minutes.

@@ -51,6 +51,13 @@ def debian_tar(cache):
     return kept(cache, name, lambda path, _folder: _build(path, "debian"), "kvm-debian-*.tar")
 
 
+def debian_cloud_tar(cache):
+    """With cloud-init."""
+    name = f"kvm-debian-cloud-{_version(*DEBIAN)}.tar"
+    return kept(cache, name, lambda path, _folder: _build(path, "debian", "--include", "cloud-init"),
+                "kvm-debian-cloud-*.tar")
+
+
 def bios_disk(cache):
     """A raw disk with a master boot record."""
     name = f"kvm-bios-{_version(*BUSYBOX, __file__)}.raw"
@@ -72,9 +79,9 @@ def _version(*files):
     return digest.hexdigest()[:12]
 
 
-def _build(path, kind):
+def _build(path, kind, *options):
     with open(path, "wb") as out:
-        subprocess.run([BUILDERS / kind, "--driver", "kvm"], stdout=out, check=True)
+        subprocess.run([BUILDERS / kind, "--driver", "kvm", *options], stdout=out, check=True)
 
 
 def _make_disk(cache, path, folder):

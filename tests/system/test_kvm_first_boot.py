@@ -26,10 +26,10 @@ def guest(node):
     return made
 
 
-def how_user_data_ended(node, guest):
+def how_user_data_ended(node, guest, seconds=BOOT):
     def is_it(event):
         return event["type"] == "guest.user_data" and event["id"] == guest["id"]
-    with node.api.events(after=0, timeout=BOOT) as stream:
+    with node.api.events(after=0, timeout=seconds) as stream:
         return stream.until(is_it)[-1]
 
 

@@ -1,6 +1,8 @@
 """First boot of machines, through the API: what lies on the disk that they read it from, and how what
 changes later gets into one that runs. The machines are the fake driver's: what is pushed into them is
 run by a real shell, in a tree that stands for their inside."""
+import contextlib
+import http.client
 import json
 import re
 import shutil
@@ -8,6 +10,7 @@ import time
 
 import pytest
 from conftest import node_for
+from crash import settle
 from harness import iso
 from harness.shell import run, wait_for
 
@@ -201,6 +204,22 @@ def test_how_user_data_ended_is_found_out(node, path, text, told):
         assert pending(node) == []
     finally:
         node.api.destroy(NAME)
+
+
+def test_a_death_while_its_disk_is_made_leaves_nothing_half(node):
+    node.restart(faults="storage.seed.made=kill")
+    try:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            node.api.create(NAME, "blank", driver="fake", storage={"size": 64 << 20})
+        node.died()
+    finally:
+        node.restart()
+    settle(node)
+    guest = node.api.guest(NAME)
+    assert guest["state"] == "running"
+    assert variable(on_seed(node, NAME, "corpus-seed"), "id") == guest["id"]
+    assert not (node.pool / "volumes" / guest["id"] / ".seed.new").exists()
+    node.api.destroy(NAME)
 
 
 def test_a_clone_is_another_instance_and_a_restored_guest_the_same(node, guest):
