@@ -3,45 +3,58 @@ away, gone and back."""
 import json
 
 import pytest
-from harness.node import program
+from harness.node import Node, program
 from harness.shell import run
 from harness.testbed import CLIENT, NODE, Testbed
-from harness.virt import Libvirt
-
-CONFIG = """state_dir: {dir}/state
-storage: {{path: {dir}/closed/pool, loop_file: ""}}
-drivers: [{{name: kvm}}]
-"""
 
 
 class Host:
+    """A node that was asked nothing but how it is."""
+
     def __init__(self, bed):
-        self.bed, self.libvirt, self.closed = bed, Libvirt(bed), bed.dir / "closed"
-        (self.closed / "pool/volumes").mkdir(parents=True)
-        self.config = bed.dir / "corpusd.yaml"
-        self.config.write_text(CONFIG.format(dir=bed.dir))
+        self.bed, self.closed = bed, bed.dir / "closed"
+        self.node = Node(bed, {"storage": {"path": str(self.closed / "pool")}}, ("kvm",))
+        self.libvirt = self.node.virt
+        self.node.start()
 
     def doctor(self, check, inside=None):
         """The lines about one thing, as (verdict, message, advice)."""
         said = run(*(inside or self.bed.inside(NODE)), program("corpus-doctor"), "--config",
-                   self.config, "--drivers", "[]")  # the driver itself is not asked here
-        lines = [json.loads(line) for line in said.splitlines()]
-        return [(line["verdict"], line["message"], line["advice"]) for line in lines
-                if line["check"] == check]
+                   self.node.config, "--drivers", "[]")  # the driver itself is not asked here
+        return lines(map(json.loads, said.splitlines()), check)
+
+
+def lines(report, check):
+    return [(line["verdict"], line["message"], line["advice"]) for line in report
+            if line["check"] == check]
 
 
 @pytest.fixture(scope="module")
 def host():
     with Testbed() as bed:
-        yield Host(bed)
+        made = Host(bed)
+        try:
+            yield made
+        finally:
+            made.node.destroy()
 
 
 def test_a_host_that_suits_machines_has_nothing_bad_about_it(host):
     assert {line[0] for check in ("libvirt", "qemu") for line in host.doctor(check)} == {"good"}
     assert len(host.doctor("libvirt")) == 2, "libvirtd and virtlogd"
-    (verdict, message, advice), = host.doctor("acceleration")
+
+
+def test_how_machines_are_accelerated_is_told_by_node_and_doctor(host):
+    driver, = host.node.api.get("/v1/node")["drivers"]
+    assert (driver["usable"], driver["acceleration"]) == (True, "tcg")
+    assert driver["notice"] == "machines are emulated, which is slow: there is no /dev/kvm"
+    report = host.node.api.get("/v1/node/doctor")["checks"]
+    (verdict, message, advice), = lines(report, "acceleration")
     assert (verdict, advice[:10]) == ("warning", "`modprobe ")
     assert message.endswith("than by KVM: there is no /dev/kvm")
+    (verdict, message, _), = lines(report, "driver")
+    assert verdict == "good" and message.startswith("kvm can run guests: libvirt ")
+    assert message.endswith(", by tcg")
 
 
 def test_a_pool_that_qemu_cannot_reach_is_told_with_the_directory_that_stops_it(host):
