@@ -76,6 +76,7 @@ static const struct list_column SNAPSHOT_COLUMNS[] = {
 	{"created", "created", LIST_TIME, true},
 	{"consistency", "consistency", LIST_TEXT, true},
 	{"memory", "memory", LIST_SWITCH, true},
+	{"size", "size", LIST_SIZE},
 	{0},
 };
 

@@ -145,7 +145,8 @@ struct guest_snapshot {
 	char name[GUEST_SNAPSHOT_NAME_MAX + 1];
 	int64_t created_ms;
 	enum snapshot_consistency consistency;
-	bool memory; /* what the guest had in memory is in it: it can go on from there */
+	bool memory;   /* what the guest had in memory is in it: it can go on from there */
+	uint64_t size; /* of the guest's storage then; 0: not known */
 };
 
 /* As the API shows it; a new reference. */

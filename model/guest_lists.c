@@ -128,6 +128,10 @@ static const struct reader_field SNAPSHOT[] = {
 		.read = read_consistency,
 		.offset = offsetof(struct guest_snapshot, consistency)},
 	{.name = "memory", .read = reader_bool, .offset = offsetof(struct guest_snapshot, memory)},
+	{.name = "size",
+		.read = reader_u64,
+		.offset = offsetof(struct guest_snapshot, size),
+		.max = INT64_MAX},
 };
 
 int guest_read_snapshots(const struct reader_field *field, const json_t *value, const char *path,
@@ -160,9 +164,10 @@ int guest_read_snapshots(const struct reader_field *field, const json_t *value, 
 
 static json_t *snapshot_to_record(const struct guest_snapshot *snapshot)
 {
-	return json_pack("{s:s, s:I, s:s, s:b}", "name", snapshot->name, "created_ms",
+	return json_pack("{s:s, s:I, s:s, s:b, s:I}", "name", snapshot->name, "created_ms",
 		(json_int_t)snapshot->created_ms, "consistency",
-		snapshot_consistency_to_string(snapshot->consistency), "memory", snapshot->memory);
+		snapshot_consistency_to_string(snapshot->consistency), "memory", snapshot->memory,
+		"size", (json_int_t)snapshot->size);
 }
 
 json_t *guest_snapshots_to_record(const struct guest *guest)
@@ -176,9 +181,10 @@ json_t *guest_snapshots_to_record(const struct guest *guest)
 
 json_t *guest_snapshot_to_json(const struct guest_snapshot *snapshot)
 {
-	return json_pack("{s:s, s:s, s:s, s:b}", "name", snapshot->name, "created",
+	return json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", snapshot->name, "created",
 		FMT_TIME(snapshot->created_ms), "consistency",
-		snapshot_consistency_to_string(snapshot->consistency), "memory", snapshot->memory);
+		snapshot_consistency_to_string(snapshot->consistency), "memory", snapshot->memory,
+		"size", snapshot->size ? json_integer((json_int_t)snapshot->size) : json_null());
 }
 
 json_t *guest_snapshots_to_json(const struct guest *guest)

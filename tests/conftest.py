@@ -61,6 +61,13 @@ def lxc(request):
         yield node
 
 
+@pytest.fixture(scope="module")
+def machine_node(request):
+    """A node of the whole module with real machines."""
+    with node_for(request, drivers=("kvm",)) as node:
+        yield node
+
+
 @pytest.fixture
 def make_node(request):
     """Makes nodes of the test's own: make_node(settings=…, drivers=…)."""

@@ -24,17 +24,12 @@ static struct guest_entry *clone_from(const struct op *op)
 
 /* --- Steps ----------------------------------------------------------------------------------- */
 
-/* What the other one has in memory is of its own name and address: a clone boots. */
 static int clone_work(struct task *task, struct err *err)
 {
-	int r = volume_clone(task->storage, task->guest->id,
+	return volume_clone(task->storage, task->guest->id,
 		json_string_value(json_object_get(task->args, "from")),
 		json_string_value(json_object_get(task->args, "snapshot")),
 		task->guest->storage_size, err);
-
-	if (r == 0 && task->guest->disk)
-		r = volume_remove(task->storage, task->guest->id, VOLUME_MEMORY, err);
-	return r;
 }
 
 static void clone_volume(struct op *op)

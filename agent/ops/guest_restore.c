@@ -12,6 +12,7 @@
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "storage/storage.h"
 
 /* --- Steps ----------------------------------------------------------------------------------- */
@@ -99,11 +100,28 @@ static const struct step DISK_STEPS[] = {
 
 /* --- The verb -------------------------------------------------------------------------------- */
 
+/* A larger disk is refused before the guest is ended for it. (What a tree held is known when it is
+ * compared.) */
+static int check_size(
+	const struct guest *guest, const struct guest_snapshot *snapshot, struct err *err)
+{
+	if (!guest->disk || snapshot->size <= guest->storage_size)
+		return 0;
+	return err_set(err, ERR_INVALID, "storage.size",
+		"the disk of snapshot %s has %s, guest %s has %s: enlarge it to at least %llu "
+		"bytes first",
+		snapshot->name, FMT_SIZE(snapshot->size), guest->name,
+		FMT_SIZE(guest->storage_size), (unsigned long long)snapshot->size);
+}
+
 /* Whether it runs, and so whether it is to run afterwards, is known when its turn has come. */
 static int restore_begin(struct op *op, struct db_txn *txn, struct err *err)
 {
 	int r = has_snapshot_begin(op, txn, err);
 
+	if (r == 0)
+		r = check_size(op_guest(op)->guest,
+			guest_find_snapshot(op_guest(op)->guest, op_snapshot(op)), err);
 	if (r < 0)
 		return r;
 	op_interrupt_begin(op, txn);
@@ -197,6 +215,9 @@ int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_e
 	if (!snapshot)
 		return err_errnum(ERR_NOT_FOUND);
 	r = check_memory(snapshot, wanted, err);
+	/* What waits before it may change the size. */
+	if (r == 0 && entry->pending == 0)
+		r = check_size(entry->guest, snapshot, err);
 	if (r < 0)
 		return r;
 	memory = wanted->memory ? *wanted->memory : snapshot->memory;

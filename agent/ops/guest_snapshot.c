@@ -220,6 +220,7 @@ void snapshot_end(struct op *op, struct db_txn *txn)
 
 	if (!entry)
 		return;
+	made.size = entry->guest->storage_size;
 	snprintf(made.name, sizeof(made.name), "%s", op_snapshot(op));
 	if (op->info.state == OPERATION_DONE && list_snapshot(entry->guest, &made) == 0) {
 		registry_changed(agent->registry, entry);

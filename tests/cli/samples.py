@@ -136,9 +136,9 @@ DOCTOR = {"verdict": "bad", "checks": [
 
 SNAPSHOTS = [
     {"name": "20261122t120000z", "created": "2026-11-22T12:00:00.000Z", "consistency": "crash",
-     "memory": False},
+     "memory": False, "size": None},
     {"name": "before", "created": "2026-11-22T13:00:00.000Z", "consistency": "filesystem",
-     "memory": True},
+     "memory": True, "size": 5 << 30},
 ]
 
 EVENTS = [

@@ -83,6 +83,7 @@ static void a_running_guest_shows_everything(void **state)
 	guest->snapshots[1].created_ms = INT64_C(1700000000600);
 	guest->snapshots[1].consistency = SNAPSHOT_FILE_SYSTEM;
 	guest->snapshots[1].memory = true;
+	guest->snapshots[1].size = UINT64_C(5) << 30;
 	assert_shown("guest-running.json", guest, "192.0.2.1");
 }
 

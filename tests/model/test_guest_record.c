@@ -118,6 +118,7 @@ static void fill_snapshots(struct guest *guest)
 		guest->snapshots[i].consistency =
 			(enum snapshot_consistency)below(SNAPSHOT_CONSISTENCY_MAX_);
 		guest->snapshots[i].memory = below(2);
+		guest->snapshots[i].size = any_size();
 	}
 }
 
@@ -231,6 +232,7 @@ static void assert_same_first_boot(const struct guest *a, const struct guest *b)
 		assert_int_equal(a->snapshots[i].created_ms, b->snapshots[i].created_ms);
 		assert_int_equal(a->snapshots[i].consistency, b->snapshots[i].consistency);
 		assert_int_equal(a->snapshots[i].memory, b->snapshots[i].memory);
+		assert_int_equal(a->snapshots[i].size, b->snapshots[i].size);
 	}
 }
 

@@ -268,6 +268,23 @@ def test_a_machine_goes_on_from_the_memory_of_a_snapshot(node, box, guest):
     assert "memory" in refused("conflict", "memory", restore, node, "new", memory=True)
 
 
+def test_a_larger_disk_of_then_is_refused_before_the_machine_is_ended(node, box, guest):
+    assert snapshot(node, name="large")["size"] == SIZE
+    change(node, "storage/trim", {"to": 48 * MIB, "restart": True})
+    life = box.life(NAME)
+    assert str(SIZE) in refused("invalid", "storage.size", restore, node, "large")
+    assert box.life(NAME) == life and node.api.guest(NAME)["state"] == "running"
+    change(node, "storage/enlarge", {"to": SIZE})
+    restore(node, "large")
+    assert box.size(NAME) == SIZE
+
+
+def test_a_smaller_disk_of_then_gets_the_size_of_now(node, box, guest):
+    snapshot(node, name="small")
+    change(node, "storage/enlarge", {"to": 128 * MIB})
+    assert restore(node, "small")["result"]["storage"]["size"] == 128 * MIB == box.size(NAME)
+
+
 def test_memory_waits_for_the_next_start(node, box, guest):
     life = box.life(NAME)
     snapshot(node, name="s", memory=True)
