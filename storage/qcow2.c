@@ -234,7 +234,7 @@ static int check_tables(const struct header *h, uint64_t file_size, struct err *
 int qcow2_parse(
 	const uint8_t *data, size_t length, uint64_t file_size, struct qcow2 *ret, struct err *err)
 {
-	struct header h;
+	struct header h = {0};
 	int r = read_header(data, length, &h, err);
 
 	if (r == 0)
