@@ -28,7 +28,9 @@ debian_kvm_dress()
 	sed -i '/^DHCP=/a\\n[DHCPv4]\nClientIdentifier=mac' "$tree/etc/systemd/network/80-corpus.network"
 	sed -i '/^KeepConfiguration=/d' "$tree/etc/systemd/network/80-corpus.network"
 	if [ -e "$tree/usr/bin/cloud-init" ]; then
-		echo 'datasource_list: [NoCloud, None]' >"$tree/etc/cloud/cloud.cfg.d/90-corpus.cfg"
+		# There are no other sources to wait for, and no other locales.
+		printf '%s\n' 'datasource_list: [NoCloud, None]' 'locale: C.UTF-8' \
+			>"$tree/etc/cloud/cloud.cfg.d/90-corpus.cfg"
 	else
 		debian_kvm_first_boot
 	fi
