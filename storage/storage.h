@@ -257,8 +257,8 @@ struct volume_seed_file {
 	size_t size;
 };
 
-/* Makes VOLUME_SEED: an ISO 9660 with that label and these files, mode 0444; replaces an older one,
- * in one step. */
+/* Makes VOLUME_SEED: an ISO 9660 with that label and these files, for root alone (user data may
+ * hold secrets: a driver gives it to whom it must); replaces an older one, in one step. */
 int volume_write_seed(struct storage *storage, const char *id, const char *label,
 	const struct volume_seed_file *files, size_t count, struct err *err);
 
