@@ -9,6 +9,8 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
+#include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -194,22 +196,25 @@ static int become_nobody(const struct confined *c)
 	return set_limits(c);
 }
 
-static int enter_namespaces(const struct confined *c, int ready, int go)
+/* `go` ends with the keeper. */
+static int enter_namespaces(const struct confined *c, int go)
 {
+	struct pollfd keeper = {.fd = go, .events = POLLIN};
 	char byte = 0;
+	int r;
 
-	if (unshare(CLONE_NEWUSER) < 0)
-		return -errno;
-	if (write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
+	if (read(go, &byte, 1) != 1)
 		return -EPIPE;
-	close(ready);
-	close(go);
 	if (unshare(CLONE_NEWNS) < 0 || chdir("/") < 0)
 		return -errno;
 	/* What it says from here on is its output. */
 	if (c->stdout_fd < 0 && dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
 		return -errno;
-	return become_nobody(c);
+	r = become_nobody(c);
+	/* It may have ended before we asked to end with it. */
+	if (r == 0 && (poll(&keeper, 1, 0) < 0 || keeper.revents))
+		r = -EPIPE;
+	return r;
 }
 
 /* --- Its keeper ------------------------------------------------------------------------------ */
@@ -258,12 +263,20 @@ static _Noreturn void keep(pid_t pid)
 }
 
 /* The other waits, in its user namespace, until all is there. */
-static int make_world(const struct confined *c, int proc, pid_t pid, struct world *world, int ready)
+static int make_world(const struct confined *c, int proc, pid_t pid, struct world *world)
 {
-	char byte;
-	int r = read(ready, &byte, 1) == 1 ? map_user(proc, pid, world) : -EPERM;
+	int r = map_user(proc, pid, world);
 
 	return r < 0 ? r : make_root(c, world);
+}
+
+/* Into a user namespace of its own right away, as only a process with one thread can change to one
+ * later: a sanitizer gives each that is forked a second. */
+static pid_t start(void)
+{
+	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /* Returns in the confined process. */
@@ -271,34 +284,32 @@ static int enter(void *data)
 {
 	const struct confined *c = *(struct confined *const *)data;
 	struct world world = {.owner = HOST_ID_BASE + ((uid_t)getpid() & HOST_ID_MASK)};
-	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), ready[2], go[2];
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), go[2];
 	int r = proc < 0 ? -errno : take_files(c, &world);
 	pid_t pid;
 
 	if (r < 0)
 		return r;
-	if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0 ||
+	if (pipe2(go, O_CLOEXEC) < 0 ||
 		unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID) <
 			0 ||
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	pid = fork();
+	pid = start();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		close(ready[0]);
 		close(go[1]);
-		return enter_namespaces(c, ready[1], go[0]);
+		return enter_namespaces(c, go[0]);
 	}
-	close(ready[1]);
 	close(go[0]);
-	r = make_world(c, proc, pid, &world, ready[0]);
+	r = make_world(c, proc, pid, &world);
 	if (r == 0 && write(go[1], "", 1) != 1)
 		r = -EPIPE;
-	close(go[1]);
 	if (r == 0)
 		keep(pid);
 	/* Its end of the pipe is at its end, and so is it. */
+	close(go[1]);
 	waitpid(pid, NULL, 0);
 	return r;
 }
