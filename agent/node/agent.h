@@ -39,6 +39,8 @@ struct agent_driver {
 	bool list_again;       /* what they tell is not of now */
 	uint64_t listed_at;    /* agent->moves when the oldest of those was made */
 	sd_event_source *lost; /* runs from its going down until its guests count as unknown */
+	sd_event_source
+		*again; /* runs from its saying that it is of no use until it is asked again */
 };
 
 /* An answer that is rendered once for each change of what it tells. */

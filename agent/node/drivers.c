@@ -17,6 +17,8 @@
 
 /* How long a driver may be away before its guests count as unknown. */
 #define LOST_AFTER_US UINT64_C(3000000)
+/* How long until a driver that said it is of no use is asked again. */
+#define PROBE_AGAIN_US UINT64_C(2000000)
 
 static void problem_code(const struct agent_driver *driver, char *buf, size_t size)
 {
@@ -194,6 +196,40 @@ static void recall_kind(struct agent_driver *driver)
 		image_kind_from_string(text, &driver->image_kind);
 }
 
+static void probe(struct agent_driver *driver);
+
+static int ask_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct agent_driver *driver = data;
+
+	(void)source;
+	(void)usec;
+	driver->again = sd_event_source_disable_unref(driver->again);
+	probe(driver);
+	return 0;
+}
+
+/* What it drives was away, say, and may come at any time. */
+static void probe_later(struct agent_driver *driver)
+{
+	if (!driver->again)
+		sd_event_add_time_relative(driver->agent->loop, &driver->again, CLOCK_MONOTONIC,
+			PROBE_AGAIN_US, PROBE_AGAIN_US / 10, ask_again, driver);
+}
+
+static void note_info(struct agent_driver *driver, const struct driver_info *info)
+{
+	bool is_new = driver->info.name[0] == '\0' || driver->info.usable != info->usable ||
+		      strcmp(driver->info.version, info->version) != 0;
+
+	driver->info = *info;
+	note_kind(driver);
+	agent_changed(driver->agent);
+	if (is_new)
+		log_info("driver.probed", "driver=%s version=%s usable=%s", info->name,
+			LOG_Q(info->version), info->usable ? "yes" : "no");
+}
+
 static void probe_replied(void *data, const struct driver_reply *reply)
 {
 	struct agent_driver *driver = data;
@@ -201,19 +237,22 @@ static void probe_replied(void *data, const struct driver_reply *reply)
 
 	problem_code(driver, code, sizeof(code));
 	driver->probed = true;
+	if (reply->result < 0 || !reply->info->usable)
+		probe_later(driver);
 	if (reply->result < 0) {
 		agent_problem(driver->agent, code, reply->error.message);
 		return;
 	}
-	driver->info = *reply->info;
-	note_kind(driver);
-	agent_changed(driver->agent);
-	log_info("driver.probed", "driver=%s version=%s usable=%s", driver->info.name,
-		LOG_Q(driver->info.version), driver->info.usable ? "yes" : "no");
+	note_info(driver, reply->info);
 	if (driver->info.usable)
 		agent_problem_gone(driver->agent, code);
 	else
 		agent_problem(driver->agent, code, driver->info.problem);
+}
+
+static void probe(struct agent_driver *driver)
+{
+	call(driver, DRIVER_CALL_PROBE, probe_replied);
 }
 
 /* --- The process ----------------------------------------------------------------------------- */
@@ -247,9 +286,12 @@ static void state_event(void *data, bool up)
 	log_info("driver.state", "driver=%s up=%s", driver->settings->name, up ? "yes" : "no");
 	if (up) {
 		driver->lost = sd_event_source_disable_unref(driver->lost);
-		call(driver, DRIVER_CALL_PROBE, probe_replied);
+		probe(driver);
 		list(driver);
-	} else if (!driver->lost) {
+	} else {
+		driver->again = sd_event_source_disable_unref(driver->again);
+	}
+	if (!up && !driver->lost) {
 		sd_event_add_time_relative(driver->agent->loop, &driver->lost, CLOCK_MONOTONIC,
 			LOST_AFTER_US, 0, lost, driver);
 	}
@@ -355,6 +397,7 @@ void drivers_destroy(struct agent *agent)
 {
 	for (size_t i = 0; i < agent->drivers_count; i++) {
 		sd_event_source_disable_unref(agent->drivers[i].lost);
+		sd_event_source_disable_unref(agent->drivers[i].again);
 		driver_client_destroy(agent->drivers[i].client);
 	}
 	free(agent->drivers);
