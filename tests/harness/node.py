@@ -190,6 +190,13 @@ class Node:
                 return self.fetch(port) == page or page is None
         wait_for(f"the page on port {port}", look, seconds)
 
+    def await_inside(self, name, seconds=60):
+        """Waits until commands can be run in a machine, which boots for a while."""
+        def look():
+            with contextlib.suppress(Problem):
+                return self.api.exec(name, "true")["status"] == 0
+        wait_for(f"a way into {name}", look, seconds)
+
     def in_guest(self, name, *argv, check=True):
         """Runs a command inside a guest, as its root; returns what it printed."""
         pid = self.api.guest(name)["pid"]
@@ -221,9 +228,9 @@ class Node:
                     if p.get("purpose") == purpose)
 
     @contextlib.contextmanager
-    def nothing_noticed(self, *ports):
+    def nothing_noticed(self, *ports, page=rootfs.PAGE):
         """Within it these pages are fetched all the time; a single failure fails the test."""
-        loops = [FetchLoop(self, port) for port in ports]
+        loops = [FetchLoop(self, port, page) for port in ports]
         for loop in loops:
             loop.start()
         try:
@@ -271,7 +278,8 @@ class Node:
                 parents[pid] = int(stat[1])
                 if words[0] and stat[0] != "Z" and not _is_daemon(words):
                     found[pid] = words[0]
-        return {pid: name for pid, name in found.items() if not self._is_ours(pid, parents)}
+        return {pid: name for pid, name in found.items()
+                if not self._is_ours(pid, parents) and os.path.exists(f"/proc/{pid}")}
 
     def _is_ours(self, pid, parents):
         while pid in parents and pid != self.pid:
