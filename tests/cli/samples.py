@@ -34,7 +34,8 @@ KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH
 OTHER_KEY = ("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBANcmtZ7rhZ/r"
              "ntZ3fQKHQATfOpcwB276qhSegk0ZTfkygonb9za76hRQB2LFeDgS7789nnpC3nnU+UPozXrSrY=")
 
-KEYED_GUEST = GUEST | {"ssh_keys": [KEY, OTHER_KEY], "raw": ["a = b"], "user_data_size": 2048}
+KEYED_GUEST = GUEST | {"ssh_keys": [KEY, OTHER_KEY], "raw": ["a = b"], "user_data_size": 2048,
+                       "seed_pending": ["name", "ssh_keys"]}
 
 AUDIT = {"records": [
     {"event": "end", "operation": "00000000000000aa", "verb": "guest.create",
