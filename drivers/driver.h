@@ -298,7 +298,10 @@ struct driver_ops {
 	/* Starts a command inside a running guest and returns when it has been executed, with its
 	 * pid as the node sees it. ERR_NOT_FOUND (command): there is none of that name; ERR_INVALID
 	 * (command, user, cwd). The command, and what waits for its end, outlive driver and agent;
-	 * they end with the guest. At most 10 s. */
+	 * they end with the guest. Of a machine, whose processes the node does not see, the pid is
+	 * that of what carries the command's streams, and takes its place in all of this.
+	 * ERR_UNSUPPORTED when there is no way into this guest, with what it would need;
+	 * ERR_UNAVAILABLE when it may still be booting. At most 10 s. */
 	int (*exec)(struct driver *driver, const char *id, const struct driver_exec *exec,
 		pid_t *ret_pid, struct err *err);
 
@@ -311,11 +314,12 @@ struct driver_ops {
 	int (*console)(struct driver *driver, const char *id, const struct driver_console *console,
 		struct err *err);
 
-	/* Does something to a file of a guest, running or not. Whatever links, mounts or races the
-	 * guest prepares, nothing outside its root is touched or shown. ERR_NOT_FOUND,
-	 * ERR_INVALID or ERR_ILLEGAL_STATE (path), ERR_NO_ROOM. Deadline by the caller. `ret` is
-	 * filled for stat and read, of a file as it was when it was opened; may be NULL. A file
-	 * that grows meanwhile is read up to the size that it had. */
+	/* Does something to a file of a guest, running or not (of a machine only while it runs:
+	 * ERR_ILLEGAL_STATE; with errors as exec where there is no way into it). Whatever links,
+	 * mounts or races the guest prepares, nothing outside its root is touched or shown.
+	 * ERR_NOT_FOUND, ERR_INVALID or ERR_ILLEGAL_STATE (path), ERR_NO_ROOM. Deadline by the
+	 * caller. `ret` is filled for stat and read, of a file as it was when it was opened; may be
+	 * NULL. A file that grows meanwhile is read up to the size that it had. */
 	int (*file)(struct driver *driver, const char *id, const struct driver_file *file,
 		struct driver_file_info *ret, struct err *err);
 

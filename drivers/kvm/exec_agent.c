@@ -23,13 +23,16 @@
 #define PAUSE_MIN 2 /* ms between two looks: they grow while nothing happens */
 #define PAUSE_MAX 100
 #define AWAY_MS	  30000 /* libvirt restarts */
-#define SILENT_MS 3000	/* the agent, while libvirt is there */
+#define FIND_MS	  5000
+#define SETTLE_MS 500  /* what was started has written its number by then */
+#define SILENT_MS 3000 /* the agent, while libvirt is there */
 
 static const char *const FIFOS[CARRIER_OUTPUTS] = {"out", "err"};
 
 /* A process of ours in the guest. */
 struct job {
-	int64_t pid; /* 0: none runs */
+	int64_t pid;  /* 0: none runs */
+	int64_t last; /* the latest that there was */
 	struct qga_status end;
 };
 
@@ -130,6 +133,47 @@ static int start_exec(struct talk *t, const struct qga_exec *exec, struct job *r
 	return r;
 }
 
+/* Which one has written its number into that file: the latest that was started, whoever knows of
+ * it. 0: none has. */
+static int find_latest(struct talk *t, const char *name, int64_t *ret)
+{
+	const char *argv[] = {
+		"/bin/sh", "-c", "cat \"$0/$1.pid\" 2>/dev/null", t->c->dir, name, NULL};
+	struct qga_exec exec = {.argv = argv, .capture = true};
+	int64_t begin = clock_monotonic_ns();
+	struct qga_status status = {0};
+	int r;
+
+	do
+		r = qga_run(&t->c->way.qga, &exec, FIND_MS, &status, t->err);
+	while (r < 0 && ask_again(t, &begin));
+	*ret = r == 0 && status.output ? atoll(status.output) : 0;
+	qga_status_finish(&status);
+	return r;
+}
+
+/* The same for one that tells its number in a file: when the answer is lost, it is looked for
+ * there, and started again if it is not. */
+static int start_named(
+	struct talk *t, const struct qga_exec *exec, const char *name, struct job *ret)
+{
+	int r = start_exec(t, exec, ret);
+
+	while (r < 0 && t->err->code == ERR_UNAVAILABLE) {
+		int64_t pid;
+
+		poll(NULL, 0, SETTLE_MS);
+		r = find_latest(t, name, &pid);
+		if (r == 0 && pid != ret->last)
+			ret->pid = pid;
+		else if (r == 0)
+			r = start_exec(t, exec, ret);
+	}
+	if (r == 0)
+		ret->last = ret->pid;
+	return r;
+}
+
 static int look(struct talk *t, struct job *job)
 {
 	int64_t begin = clock_monotonic_ns();
@@ -143,30 +187,28 @@ static int look(struct talk *t, struct job *job)
 
 /* --- Processes -------------------------------------------------------------------------------- */
 
-/* A script that gets the directory as $0, and two more words. */
-static int start(struct talk *t, const char *script, const char *one, const char *two, bool capture,
-	struct job *ret)
-{
-	const char *argv[] = {"/bin/sh", "-c", script, t->c->dir, one, two, NULL};
-	struct qga_exec exec = {.argv = argv, .capture = capture};
-
-	return start_exec(t, &exec, ret);
-}
-
-/* Nobody waits for these; the agent forgets them when it is asked, which nobody does: they are few.
- */
+/* A script that gets the directory as $0, and two more words. Nobody waits for these; the agent
+ * forgets them when it is asked, which nobody does: they are few. All of them may be run twice. */
 static void start_aside(struct talk *t, const char *script, const char *one, const char *two)
 {
+	const char *argv[] = {"/bin/sh", "-c", script, t->c->dir, one, two, NULL};
+	struct qga_exec exec = {.argv = argv};
+	int64_t begin = clock_monotonic_ns();
 	struct job job;
 
-	start(t, script, one, two, false, &job);
+	while (qga_start(&t->c->way.qga, &exec, &job.pid, t->err) < 0 && ask_again(t, &begin))
+		;
 }
 
 static int start_reader(struct talk *t, int i)
 {
-	return start(t,
-		"echo $$ >\"$0/$1-dd.pid\"; exec dd bs=65536 count=1 <>\"$0/$1\" 2>/dev/null",
-		FIFOS[i], "", true, &t->sources[i].reader);
+	static const char script[] = "echo $$ >\"$0/$1-dd.pid\"\n"
+				     "exec dd bs=65536 count=1 <>\"$0/$1\" 2>/dev/null\n";
+	const char *name = i == CARRIER_OUT ? "out-dd" : "err-dd";
+	const char *argv[] = {"/bin/sh", "-c", script, t->c->dir, FIFOS[i], NULL};
+	struct qga_exec exec = {.argv = argv, .capture = true};
+
+	return start_named(t, &exec, name, &t->sources[i].reader);
 }
 
 /* Nobody reads it any more: then the command has to know when it writes. */
@@ -265,7 +307,7 @@ static int start_writer(struct talk *t, const char *data, size_t size)
 	struct qga_exec exec = {.argv = argv, .input = data, .input_size = size};
 
 	t->pause = PAUSE_MIN;
-	return start_exec(t, &exec, &t->writer);
+	return start_named(t, &exec, "in-cat", &t->writer);
 }
 
 static bool wants_input(const struct talk *t)

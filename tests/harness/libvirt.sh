@@ -12,6 +12,7 @@ mount -t tmpfs -o mode=755 tmpfs "$folder"
 mkdir "$folder/etc" "$folder/run" "$folder/run/netns" "$folder/lib" "$folder/log" "$folder/cache"
 cp -a /etc/libvirt/. "$folder/etc"
 rm -rf "$folder/etc/qemu" # networks and guests of the machine
+echo 'max_size = 262144' >"$folder/etc/virtlogd.conf" # a console's log is full soon
 cp -a /var/lib/libvirt/. "$folder/lib" 2>/dev/null || :
 rm -rf "$folder/lib/images"
 mkdir -p "$folder/log/qemu" "$folder/lib/qemu" "$folder/etc/qemu"

@@ -517,15 +517,19 @@ int conformance_run(const char *name, const struct environment *e)
 	} parts[] = {
 		{CONFORMANCE_LIFE, run_life},
 		{CONFORMANCE_COMMANDS, commands_run},
-		{CONFORMANCE_CONSOLES, consoles_run},
 		{CONFORMANCE_FILES, files_run},
+		{CONFORMANCE_CONSOLES, consoles_run},
 	};
 	int failed = 0;
 
 	guests_begin(e);
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		/* The next one ends its guest. */
+		if (parts[i].part == CONFORMANCE_CONSOLES && e->own)
+			failed += e->own();
 		if (!e->parts || (e->parts & parts[i].part))
 			failed += parts[i].run(name);
+	}
 	guests_end();
 	return failed;
 }

@@ -40,6 +40,11 @@ struct environment {
 	/* Waits until a guest that was started can be asked for something; NULL: it can at once. */
 	void (*ready)(const char *id);
 	unsigned parts; /* those to run; 0: all */
+	/* Starting a guest takes long: tests of commands, consoles and files share one. */
+	bool shared_guest;
+	/* The driver's own tests, in the same guest; returns the number that failed. NULL: none */
+	int (*own)(void);
+	size_t console_bytes; /* more than the history of a console keeps; 0: some 10 MiB */
 	/* What an error says of a guest that cannot be started; NULL: "init" */
 	const char *broken_says;
 	/* NULL, or what is left of a guest on the host although it is stopped (`defined`) or

@@ -85,32 +85,29 @@ static void assert_reads(const char *path, const char *text)
 	assert_holds(fd, text);
 }
 
-/* A path of the guest as the test reaches it. */
-static const char *outside_path(const char *inside)
+static void clear(void)
 {
-	static char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s%s", environment()->rootfs(ROOTFS_PLAIN), inside);
-	return path;
+	prepare_inside("rm -rf $R" DIR_INSIDE);
 }
 
-/* Runs a test on a guest that is stopped, then on one that runs. */
+/* Runs a test on a guest that is stopped, where that has files, then on one that runs. */
 static void in_both(void (*test)(void))
 {
 	struct driver_file directory = file_at(DRIVER_FILE_MKDIR, DIR_INSIDE);
 
 	if (!can(DRIVER_CAN_FILE))
 		skip();
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	for (int running = 0; running < 2; running++) {
-		assert_int_equal(file_remove_tree(outside_path(DIR_INSIDE)), 0);
+	for (int running = is_machine(); running < 2; running++) {
 		if (running)
-			start_guest(GUEST_A);
+			borrow_guest();
+		else
+			define_guest(GUEST_A, ROOTFS_PLAIN);
+		clear();
 		file_ok(directory);
 		test();
 	}
-	destroy_guest(GUEST_A);
-	assert_int_equal(file_remove_tree(outside_path(DIR_INSIDE)), 0);
+	clear();
+	return_guest();
 }
 
 /* --- What is put comes back --------------------------------------------------------------------
@@ -256,6 +253,8 @@ static void owners_and_modes_are_as_the_guest_sees_them(void **state)
 	if (geteuid() != 0)
 		skip();
 	in_both(set_attributes);
+	if (is_machine())
+		return;
 	/* The same ones in a guest that runs and in one that does not. */
 	define_guest(GUEST_A, ROOTFS_PLAIN);
 	start_guest(GUEST_A);
@@ -269,8 +268,8 @@ static void owners_and_modes_are_as_the_guest_sees_them(void **state)
 	put_ok(f, "x");
 	start_guest(GUEST_A);
 	assert_attributes(f.path, 0644, 55, 44);
+	clear();
 	destroy_guest(GUEST_A);
-	file_remove_tree(outside_path(DIR_INSIDE));
 }
 
 /* --- Lists ---------------------------------------------------------------------------------- */
@@ -298,8 +297,8 @@ static void list_a_directory(void)
 
 	put_ok(file_at(DRIVER_FILE_WRITE, DIR_INSIDE "/a"), "12345");
 	file_ok(file_at(DRIVER_FILE_MKDIR, DIR_INSIDE "/b"));
-	symlink("a", outside_path(DIR_INSIDE "/c"));
-	close(open(outside_path(DIR_INSIDE "/\xff\"\n"), O_CREAT | O_WRONLY, 0600));
+	prepare_inside("cd $R" DIR_INSIDE "; ln -s a c; name=$(printf '\\377\"\\nx'); "
+		       ": >\"${name%%x}\"");
 	all = listed(DIR_INSIDE);
 	assert_int_equal(json_object_size(all), 4);
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(all, "a"), "size")), 5);
@@ -308,8 +307,7 @@ static void list_a_directory(void)
 	assert_string_equal(json_string_value(json_object_get(link, "target")), "a");
 	json_decref(all);
 	file_fails(file_at(DRIVER_FILE_REMOVE, DIR_INSIDE), ERR_ILLEGAL_STATE);
-	unlink(outside_path(DIR_INSIDE "/\xff\"\n"));
-	unlink(outside_path(DIR_INSIDE "/c"));
+	prepare_inside("cd $R" DIR_INSIDE "; rm -f c *\\\"*");
 	file_ok(file_at(DRIVER_FILE_REMOVE, DIR_INSIDE "/a"));
 	file_ok(file_at(DRIVER_FILE_REMOVE, DIR_INSIDE "/b"));
 	all = listed(DIR_INSIDE);
@@ -365,15 +363,13 @@ static void refuse_specials(void)
 	static const char *const names[] = {
 		DIR_INSIDE "/fifo", DIR_INSIDE "/device", DIR_INSIDE "/link"};
 
-	assert_int_equal(mkfifo(outside_path(names[0]), 0666), 0);
-	if (geteuid() == 0)
-		assert_int_equal(mknod(outside_path(names[1]), S_IFCHR | 0666, makedev(1, 5)), 0);
-	symlink("fifo", outside_path(names[2]));
+	prepare_inside("cd $R" DIR_INSIDE "; mkfifo fifo; ln -s fifo link; %s",
+		geteuid() == 0 ? "mknod device c 1 5" : ":");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		AUTOCLOSE int fd = memory_file("");
 		struct driver_file f = file_at(DRIVER_FILE_READ, names[i]);
 
-		if (access(outside_path(names[i]), F_OK) < 0)
+		if (i == 1 && geteuid() != 0)
 			continue;
 		f.fd = fd;
 		file_fails(f, ERR_INVALID);
@@ -396,7 +392,10 @@ static void a_reader_that_goes_ends_the_call(void **state)
 	(void)state;
 	if (!can(DRIVER_CAN_FILE))
 		skip();
-	define_guest(GUEST_A, ROOTFS_PLAIN);
+	if (is_machine())
+		borrow_guest();
+	else
+		define_guest(GUEST_A, ROOTFS_PLAIN);
 	file_ok(file_at(DRIVER_FILE_MKDIR, DIR_INSIDE));
 	put_ok(f, "x");
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -404,8 +403,8 @@ static void a_reader_that_goes_ends_the_call(void **state)
 	f.fd = ends[1];
 	file_fails(f, ERR_CANCELLED);
 	close(ends[1]);
-	destroy_guest(GUEST_A);
-	file_remove_tree(outside_path(DIR_INSIDE));
+	clear();
+	return_guest();
 }
 
 /* As when a file system of the guest's hangs: it costs that call, and nothing else. */
@@ -418,8 +417,7 @@ static void a_transfer_that_hangs_ends_at_its_deadline_and_leaves_nothing(void *
 	(void)state;
 	if (!can(DRIVER_CAN_FILE) || !subject_is_process(subject()))
 		skip();
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
+	borrow_guest();
 	file_ok(file_at(DRIVER_FILE_MKDIR, DIR_INSIDE));
 	put_ok(f, "old");
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -439,8 +437,8 @@ static void a_transfer_that_hangs_ends_at_its_deadline_and_leaves_nothing(void *
 	all = listed(DIR_INSIDE);
 	assert_int_equal(json_object_size(all), 1);
 	json_decref(all);
-	destroy_guest(GUEST_A);
-	file_remove_tree(outside_path(DIR_INSIDE));
+	clear();
+	return_guest();
 }
 
 static void a_full_file_system_is_told_and_keeps_nothing(void **state)
@@ -456,15 +454,14 @@ static void a_full_file_system_is_told_and_keeps_nothing(void **state)
 	memset(big, 'x', 1 << 20);
 	big[1 << 20] = '\0';
 	assert_true(asprintf(&path, "%s/too-big", environment()->small_directory) > 0);
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
+	borrow_guest();
 	before = listed(environment()->small_directory);
 	assert_int_equal(put(file_at(DRIVER_FILE_WRITE, path), big).error.code, ERR_NO_ROOM);
 	after = listed(environment()->small_directory);
 	assert_int_equal(json_object_size(before), json_object_size(after));
 	json_decref(before);
 	json_decref(after);
-	destroy_guest(GUEST_A);
+	return_guest();
 }
 
 /* --- Links -------------------------------------------------------------------------------------
@@ -477,7 +474,9 @@ static void make_beside(void)
 {
 	char file[PATH_MAX + 8];
 
-	snprintf(g_beside, sizeof(g_beside), "%s-beside", environment()->rootfs(ROOTFS_PLAIN));
+	snprintf(g_beside, sizeof(g_beside), "%s-beside",
+		is_machine() ? environment()->config.state_dir
+			     : environment()->rootfs(ROOTFS_PLAIN));
 	snprintf(file, sizeof(file), "%s/f", g_beside);
 	assert_int_equal(file_mkdirs(g_beside, 0777), 0);
 	assert_int_equal(file_replace(file, "secret", 0666, false), 0);
@@ -506,8 +505,7 @@ static void follow_links_that_lead_out(void)
 	assert_true(asprintf(&relative, "../../../../../../../../../..%s", g_beside) > 0);
 	targets[1] = relative;
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
-		unlink(outside_path(DIR_INSIDE "/out"));
-		assert_int_equal(symlink(targets[i], outside_path(DIR_INSIDE "/out")), 0);
+		prepare_inside("ln -sfn '%s' $R" DIR_INSIDE "/out", targets[i]);
 		file_fails(file_at(DRIVER_FILE_READ, f), ERR_NOT_FOUND);
 		file_fails(file_at(DRIVER_FILE_STAT, f), ERR_NOT_FOUND);
 		assert_int_equal(put(file_at(DRIVER_FILE_WRITE, f), "x").error.code, ERR_NOT_FOUND);
@@ -531,10 +529,12 @@ static void links_lead_nowhere_outside(void **state)
 /* What "out" is changes between a directory and a link, for as long as this lives. */
 static pid_t start_swapping(void)
 {
-	AUTOFREE char *a = strdup(outside_path(DIR_INSIDE "/out"));
-	AUTOFREE char *b = strdup(outside_path(DIR_INSIDE "/other"));
+	const char *root = environment()->rootfs(ROOTFS_PLAIN);
+	AUTOFREE char *a = NULL, *b = NULL;
 	pid_t pid;
 
+	assert_true(asprintf(&a, "%s" DIR_INSIDE "/out", root) > 0);
+	assert_true(asprintf(&b, "%s" DIR_INSIDE "/other", root) > 0);
 	assert_int_equal(mkdir(a, 0777), 0);
 	assert_int_equal(symlink(g_beside, b), 0);
 	pid = fork();
@@ -575,6 +575,21 @@ static void links_swapped_during_a_put_lead_nowhere_outside(void **state)
 	in_both(race_with_links);
 }
 
+static void files_of_a_machine_need_it_to_run(void **state)
+{
+	struct driver_file f = file_at(DRIVER_FILE_STAT, "/");
+	struct driver_request request = {
+		.call = DRIVER_CALL_FILE, .id = GUEST_B, .file = &f, .deadline_ms = 20000};
+
+	(void)state;
+	if (!can(DRIVER_CAN_FILE))
+		skip();
+	define_guest(GUEST_B, ROOTFS_PLAIN);
+	call_fails(request, ERR_ILLEGAL_STATE);
+	destroy_guest(GUEST_B);
+	call_fails(request, ERR_NOT_FOUND);
+}
+
 int files_run(const char *name)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,8 +604,16 @@ int files_run(const char *name)
 		guest_test(a_transfer_that_hangs_ends_at_its_deadline_and_leaves_nothing),
 		guest_test(a_full_file_system_is_told_and_keeps_nothing),
 		guest_test(links_lead_nowhere_outside),
+	};
+	/* There is nothing outside a machine that a path could lead to. */
+	const struct CMUnitTest of_trees[] = {
 		guest_test(links_swapped_during_a_put_lead_nowhere_outside),
 	};
+	const struct CMUnitTest of_machines[] = {
+		guest_test(files_of_a_machine_need_it_to_run),
+	};
+	int failed = cmocka_run_group_tests_name(name, tests, NULL, NULL);
 
-	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+	return failed + (is_machine() ? cmocka_run_group_tests_name(name, of_machines, NULL, NULL)
+				      : cmocka_run_group_tests_name(name, of_trees, NULL, NULL));
 }

@@ -35,8 +35,16 @@ void guests_begin(const struct environment *e)
 
 void guests_end(void)
 {
+	call((struct driver_request){.call = DRIVER_CALL_DESTROY, .id = GUEST_A});
 	subject_free(g_suite.subject);
 	g_suite.subject = NULL;
+}
+
+static bool is_running(const char *id)
+{
+	struct outcome o = call((struct driver_request){.call = DRIVER_CALL_STATUS, .id = id});
+
+	return o.result == 0 && o.statuses[0].state == GUEST_RUNNING;
 }
 
 int guests_remove_all(void **state)
@@ -45,6 +53,8 @@ int guests_remove_all(void **state)
 
 	(void)state;
 	unsetenv("CORPUS_FAULT");
+	if (g_suite.environment->shared_guest && is_running(GUEST_A))
+		return 0;
 	o = call((struct driver_request){.call = DRIVER_CALL_LIST});
 	for (size_t i = 0; i < o.statuses_count; i++)
 		call((struct driver_request){.call = DRIVER_CALL_DESTROY, .id = o.statuses[i].id});
@@ -155,6 +165,59 @@ void destroy_guest(const char *id)
 {
 	call_ok((struct driver_request){.call = DRIVER_CALL_DESTROY, .id = id});
 	assert_nothing_left(id, false);
+}
+
+bool is_machine(void)
+{
+	return g_suite.environment->disk;
+}
+
+void borrow_guest(void)
+{
+	if (g_suite.environment->shared_guest && is_running(GUEST_A))
+		return;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+}
+
+void return_guest(void)
+{
+	if (!g_suite.environment->shared_guest)
+		destroy_guest(GUEST_A);
+}
+
+void prepare_inside(const char *fmt, ...)
+{
+	const struct environment *e = g_suite.environment;
+	AUTOFREE char *script = NULL, *whole = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	assert_true(vasprintf(&script, fmt, args) > 0);
+	va_end(args);
+	if (is_machine()) {
+		assert_exec((const char *[]){"sh", "-c", script, NULL}, "", "", "", 0);
+		return;
+	}
+	assert_true(asprintf(&whole, "R=%s\n%s", e->rootfs(ROOTFS_PLAIN), script) > 0);
+
+	const char *argv[] = {"sh", "-c", whole, NULL};
+	struct process_options options = {
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 10000};
+	struct err err = {0};
+
+	if (process_run(&options, &err) < 0)
+		fail_msg("%s: %s", script, err.message);
+}
+
+void assert_command_gone(pid_t pid)
+{
+	AUTOCLOSE int pidfd = is_machine() ? process_pidfd(pid) : -1;
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	if (pidfd >= 0)
+		assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_process_gone(pid);
 }
 
 void assert_process_gone(pid_t pid)

@@ -30,7 +30,20 @@ struct driver_status status_of(const char *id);
 void stop_guest(const char *id, uint64_t timeout_ms);
 void destroy_guest(const char *id);
 
+/* GUEST_A, running; where guests are shared it may have been before. */
+void borrow_guest(void);
+/* Destroys it, unless it is shared. */
+void return_guest(void);
+/* Guests are machines: their files are reached through them alone, and what stands for a command is
+ * a process of the driver's. */
+bool is_machine(void);
+/* Runs a script of a shell in which $R is GUEST_A's root: out here where that can be reached, else
+ * by a command in it. */
+void prepare_inside(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 void assert_process_gone(pid_t pid);
+/* Now, or where it is a process of the driver's soon. */
+void assert_command_gone(pid_t pid);
 void assert_nothing_left(const char *id, bool defined);
 /* A descriptor of a file without a name that holds the text, at its beginning. */
 int memory_file(const char *text);

@@ -118,6 +118,7 @@ static void keep(void *data, const struct driver_reply *reply)
 		memcpy(o->stats, reply->stats, reply->stats_count * sizeof(o->stats[0]));
 	o->pid = reply->pid;
 	o->file = reply->file;
+	o->disk = reply->disk;
 }
 
 static void call_inline(struct subject *s, const struct driver_request *q, struct outcome *o)

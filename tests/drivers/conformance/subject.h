@@ -21,6 +21,7 @@ struct outcome {
 	size_t stats_count;
 	pid_t pid;
 	struct driver_file_info file;
+	struct driver_disk_result disk;
 };
 
 struct subject;
