@@ -115,7 +115,7 @@ static int ask(struct flow *flow, struct err *err)
 			.path = path,
 			.body = change->body,
 			.source = change->source,
-			.content_type = change->source ? "application/x-tar" : NULL,
+			.content_type = change->source ? "application/octet-stream" : NULL,
 			.key = key,
 			.if_match = change->if_match,
 			.on_sent = change->source ? show_sent : NULL,

@@ -43,7 +43,36 @@ def test_a_file_arrives_whole_with_its_length(corpus, agent, tmp_path):
     request = agent.requests[0]
     assert hashlib.sha256(request.body).digest() == hashlib.sha256(data).digest()
     assert request.headers["content-length"] == "3000000"
-    assert request.headers["content-type"] == "application/x-tar"
+    assert request.headers["content-type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize("data, words, query", [
+    (b"QFI\xfb and more", [], "kind=disk"),
+    (b"QFI\xfb and more", ["--boot", "uefi"], "kind=disk&boot=uefi"),
+    (b"anything", ["--format", "raw"], "format=raw"),
+    (b"anything", ["--kind", "disk"], "kind=disk"),
+    (b"anything", [], None),
+], ids=["qcow2", "uefi", "raw", "said", "archive"])
+def test_a_disk_is_recognised_by_its_first_bytes(corpus, agent, tmp_path, data, words, query):
+    (tmp_path / "file").write_bytes(data)
+    agent.answer(DONE)
+    assert corpus("image", "import", "x", str(tmp_path / "file"), *words).returncode == 0
+    request = agent.requests[0]
+    asked = request.path.partition("?")[2].partition("wait=")[0].rstrip("&")
+    assert (asked or None, request.body) == (query, data)
+
+
+def test_a_builder_is_told_the_driver_and_the_agent_the_kind(corpus, agent, tmp_path):
+    """The driver's kind is asked of the node; one of another node is for a default there."""
+    builder(tmp_path, "small", 'echo "$@"')
+    for driver, kind in (("qemu", "kind=disk&"), ("lxc", "kind=tree&")):
+        agent.requests.clear()
+        agent.answer(Answer(200, samples.NODE), DONE)
+        words = ("image", "build", "small", "--driver", driver, "--more", "1")
+        assert corpus(*words).returncode == 0
+        node, upload = agent.requests
+        assert node.path == "/v1/node" and f"?{kind}" in upload.path
+        assert upload.body.decode().split() == ["--driver", driver, "--more", "1"]
 
 
 def test_a_stream_arrives_in_chunks(corpus, agent):

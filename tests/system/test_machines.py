@@ -1,9 +1,13 @@
 """What the agent does with guests that have a disk, through the API, on pretended machines: images by
 kind, larger and smaller disks, snapshots with and without memory."""
+import contextlib
+import sqlite3
+
 import pytest
 from harness import machines
 from harness.api import Problem
 from harness.machines import MIB, Machines
+from harness.shell import wait_for
 
 NAME, OTHER = "box.example.org", "other.example.org"
 PATH = f"/v1/guests/{NAME}"
@@ -134,6 +138,25 @@ def test_the_node_says_what_the_driver_takes(node, guest):
     assert (driver["image_kind"], driver["usable"]) == ("disk", True)
     assert driver["notice"] == "its machines are pretended"
     assert not [p for p in node.api.get("/v1/node")["problems"] if p["code"].startswith("driver")]
+
+
+def test_what_a_driver_takes_is_remembered(node, box, guest):
+    """After a start of the node guests are made before it answers; one that never did is waited for."""
+    node.stop()
+    box.faults(probe={"delay_ms": 2000})
+    node.start()
+    [driver] = node.api.get("/v1/node")["drivers"]
+    assert (driver["usable"], driver["image_kind"]) == (False, "disk")
+    node.api.create(OTHER, "disk", driver="fake", storage={"size": SIZE})
+    node.stop()
+    with contextlib.closing(sqlite3.connect(node.dir / "state/state.db")) as db:
+        db.execute("DELETE FROM settings WHERE key = 'driver.fake.image_kind'")
+        db.commit()
+    node.start()
+    detail = refused("unavailable", "driver", node.api.create, "third", "disk", driver="fake")
+    assert "driver fake has not answered" in detail and "again" in detail
+    wait_for("its answer", lambda: node.api.get("/v1/node")["drivers"][0].get("image_kind"))
+    node.api.create("third", "disk", driver="fake", storage={"size": SIZE})
 
 
 # --- storage ---
