@@ -65,9 +65,8 @@ static int kvm_start(struct driver *d, const char *id, struct driver_status *ret
 	bool memory = false;
 	int r = guest_connect(d, id, &g, err);
 
-	/* One that is on its way out is not what is wanted. */
-	if (r == 0 && g.state == VIR_DOMAIN_SHUTDOWN)
-		r = kvm_guest_end(&g, 0, err);
+	if (r == 0)
+		r = start_settle(&g, err);
 	if (r == 0)
 		r = save_settle(&g, &memory, err);
 	if (r == 0 && !guest_is_active(&g))

@@ -2,10 +2,10 @@
  * only.
  *
  * Beside driver_disk.memory there are two more, so that a crash at any point leaves what can be
- * gone on from: memory.new    being written; whole once libvirt says so in its first bytes. The
- * machine ends with it, so a whole one of a machine that does not run becomes `memory` memory to go
- * on from. A machine does so standing still, and before it moves on this is memory.going  renamed
- * to this: from then on it is of no use, whatever becomes of the machine */
+ * gone on from. `memory.new` is being written; it is whole once libvirt says so in its first bytes,
+ * and the machine ends with it, so a whole one of a machine that does not run becomes `memory`.
+ * From that a machine goes on standing still, and before it moves it is renamed to `memory.going`,
+ * which is of no use from then on, whatever becomes of the machine. */
 #pragma once
 
 #include "drivers/driver.h"

@@ -7,12 +7,14 @@
 #include <inttypes.h>
 #include <libvirt/virterror.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
@@ -274,6 +276,26 @@ static int clear(const struct kvm_guest *g, struct err *err)
 		return r;
 	r = file_mkdirs(g->paths.run, 0700);
 	return r < 0 ? err_errno(err, r, "cannot make %s", g->paths.run) : 0;
+}
+
+#define SETTLE_MS 10000
+#define LOOK_MS	  50
+
+int start_settle(struct kvm_guest *g, struct err *err)
+{
+	int64_t end = clock_monotonic_ns() + SETTLE_MS * INT64_C(1000000);
+	enum guest_state state;
+
+	while ((state = guest_state_of(g->state, g->reason)) == GUEST_STARTING &&
+		clock_monotonic_ns() < end) {
+		int r;
+
+		poll(NULL, 0, LOOK_MS);
+		r = guest_look(g, err);
+		if (r < 0)
+			return r;
+	}
+	return state == GUEST_STARTING || state == GUEST_STOPPING ? kvm_guest_end(g, 0, err) : 0;
 }
 
 /* Another one may have been faster. */

@@ -3,7 +3,6 @@
 #include "drivers/kvm/stop.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <libvirt/virterror.h>
 #include <limits.h>
 #include <poll.h>
@@ -19,6 +18,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "drivers/kvm/remains.h"
 
 /* A guest that is still booting misses the first time; one that is on its way down is not
  * disturbed. */
@@ -43,6 +43,8 @@ int stop_clear(const struct kvm_guest *g, struct err *err)
 {
 	int r = file_remove_tree(g->paths.run);
 
+	if (g->kvm->type == KVM_QEMU)
+		remains_remove_groups(g->definition.guest.id);
 	return r < 0 ? err_errno(err, r, "cannot remove %s", g->paths.run) : 0;
 }
 
@@ -182,20 +184,6 @@ int kvm_guest_end(struct kvm_guest *g, uint64_t timeout_ms, struct err *err)
 #define FORGET                                                                                     \
 	(VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |               \
 		VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
-#define QEMU_LOGS "/var/log/libvirt/qemu"
-
-/* QEMU's own log, which libvirt leaves behind, and what became of it by rotation. */
-static void remove_logs(const char *id)
-{
-	char pattern[PATH_MAX];
-	glob_t found = {0};
-
-	snprintf(pattern, sizeof(pattern), QEMU_LOGS "/" KVM_NAME_PREFIX "%s.log*", id);
-	if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			unlink(found.gl_pathv[i]);
-	globfree(&found);
-}
 
 int stop_undefine(struct kvm_guest *g, struct err *err)
 {
@@ -206,6 +194,6 @@ int stop_undefine(struct kvm_guest *g, struct err *err)
 		virDomainUndefine(g->domain) < 0 && connect_errnum() != VIR_ERR_NO_DOMAIN)
 		return connect_error(err, "cannot remove the domain of guest %s", id);
 	if (g->kvm->type == KVM_QEMU)
-		remove_logs(id);
+		remains_remove_logs(id);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,9 +14,11 @@
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/look.h"
 
-/* What does not answer for three times so long is away. */
-#define KEEPALIVE_S	3
-#define KEEPALIVE_COUNT 2
+/* What does not answer for eight seconds is away. */
+#define KEEPALIVE_S	2
+#define KEEPALIVE_COUNT 3
+
+#define CALL_S 5 /* none of these waits for a machine */
 
 #define PAUSE_LEAST_MS 200
 #define PAUSE_MOST_MS  3000
@@ -40,10 +43,12 @@ static void report_guest(const struct process *p, const char *id, bool asked)
 {
 	struct watch_report r = {.kind = WATCH_STATUS, .asked = asked};
 
+	alarm(CALL_S);
 	if (!look_one(p->kvm, p->conn, id, &r.status)) {
 		r.kind = WATCH_GONE;
 		memcpy(r.status.id, id, sizeof(r.status.id));
 	}
+	alarm(0);
 	report(p, &r);
 }
 
@@ -53,10 +58,10 @@ static void report_all(const struct process *p)
 	size_t count = 0;
 
 	report(p, &(struct watch_report){.kind = WATCH_THERE});
-	if (look_all(p->kvm, p->conn, &list, &count, NULL) < 0)
+	if (look_all(p->kvm, NULL, &list, &count, NULL) < 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		report(p, &(struct watch_report){.kind = WATCH_STATUS, .status = list[i]});
+		report_guest(p, list[i].id, false);
 }
 
 /* --- Orders ------------------------------------------------------------------------------------
@@ -86,14 +91,11 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int 
 {
 	const struct process *p = data;
 	const char *id = connect_id_of(virDomainGetName(domain));
-	struct driver_status status;
 
 	(void)conn;
 	(void)detail;
-	if (!id || event == VIR_DOMAIN_EVENT_DEFINED || event == VIR_DOMAIN_EVENT_UNDEFINED)
-		return 0;
-	if (look_one(p->kvm, p->conn, id, &status))
-		report(p, &(struct watch_report){.kind = WATCH_STATUS, .status = status});
+	if (id && event != VIR_DOMAIN_EVENT_DEFINED && event != VIR_DOMAIN_EVENT_UNDEFINED)
+		report_guest(p, id, false);
 	return 0;
 }
 
@@ -112,7 +114,7 @@ static void silence(void *data, virErrorPtr error)
 	(void)error;
 }
 
-static bool connect_all(struct process *p)
+static bool open_connection(struct process *p)
 {
 	p->lost = false;
 	p->conn = virConnectOpen(p->kvm->uri);
@@ -155,12 +157,18 @@ void watch_process_run(struct kvm *kvm, int reports, int orders)
 	struct process p = {.kvm = kvm, .reports = reports, .orders = orders};
 	int pause = PAUSE_LEAST_MS;
 
+	signal(SIGALRM, SIG_DFL);
 	virSetErrorFunc(NULL, silence);
 	if (virEventRegisterDefaultImpl() < 0 ||
 		virEventAddHandle(orders, VIR_EVENT_HANDLE_READABLE, on_order, &p, NULL) < 0)
 		_exit(1);
 	for (;;) {
-		if (connect_all(&p)) {
+		bool opened;
+
+		alarm(CALL_S);
+		opened = open_connection(&p);
+		alarm(0);
+		if (opened) {
 			pause = PAUSE_LEAST_MS;
 			serve(&p);
 		}
