@@ -360,3 +360,18 @@ int confined_run(struct confined *c, struct err *err)
 		read_output(c, output);
 	return r;
 }
+
+int confined_want(const char *program, const char *package, struct err *err)
+{
+	static const char *const places[] = {"", "/usr/bin/", "/usr/sbin/"};
+
+	for (size_t i = *program == '/' ? 0 : 1; i < ARRAY_SIZE(places); i++) {
+		char path[64];
+
+		if (file_path(path, sizeof(path), "%s%s", places[i], program) == 0 &&
+			access(path, F_OK) == 0)
+			return 0;
+	}
+	return err_set(err, ERR_UNSUPPORTED, NULL, "there is no %s on this node: it comes with %s",
+		program, package);
+}

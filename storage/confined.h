@@ -39,3 +39,7 @@ struct confined {
  * the host belongs to, and that no other such program is at the same time; its memory, its time and
  * what it writes are bounded. It ends with us. */
 int confined_run(struct confined *confined, struct err *err);
+
+/* ERR_UNSUPPORTED, with the package that brings it, where there is no such program; an absolute
+ * path is looked for as it is. */
+int confined_want(const char *program, const char *package, struct err *err);

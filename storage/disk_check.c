@@ -138,8 +138,10 @@ static int check_tables(int fd, struct source *source, struct err *err)
 		.stdout_fd = -1,
 		.cancelled = cancelled,
 		.data = source};
-	int r = confined_run(&check, err);
+	int r = confined_want("qemu-img", "qemu-utils", err);
 
+	if (r == 0)
+		r = confined_run(&check, err);
 	return r < 0 ? r : judge(&check, err);
 }
 

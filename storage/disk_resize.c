@@ -127,11 +127,29 @@ static int look_at(int dir, int copy, void *data, struct err *err)
 	return r < 0 ? r : take_look(output, look, err);
 }
 
+static int want_programs(struct err *err)
+{
+	static const char *const programs[][2] = {
+		{"qemu-storage-daemon", "qemu-system-common"},
+		{"e2fsck", "e2fsprogs"},
+		{"resize2fs", "e2fsprogs"},
+		{"/dev/fuse", "the kernel's module fuse"},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(programs); i++)
+		r = confined_want(programs[i][0], programs[i][1], err);
+	return r;
+}
+
 static int look(int dir, struct look *ret, struct err *err)
 {
-	struct volume_usage usage;
-	int r = volume_disk_usage(dir, &usage);
+	struct volume_usage usage = {0};
+	int r = want_programs(err);
 
+	if (r < 0)
+		return r;
+	r = volume_disk_usage(dir, &usage);
 	if (r < 0)
 		return err_errno(err, r, "cannot read the disk's size");
 	ret->size = usage.size;

@@ -112,8 +112,10 @@ int volume_disk_run(int dir, int disk, struct confined *program, struct err *err
 int volume_disk_qemu_img(int dir, int disk, const char *const *argv, struct err *err)
 {
 	struct confined program = {.argv = argv, .stdout_fd = -1};
-	int r = volume_disk_run(dir, disk, &program, err);
+	int r = confined_want(argv[0], "qemu-utils", err);
 
+	if (r == 0)
+		r = volume_disk_run(dir, disk, &program, err);
 	if (r == 0 && program.status != 0)
 		r = err_set(err, ERR_INTERNAL, NULL, "qemu-img %s failed (status %d): %s", argv[1],
 			program.status, program.output);

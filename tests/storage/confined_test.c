@@ -90,6 +90,16 @@ static void it_ends_in_time_with_all_it_started(void **state)
 	assert_ok(confined_run(&c, &g_err));
 }
 
+static void what_is_not_there_is_named_with_its_package(void **state)
+{
+	(void)state;
+	assert_ok(confined_want("sh", "dash", &g_err));
+	assert_ok(confined_want("/dev/null", "the kernel", &g_err));
+	assert_error(confined_want("corpus-none", "nothing", &g_err), ERR_UNSUPPORTED);
+	assert_non_null(strstr(g_err.message, "corpus-none"));
+	assert_non_null(strstr(g_err.message, "nothing"));
+}
+
 static void what_cannot_be_run_is_said(void **state)
 {
 	static const char *const argv[] = {"corpus-no-such-program", NULL};
@@ -107,6 +117,7 @@ int main(void)
 		cmocka_unit_test(it_is_nobody),
 		cmocka_unit_test(it_gets_the_files_it_is_given),
 		cmocka_unit_test(it_ends_in_time_with_all_it_started),
+		cmocka_unit_test(what_is_not_there_is_named_with_its_package),
 		cmocka_unit_test(what_cannot_be_run_is_said),
 	};
 
