@@ -137,8 +137,8 @@ void check_apparmor(struct report *report, const struct apparmor_facts *facts);
  */
 
 struct qemu_facts {
-	bool qemu, qemu_img, e2fsck, resize2fs; /* are in PATH */
-	bool uefi;				/* there is firmware for it */
+	bool qemu, qemu_img, storage_daemon, e2fsck, resize2fs; /* are in PATH */
+	bool uefi;						/* there is firmware for it */
 };
 
 void check_qemu(struct report *report, const struct qemu_facts *facts);

@@ -142,6 +142,7 @@ static void examine_qemu(struct report *report)
 {
 	check_qemu(report, &(struct qemu_facts){.qemu = is_in_path("qemu-system-x86_64"),
 				   .qemu_img = is_in_path("qemu-img"),
+				   .storage_daemon = is_in_path("qemu-storage-daemon"),
 				   .e2fsck = is_in_path("e2fsck"),
 				   .resize2fs = is_in_path("resize2fs"),
 				   .uefi = matches("/usr/share/OVMF/OVMF_CODE*.fd") ||

@@ -185,11 +185,12 @@ static void each_program_that_is_missing_is_named_with_what_it_is_for(void **sta
 		struct qemu_facts facts;
 		const char *expected;
 	} CASES[] = {
-		{{true, true, true, true, true},
+		{{true, true, true, true, true, true},
 			"good: QEMU, its tools and UEFI firmware are there"},
-		{{false, false, true, false, false},
+		{{false, false, false, true, false, false},
 			"bad: QEMU (qemu-system-x86_64) is missing: no machine can start\n"
 			"bad: qemu-img is missing: disks cannot be imported, made or resized\n"
+			"warning: qemu-storage-daemon is missing: disks cannot be shrunk\n"
 			"warning: e2fsck or resize2fs is missing: disks cannot be shrunk\n"
 			"warning: there is no UEFI firmware: images that boot by it do not start"},
 	};
