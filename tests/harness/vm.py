@@ -16,8 +16,9 @@ INCLUDE = ("systemd systemd-sysv dbus udev kmod iproute2 procps linux-image-clou
            "initramfs-tools nftables btrfs-progs dnsmasq-base uidmap busybox-static "
            "libmicrohttpd12 libyaml-0-2 libnftables1 libsqlite3-0 libnl-route-3-200 libmnl0 "
            "libnettle8 libarchive13 libbtrfsutil1 libcurl4 libjansson4 libseccomp2 liblxc1 liblxc-common apparmor "
-           "libcap2 zstd libvirt0 libxml2 libssh2-1").split()
-VERSION = 5  # to be raised when the disk has to be made anew
+           "libcap2 zstd libvirt0 libxml2 libssh2-1 "
+           "qemu-utils qemu-system-common").split()
+VERSION = 6  # to be raised when the disk has to be made anew
 
 # Runs what the second disk says, tells on the second serial port, and ends the machine.
 SERVICE = """[Unit]
