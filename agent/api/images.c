@@ -165,7 +165,7 @@ void api_image_import(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
 	struct image_upload upload;
-	struct disk_query query;
+	struct disk_query query = {0};
 	struct op_plan plan = {0};
 	struct change change;
 	struct err err;

@@ -89,11 +89,38 @@ def test_a_snapshot_holds_it_for_a_moment(kvm):
     sh(kvm, "echo more >>/root/note; sync")
 
 
+def test_it_goes_on_from_its_memory(kvm):
+    """A command, and what it holds open, is there again in a machine that was ended twice."""
+    sh(kvm, "echo then >/root/note; echo kept >/dev/shm/mark || echo kept >/tmp/mark; sync")
+    boot = sh(kvm, "cat /proc/sys/kernel/random/boot_id")
+    made = change(kvm, "snapshots", {"name": "memory", "memory": True})["result"]
+    assert made["memory"] is True and kvm.api.guest(NAME)["state"] == "running"
+    await_shell(kvm)
+    assert sh(kvm, "cat /proc/sys/kernel/random/boot_id") == boot
+    sh(kvm, "echo now >/root/note; sync")
+    change(kvm, "snapshots", {"name": "newer"})
+    change(kvm, "snapshots/memory/restore")
+    await_shell(kvm)
+    assert sh(kvm, "cat /proc/sys/kernel/random/boot_id") == boot
+    assert sh(kvm, "cat /root/note") == "then"
+    assert [s["name"] for s in kvm.api.guest(NAME)["snapshots"]] == ["disk", "memory", "newer"]
+    assert not (kvm.pool / "volumes" / kvm.api.guest(NAME)["id"] / "memory").exists()
+
+
+def test_a_clone_has_the_disk_and_not_the_memory(kvm):
+    made = kvm.api.change("POST", f"{PATH}/actions/clone",
+                          {"name": OTHER, "snapshot": "memory", "start": False})["result"]
+    volume = kvm.pool / "volumes" / made["id"]
+    assert made["disk"] == kvm.api.guest(NAME)["disk"]
+    assert (volume / "disk.qcow2").exists() and not (volume / "memory").exists()
+    kvm.api.destroy(OTHER)
+
+
 def test_it_is_restarted_for_a_smaller_disk(kvm):
     done = change(kvm, "storage/trim", {"to": SMALL, "restart": True})
     assert done["result"]["storage"]["size"] == SMALL and done["result"]["state"] == "running"
     await_shell(kvm)
     assert SMALL * 0.8 < file_system(kvm) < SMALL
-    assert sh(kvm, "cat /root/note") == "then\nmore"
+    assert sh(kvm, "cat /root/note") == "then"
     refused("invalid", "storage.size", kvm, "snapshots/disk/restore")  # it was larger then
     assert sh(kvm, "echo not even restarted") == "not even restarted"
