@@ -127,7 +127,7 @@ int tree_parent(const struct tree *tree, const char *path, char name[static TREE
 	struct err *err)
 {
 	char parent[PATH_MAX];
-	size_t begin, end;
+	size_t begin = 0, end = 0;
 	int fd, r = find_name(path, &begin, &end, err);
 
 	if (r < 0)

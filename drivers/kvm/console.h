@@ -5,5 +5,5 @@
 
 struct err;
 
-int kvm_console(struct driver *driver, const char *id, const struct driver_console *console,
+int kvm_console(struct driver *driver, const char *id, const struct driver_console *wanted,
 	struct err *err);

@@ -164,7 +164,7 @@ static int prepare(struct carrier *c, struct err *err)
 	if (r == 0)
 		r = launch_render(&c->launch, &script, err);
 	c->launch.user = NULL;
-	if (r < 0)
+	if (r < 0 || !script)
 		return r;
 	snprintf(note, sizeof(note), "command %s", c->token);
 	r = ledger_note(&c->guest.paths, note, &c->note, err);
