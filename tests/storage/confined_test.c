@@ -50,10 +50,18 @@ static void it_is_nobody(void **state)
 	assert_non_null(strstr(c.output, "65534"));
 }
 
+static char g_path[] = "/var/tmp/corpus-confined-XXXXXX";
+
+static int remove_file(void **state)
+{
+	(void)state;
+	unlink(g_path);
+	return 0;
+}
+
 static void it_gets_the_files_it_is_given(void **state)
 {
-	char path[] = "/var/tmp/corpus-confined-XXXXXX";
-	AUTOCLOSE int written = mkstemp(path);
+	AUTOCLOSE int written = mkstemp(g_path);
 	AUTOCLOSE int read_only = open("/bin/true", O_RDONLY | O_CLOEXEC);
 	struct confined_file files[] = {
 		{.fd = written, .name = "out", .writable = true}, {.fd = read_only, .name = "in"}};
@@ -64,7 +72,6 @@ static void it_gets_the_files_it_is_given(void **state)
 	c.files = files;
 	c.files_count = 2;
 	assert_ok(confined_run(&c, &g_err));
-	unlink(path);
 	assert_int_equal(c.status, 0);
 	assert_int_equal(pread(written, text, 5, 0), 5);
 	assert_string_equal(text, "text\n");
@@ -115,7 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_sees_programs_and_nothing_else),
 		cmocka_unit_test(it_is_nobody),
-		cmocka_unit_test(it_gets_the_files_it_is_given),
+		cmocka_unit_test_teardown(it_gets_the_files_it_is_given, remove_file),
 		cmocka_unit_test(it_ends_in_time_with_all_it_started),
 		cmocka_unit_test(what_is_not_there_is_named_with_its_package),
 		cmocka_unit_test(what_cannot_be_run_is_said),
