@@ -54,7 +54,9 @@ int stop_clear(const struct kvm_guest *g, struct err *err)
 /* By the guest agent where it is at work, and in any case by the power button. */
 static void ask(const struct kvm_guest *g, bool first)
 {
-	if (!first || virDomainShutdownFlags(g->domain, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) < 0)
+	if (g->kvm->type != KVM_QEMU)
+		virDomainShutdown(g->domain);
+	else if (!first || virDomainShutdownFlags(g->domain, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) < 0)
 		virDomainShutdownFlags(g->domain, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN);
 }
 

@@ -143,6 +143,8 @@ static void a_guest_that_ignores_the_request_is_killed_at_the_timeout(void **sta
 	pid_t pid;
 
 	(void)state;
+	if (environment()->end_played)
+		skip();
 	define_guest(GUEST_A, ROOTFS_STUBBORN);
 	pid = start_guest(GUEST_A).pid;
 	begun = clock_monotonic_ns();
@@ -233,7 +235,7 @@ static void changes_come_as_events(void **state)
 	define_guest(GUEST_A, ROOTFS_PLAIN);
 	pid = start_guest(GUEST_A).pid;
 	subject_wait_event(subject(), GUEST_A, GUEST_RUNNING);
-	kill(pid, SIGKILL);
+	end_guest(pid);
 	subject_wait_event(subject(), GUEST_A, GUEST_STOPPED);
 	assert_nothing_left(GUEST_A, true);
 	start_guest(GUEST_A);
@@ -258,7 +260,7 @@ static void guests_outlive_the_driver(void **state)
 	assert_int_equal(o.statuses[0].state, GUEST_RUNNING);
 	assert_int_equal(o.statuses[0].pid, pid);
 	/* The new one sees the end of what the old one began. */
-	kill(pid, SIGKILL);
+	end_guest(pid);
 	subject_wait_event(subject(), GUEST_A, GUEST_STOPPED);
 	start_guest(GUEST_A);
 	destroy_guest(GUEST_A);
@@ -363,7 +365,8 @@ static void limits_change_while_it_runs_and_stay(void **state)
 	struct driver_request q = {.call = DRIVER_CALL_UPDATE, .guest = &guest};
 
 	(void)state;
-	if (!can(DRIVER_CAN_UPDATE) || environment()->no_memory_limits)
+	if (!can(DRIVER_CAN_UPDATE) || environment()->no_memory_limits ||
+		environment()->end_played)
 		skip();
 	call_fails(q, ERR_NOT_FOUND);
 	define_guest(GUEST_A, ROOTFS_PLAIN);
@@ -409,7 +412,7 @@ static void assert_plausible(const struct driver_stats *s, const char *id)
 {
 	assert_string_equal(s->id, id);
 	assert_true(s->cpu_ns < 3600 * UINT64_C(1000000000));
-	if (environment()->no_memory_limits)
+	if (environment()->no_memory_limits || environment()->end_played)
 		return;
 	assert_in_range(s->memory, 1, UINT64_C(1) << 40);
 	/* What runs in a machine only its kernel knows. */

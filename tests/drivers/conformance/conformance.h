@@ -40,6 +40,9 @@ struct environment {
 	/* Waits until a guest that was started can be asked for something; NULL: it can at once. */
 	void (*ready)(const char *id);
 	unsigned parts; /* those to run; 0: all */
+	/* Guests that are only played by what is driven: they have no process, and obey. This ends
+	 * one from outside; NULL: guests are real. */
+	void (*end_played)(const char *id);
 	/* Starting a guest takes long: tests of commands, consoles and files share one. */
 	bool shared_guest;
 	/* The driver's own tests, in the same guest; returns the number that failed. NULL: none */

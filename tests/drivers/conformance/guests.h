@@ -41,6 +41,8 @@ bool is_machine(void);
  * by a command in it. */
 void prepare_inside(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Ends GUEST_A, whose process that is, from outside. */
+void end_guest(pid_t pid);
 void assert_process_gone(pid_t pid);
 /* Now, or where it is a process of the driver's soon. */
 void assert_command_gone(pid_t pid);
