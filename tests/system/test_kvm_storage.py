@@ -1,126 +1,118 @@
-"""The disk and the memory of a real virtual machine, through the API: enlarged under its feet, trimmed,
-kept and brought back. One machine goes through all of it, since booting is what takes time."""
+"""The disk and the memory of a real virtual machine while corpusd dies: whatever it was about to do
+to them is done, or taken back, and the machine runs on or goes on where it was. One machine goes
+through all of it without booting again; its whole life is in test_kvm_life.py."""
 import contextlib
-import time
 
 import pytest
+from crash import Crash, die_and_recover
 from harness.api import Problem
 from harness.shell import wait_for
 
 NAME, OTHER = "box.example.org", "other.example.org"
 PATH = f"/v1/guests/{NAME}"
 MIB = 1 << 20
-SIZE, LARGE, SMALL = 512 * MIB, 1024 * MIB, 256 * MIB
+SIZE, LARGE = 512 * MIB, 1024 * MIB
+SNAPSHOT = Crash("guest.snapshot", "POST", f"{PATH}/snapshots", {"name": "held"})
+MEMORY = Crash("guest.snapshot", "POST", f"{PATH}/snapshots", {"name": "memory", "memory": True})
+ENLARGE = Crash("guest.enlarge", "POST", f"{PATH}/storage/enlarge", {"to": LARGE})
 
 
 @pytest.fixture(scope="module")
 def kvm(machine_node):
     machine_node.api.create(NAME, driver="kvm", storage={"size": SIZE},
                             limits={"memory": "128MiB", "cpus": 1})
-    await_shell(machine_node)
+    await_shell(machine_node, 90)
     return machine_node
 
 
-def sh(node, script, name=NAME):
+def sh(node, script):
     """What a shell in the machine says."""
-    done = node.api.exec(name, "sh", "-c", script)
+    done = node.api.exec(NAME, "sh", "-c", script)
     assert done["status"] == 0, done
     return done["stdout"].strip()
 
 
-def await_shell(node, name=NAME, seconds=90):
+def await_shell(node, seconds=20):
+    """Which boot of the machine it is that answers."""
     def look():
         with contextlib.suppress(Problem):
-            return sh(node, "echo up", name) == "up"
-    wait_for(f"a shell in {name}", look, seconds)
+            return sh(node, "cat /proc/sys/kernel/random/boot_id")
+    return wait_for(f"a shell in {NAME}", look, seconds)
 
 
-def file_system(node):
-    """Bytes of the root file system, as the machine sees it."""
-    return int(sh(node, "df -k / | tail -n 1").split()[1]) * 1024
+def killed(node, crash, *faults):
+    """The change, while the agent dies: the operation as it ended, with its result."""
+    done = die_and_recover(node, crash, ",".join(f"ops.{crash.verb}.{fault}@1" for fault in faults))
+    assert done, "nothing died"
+    return node.api.get(f"/v1/operations/{done['id']}")
 
 
-def change(node, path, body=None):
-    return node.api.change("POST", f"{PATH}/{path}", body)
+def snapshots(node):
+    return [(s["name"], s["memory"]) for s in node.api.guest(NAME)["snapshots"]]
 
 
-def refused(code, field, node, path, body=None, **query):
-    with pytest.raises(Problem) as caught:
-        node.api.call("POST", f"{PATH}/{path}", body, query={"wait": 60, **query})
-    assert (caught.value.code, caught.value.field) == (code, field), caught.value
-    return caught.value.detail
+def saved_memory(node):
+    return (node.pool / "volumes" / node.api.guest(NAME)["id"] / "memory").exists()
 
 
-def test_it_grows_while_it_runs(kvm):
-    before, pid = file_system(kvm), kvm.api.guest(NAME)["pid"]
-    assert before < SIZE
-    done = change(kvm, "storage/enlarge", {"to": LARGE})
-    assert done["result"]["storage"]["size"] == LARGE and done["result"]["pid"] == pid
-    assert done["result"]["file_system"] == "grown"
-    assert file_system(kvm) > before + (LARGE - SIZE) * 0.9
-    assert int(sh(kvm, "cat /sys/class/block/vda/size")) * 512 == LARGE
+def test_its_disk_grows_although_the_agent_dies(kvm):
+    boot, pid = await_shell(kvm), kvm.api.guest(NAME)["pid"]
+    done = killed(kvm, ENLARGE, "disk.before=kill")
+    assert done["state"] == "done" and done["result"]["file_system"] == "grown"
+    guest = kvm.api.guest(NAME)
+    assert (guest["storage"]["size"], guest["pid"]) == (LARGE, pid) and await_shell(kvm) == boot
+    assert int(sh(kvm, "df -k / | tail -n 1").split()[1]) * 1024 > LARGE * 0.9
 
 
-def test_what_it_does_not_use_is_returned(kvm):
+def test_what_it_does_not_use_comes_back_to_the_pool(kvm):
     sh(kvm, "dd if=/dev/urandom of=/root/much bs=1M count=64 2>/dev/null; sync")
     full = kvm.api.get(f"{PATH}/storage")["used"]
     sh(kvm, "rm /root/much; sync")
-    assert change(kvm, "storage/trim", {"discard": True})["result"]["discarded"] > 32 * MIB
+    done = kvm.api.change("POST", f"{PATH}/storage/trim", {"discard": True})
+    assert done["result"]["discarded"] > 32 * MIB
     assert kvm.api.get(f"{PATH}/storage")["used"] < full - 32 * MIB
 
 
-def test_a_smaller_disk_is_refused_while_it_runs(kvm):
-    usage = kvm.api.get(f"{PATH}/storage")
-    assert 0 < usage["least"] < SMALL and usage["size"] == LARGE
-    for query in ({}, {"dry_run": "true"}):
-        assert "the least possible size is" in refused(
-            "illegal_state", "restart", kvm, "storage/trim", {"to": SMALL}, **query)
-        refused("invalid", "storage.size", kvm, "storage/trim", {"to": MIB, "restart": True},
-                **query)
+@pytest.mark.parametrize("point", ["snapshot.before", "release.before"])
+def test_a_machine_that_was_held_is_let_go(kvm, point):
+    boot = await_shell(kvm)
+    done = killed(kvm, SNAPSHOT, f"{point}=kill")
+    assert done["state"] == "done" and await_shell(kvm) == boot
+    sh(kvm, "echo written >/root/note; sync")
+    assert done["result"]["consistency"] == "filesystem"
+    kvm.api.change("DELETE", f"{PATH}/snapshots/held")
 
 
-def test_a_snapshot_holds_it_for_a_moment(kvm):
+@pytest.mark.parametrize("step", ["save", "snapshot", "define", "start", "link"])
+def test_it_goes_on_from_its_memory_although_the_agent_dies(kvm, step):
+    boot = await_shell(kvm)
+    done = killed(kvm, MEMORY, f"{step}.before=kill")
+    assert done["state"] == "done" and done["result"]["memory"] is True
+    assert kvm.api.guest(NAME)["state"] == "running" and await_shell(kvm) == boot
+    assert snapshots(kvm) == [("memory", True)] and not saved_memory(kvm)
+    kvm.api.change("DELETE", f"{PATH}/snapshots/memory")
+
+
+def test_a_snapshot_of_memory_that_fails_is_taken_back_although_the_agent_dies(kvm):
+    boot = await_shell(kvm)
+    done = killed(kvm, MEMORY, "define.before=fail", "save.undo=kill")
+    assert done["state"] == "failed"
+    assert kvm.api.guest(NAME)["state"] == "running" and await_shell(kvm) == boot
+    assert snapshots(kvm) == [] and not saved_memory(kvm)
+
+
+def test_its_memory_comes_back_and_newer_snapshots_stay(kvm):
+    boot = await_shell(kvm)
     sh(kvm, "echo then >/root/note; sync")
-    began = time.monotonic()
-    made = change(kvm, "snapshots", {"name": "disk"})["result"]
-    assert made["memory"] is False and made["consistency"] in ("crash", "filesystem")
-    assert time.monotonic() - began < 20
-    assert kvm.api.guest(NAME)["state"] == "running"
-    sh(kvm, "echo more >>/root/note; sync")
-
-
-def test_it_goes_on_from_its_memory(kvm):
-    """A command, and what it holds open, is there again in a machine that was ended twice."""
-    sh(kvm, "echo then >/root/note; echo kept >/dev/shm/mark || echo kept >/tmp/mark; sync")
-    boot = sh(kvm, "cat /proc/sys/kernel/random/boot_id")
-    made = change(kvm, "snapshots", {"name": "memory", "memory": True})["result"]
-    assert made["memory"] is True and kvm.api.guest(NAME)["state"] == "running"
+    kvm.api.change("POST", f"{PATH}/snapshots", {"name": "memory", "memory": True})
     await_shell(kvm)
-    assert sh(kvm, "cat /proc/sys/kernel/random/boot_id") == boot
     sh(kvm, "echo now >/root/note; sync")
-    change(kvm, "snapshots", {"name": "newer"})
-    change(kvm, "snapshots/memory/restore")
-    await_shell(kvm)
-    assert sh(kvm, "cat /proc/sys/kernel/random/boot_id") == boot
-    assert sh(kvm, "cat /root/note") == "then"
-    assert [s["name"] for s in kvm.api.guest(NAME)["snapshots"]] == ["disk", "memory", "newer"]
-    assert not (kvm.pool / "volumes" / kvm.api.guest(NAME)["id"] / "memory").exists()
-
-
-def test_a_clone_has_the_disk_and_not_the_memory(kvm):
+    kvm.api.change("POST", f"{PATH}/snapshots", {"name": "newer"})
+    restore = Crash("guest.restore", "POST", f"{PATH}/snapshots/memory/restore")
+    done = killed(kvm, restore, "start.before=kill")
+    assert done["state"] == "done" and await_shell(kvm) == boot
+    assert sh(kvm, "cat /root/note") == "then" and not saved_memory(kvm)
+    assert snapshots(kvm) == [("memory", True), ("newer", False)]
     made = kvm.api.change("POST", f"{PATH}/actions/clone",
                           {"name": OTHER, "snapshot": "memory", "start": False})["result"]
-    volume = kvm.pool / "volumes" / made["id"]
-    assert made["disk"] == kvm.api.guest(NAME)["disk"]
-    assert (volume / "disk.qcow2").exists() and not (volume / "memory").exists()
-    kvm.api.destroy(OTHER)
-
-
-def test_it_is_restarted_for_a_smaller_disk(kvm):
-    done = change(kvm, "storage/trim", {"to": SMALL, "restart": True})
-    assert done["result"]["storage"]["size"] == SMALL and done["result"]["state"] == "running"
-    await_shell(kvm)
-    assert SMALL * 0.8 < file_system(kvm) < SMALL
-    assert sh(kvm, "cat /root/note") == "then"
-    refused("invalid", "storage.size", kvm, "snapshots/disk/restore")  # it was larger then
-    assert sh(kvm, "echo not even restarted") == "not even restarted"
+    assert not (kvm.pool / "volumes" / made["id"] / "memory").exists()
