@@ -83,7 +83,7 @@ def test_a_machine_that_was_held_is_let_go(kvm, point):
     kvm.api.change("DELETE", f"{PATH}/snapshots/held")
 
 
-@pytest.mark.parametrize("step", ["save", "snapshot", "define", "start", "link"])
+@pytest.mark.parametrize("step", ["save", "snapshot", "start"])
 def test_it_goes_on_from_its_memory_although_the_agent_dies(kvm, step):
     boot = await_shell(kvm)
     done = killed(kvm, MEMORY, f"{step}.before=kill")
