@@ -209,9 +209,7 @@ static int open_directories(struct storage *s, struct err *err)
 	if (!btrfs_is(s->root))
 		return err_set(err, ERR_UNSUPPORTED, "storage.path",
 			"%s is not on btrfs, and no loop file is configured", s->path);
-	r = image_move_old(s);
-	if (r == 0)
-		r = make_directories(s);
+	r = make_directories(s);
 	if (r == 0)
 		r = protect(s);
 	return r < 0 ? err_errno(err, r, "cannot make the directories of the pool in %s", s->path)

@@ -35,9 +35,6 @@ int pool_want_room(struct storage *storage, struct err *err);
 /* Bytes that the pool can ever hold. */
 int pool_most(struct storage *storage, uint64_t *ret, struct err *err);
 
-/* Puts images that an agent before 0.3 made, in images/ itself, where they belong now. */
-int image_move_old(struct storage *storage);
-
 /* meta.json beside a root file system or a disk: which image it is. */
 int image_meta_write(int dir, const struct image *image, uint64_t base, struct err *err);
 /* The same where there is one already. No crash between may matter. */

@@ -154,7 +154,8 @@ bool session_say(struct session *session, const struct control_packet *packet)
 {
 	int r = session->control < 0 ? -ENOTCONN : control_send(session->control, packet);
 
-	if (r < 0)
+	/* One that has ended needs not be told anything. */
+	if (r < 0 && r != -EPIPE)
 		log_warning("session.unsaid", "session=%s errno=%d", session->id, -r);
 	return r == 0;
 }

@@ -270,60 +270,6 @@ static void quotas_are_of_the_kind_that_was_asked_for(void **state)
 	close(fd);
 }
 
-static void make_old(const char *name)
-{
-	char kind[160], old[160];
-	int fd;
-
-	snprintf(kind, sizeof(kind), "%s/images/tree/%s", g_f.path, name);
-	snprintf(old, sizeof(old), "%s/images/.old-%s", g_f.path, name);
-	fd = open(kind, O_RDONLY | O_DIRECTORY);
-	assert_true(fd >= 0);
-	assert_int_equal(btrfs_subvolume_set_read_only(fd, false), 0);
-	assert_int_equal(rename(kind, old), 0);
-	assert_int_equal(btrfs_subvolume_set_read_only(fd, true), 0);
-	close(fd);
-}
-
-static void show_old(const char *name)
-{
-	char hidden[160], old[160];
-
-	snprintf(hidden, sizeof(hidden), "%s/images/.old-%s", g_f.path, name);
-	snprintf(old, sizeof(old), "%s/images/%s", g_f.path, name);
-	assert_int_equal(rename(hidden, old), 0);
-}
-
-/* As agents kept them when there was one kind only; one may be called as a kind is. */
-static void images_of_an_older_agent_are_found(void **state)
-{
-	struct image image;
-	char path[160];
-
-	(void)state;
-	fixture_open(&g_f);
-	fixture_import(&g_f, "little");
-	fixture_import(&g_f, "tree");
-	make_old("little");
-	make_old("tree");
-	fixture_close(&g_f);
-	snprintf(path, sizeof(path), "%s/images/tree", g_f.path);
-	assert_int_equal(rmdir(path), 0);
-	show_old("little");
-	show_old("tree");
-	for (int i = 0; i < 2; i++) {
-		fixture_open(&g_f);
-		assert_ok(image_get(g_f.storage, IMAGE_TREE, "little", &image, &g_err));
-		assert_ok(image_get(g_f.storage, IMAGE_TREE, "tree", &image, &g_err));
-		assert_int_equal(fixture_count(&g_f, "images"), 2);
-		fixture_close(&g_f);
-	}
-	snprintf(path, sizeof(path), "%s/images/tree/tree/rootfs/new", g_f.path);
-	assert_true(open(path, O_WRONLY | O_CREAT, 0644) < 0 && errno == EROFS);
-	fixture_open(&g_f);
-	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "tree", 100 * MIB, NULL, &g_err));
-}
-
 static int begin(void **state)
 {
 	(void)state;
@@ -357,7 +303,6 @@ int main(void)
 		T(import_into_a_filling_pool_leaves_nothing),
 		T(smallest_and_too_small_pools),
 		T(quotas_are_of_the_kind_that_was_asked_for),
-		T(images_of_an_older_agent_are_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
