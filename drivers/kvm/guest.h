@@ -23,11 +23,11 @@ struct kvm_guest {
 void guest_finish(struct kvm_guest *guest);
 
 /* What is kept of it. ERR_NOT_FOUND. */
-int guest_load(struct driver *driver, const char *id, struct kvm_guest *ret, struct err *err);
+int guest_load(struct driver *driver, const char *id, struct kvm_guest *guest, struct err *err);
 /* And its domain, and what that is now. Errors as kvm_connect and kvm_domain. */
-int guest_connect(struct driver *driver, const char *id, struct kvm_guest *ret, struct err *err);
+int guest_connect(struct driver *driver, const char *id, struct kvm_guest *guest, struct err *err);
 /* And it is running or frozen: else ERR_ILLEGAL_STATE. */
-int guest_running(struct driver *driver, const char *id, struct kvm_guest *ret, struct err *err);
+int guest_running(struct driver *driver, const char *id, struct kvm_guest *guest, struct err *err);
 
 /* What guest_connect does of one that is loaded, by a connection of somebody else. */
 int guest_find(struct kvm_guest *guest, virConnectPtr conn, struct err *err);

@@ -38,4 +38,4 @@ struct kvm_paths {
 };
 
 /* ERR_INVALID for an id that cannot be ours. */
-int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *ret, struct err *err);
+int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *paths, struct err *err);

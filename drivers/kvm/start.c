@@ -252,7 +252,7 @@ static int prepare(struct kvm_guest *g, char **ret_xml, struct err *err)
 	const struct driver_guest *guest = &g->definition.guest;
 	struct limits_host host;
 	struct limits_plan plan;
-	struct qemu qemu;
+	struct qemu qemu = {0};
 	int r;
 
 	if ((r = limits_host(&host, err)) < 0 || (r = limits_check(&guest->limits, &host, err)) < 0)

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <libvirt/libvirt.h>
 #include <libxml/xmlwriter.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,19 +59,16 @@ static void number(struct out *o, const char *name, uint64_t value)
 	text_of(o, name, text);
 }
 
-/* An element without content; pairs of attributes follow, ended by NULL. */
-static void element(struct out *o, const char *name, ...)
+static void write_element(struct out *o, const char *name, const char *const *attributes)
 {
-	const char *key;
-	va_list args;
-
 	begin(o, name);
-	va_start(args, name);
-	while ((key = va_arg(args, const char *)))
-		attribute(o, key, va_arg(args, const char *));
-	va_end(args);
+	for (; *attributes; attributes += 2)
+		attribute(o, attributes[0], attributes[1]);
 	end(o);
 }
+
+/* An element without content; pairs of attributes follow, ended by NULL. */
+#define element(o, name, ...) write_element(o, name, (const char *const[]){__VA_ARGS__})
 
 /* --- Who it is ------------------------------------------------------------------------------- */
 
