@@ -108,7 +108,7 @@ static void enlarge_apply(struct op *op)
 	struct guest_entry *entry = op_guest(op);
 	struct task *task;
 
-	if (entry && entry->guest->state != GUEST_STOPPED) {
+	if (entry && is_up(entry->guest->state)) {
 		driver_step_disk(op,
 			&(struct driver_disk_work){
 				.op = DRIVER_DISK_RESIZE, .size = target(op->args)},
@@ -342,10 +342,11 @@ static int trim_begin(struct op *op, struct db_txn *txn, struct err *err)
 static void trim_end(struct op *op, struct db_txn *txn)
 {
 	struct guest_entry *entry = op_guest(op);
+	bool stopped = entry && entry->guest->state == GUEST_STOPPING;
 
-	if (entry && op_arg(op, "ran") && op->info.state == OPERATION_DONE)
+	if (stopped && op->info.state == OPERATION_DONE)
 		agent_set_guest_state(op->agent, entry, GUEST_RUNNING, NULL, txn);
-	else if (entry && op_arg(op, "ran"))
+	else if (stopped)
 		op_interrupt_failed(op, "to get a smaller disk", txn);
 	resize_end(op, txn);
 }
