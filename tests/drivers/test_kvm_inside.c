@@ -208,8 +208,10 @@ static void a_terminal_has_a_size_that_changes(void **state)
 
 static void stop_agent(void)
 {
-	struct run run = begin_ok(SH("sed -i '/guest-agent/d' /etc/inittab; kill -HUP 1; "
-				     "killall qemu-ga; sleep 60"));
+	struct run run = begin_ok(SH("read line; sed -i '/guest-agent/d' /etc/inittab; "
+				     "kill -HUP 1; killall qemu-ga; sleep 60"));
+
+	assert_int_equal(file_write_all(run.in, "\n", 1), 0);
 	/* Its end is not seen: who would tell it? */
 	assert_int_equal(end_of(&run), -1);
 }

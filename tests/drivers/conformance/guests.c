@@ -212,9 +212,9 @@ void prepare_inside(const char *fmt, ...)
 		fail_msg("%s: %s", script, err.message);
 }
 
-void assert_command_gone(pid_t pid)
+void assert_process_goes(pid_t pid)
 {
-	AUTOCLOSE int pidfd = is_machine() ? process_pidfd(pid) : -1;
+	AUTOCLOSE int pidfd = process_pidfd(pid);
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
 	if (pidfd >= 0)

@@ -44,8 +44,8 @@ void prepare_inside(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Ends GUEST_A, whose process that is, from outside. */
 void end_guest(pid_t pid);
 void assert_process_gone(pid_t pid);
-/* Now, or where it is a process of the driver's soon. */
-void assert_command_gone(pid_t pid);
+/* By itself, in a moment. */
+void assert_process_goes(pid_t pid);
 void assert_nothing_left(const char *id, bool defined);
 /* A descriptor of a file without a name that holds the text, at its beginning. */
 int memory_file(const char *text);
