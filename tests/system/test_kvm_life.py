@@ -6,7 +6,6 @@ import signal
 import time
 
 import pytest
-from conftest import node_for
 from harness import disks
 from harness.api import Problem
 from harness.node import CACHE
@@ -21,9 +20,8 @@ FOREIGN = """<domain type='qemu'><name>corpus-somebodys</name><memory unit='MiB'
 
 
 @pytest.fixture(scope="module")
-def node(request):
-    with node_for(request, drivers=("kvm",)) as node:
-        yield node
+def node(machine_node):
+    return machine_node
 
 
 @pytest.fixture(scope="module")
@@ -224,20 +222,8 @@ def test_a_guest_that_powers_off_is_seen_as_stopped(node, web):
         stream.until(lambda e: e["type"] == "guest.state" and e["state"] == "stopped")
     assert not node.api.guest(NAME).get("pid")
     assert node.links() == [] and node.monitors() == {}
-
-
-def test_a_clone_is_another_machine(node, web):
-    """Of the stopped guest; both start at once."""
-    other = "vm2.example.org"
-    node.api.change("POST", f"{PATH}/actions/clone", {"name": other, "start": False})
-    node.remember()
-    started = [node.api.begin("POST", f"/v1/guests/{name}/actions/start") for name in (NAME, other)]
-    for one in started:
-        assert node.api.wait(one["id"])["state"] == "done"
+    node.api.act(NAME, "start")
     await_page(node, web)
-    node.await_inside(other, BOOT)
-    assert inside(node, "hostname", other) == other
-    node.api.destroy(other)
 
 
 def test_stop_asks_the_guest_and_restart_starts_another_boot(node, web):
