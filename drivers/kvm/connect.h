@@ -43,6 +43,9 @@ int connect_within(const struct kvm *kvm, uint64_t ms, virConnectPtr *ret, struc
 
 /* What libvirt complained of last in this thread, as an error of ours, "cannot …: its words". */
 int connect_error(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#ifdef __clang_analyzer__ /* as err_set: it never returns success */
+#define connect_error(...) (connect_error(__VA_ARGS__), -1)
+#endif
 /* The number of that error, VIR_ERR_OK for none. */
 int connect_errnum(void);
 

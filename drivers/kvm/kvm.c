@@ -83,7 +83,7 @@ static int kvm_stop(struct driver *d, const char *id, uint64_t timeout_ms, struc
 	CLEANUP(guest_finish) struct kvm_guest g = {0};
 	int r = guest_connect(d, id, &g, err);
 
-	return r < 0 ? r : kvm_guest_end(&g, timeout_ms, err);
+	return r < 0 ? r : kvm_guest_end(&g, STOP_WRITE, timeout_ms, err);
 }
 
 static int kvm_kill(struct driver *d, const char *id, struct err *err)
@@ -101,7 +101,7 @@ static int destroy_unknown(struct driver *d, const char *id, struct err *err)
 	if (r < 0)
 		return r;
 	if (kvm_connect(g.kvm, &g.conn, NULL) == 0 && guest_find(&g, g.conn, NULL) == 0) {
-		r = kvm_guest_end(&g, 0, err);
+		r = kvm_guest_end(&g, STOP_DISCARD, 0, err);
 		if (r == 0)
 			r = stop_undefine(&g, err);
 	}
@@ -122,7 +122,7 @@ static int kvm_destroy(struct driver *d, const char *id, struct err *err)
 			*err = failed;
 		return r;
 	}
-	r = kvm_guest_end(&g, 0, err);
+	r = kvm_guest_end(&g, STOP_DISCARD, 0, err);
 	fault_point("driver.kvm.destroy.ended");
 	if (r == 0)
 		r = stop_undefine(&g, err);

@@ -219,10 +219,9 @@ int kvm_save(struct driver *d, const char *id, struct err *err)
 	struct files f;
 	int r = guest_connect(d, id, &g, err);
 
-	if (r == 0)
-		r = files_of(&g, &f, err);
-	if (r == 0 && guest_is_active(&g))
-		r = await_earlier(&g, err);
+	if (r < 0 || (r = files_of(&g, &f, err)) < 0)
+		return r;
+	r = guest_is_active(&g) ? await_earlier(&g, err) : 0;
 	if (r < 0)
 		return r;
 	if (guest_is_active(&g))
@@ -251,7 +250,8 @@ static int move_on(struct kvm_guest *g, const struct files *f, struct err *err)
 	if (virDomainResume(g->domain) < 0) {
 		int r = connect_error(err, "the guest cannot go on from its saved memory");
 
-		if (guest_look(g, NULL) == 0 && g->state == VIR_DOMAIN_PAUSED)
+		/* It has not moved: what it is to go on from is that. */
+		if (guest_look(g, NULL) == 0 && g->state != VIR_DOMAIN_RUNNING)
 			rename(f->going, f->memory);
 		return r;
 	}

@@ -295,7 +295,9 @@ int start_settle(struct kvm_guest *g, struct err *err)
 		if (r < 0)
 			return r;
 	}
-	return state == GUEST_STARTING || state == GUEST_STOPPING ? kvm_guest_end(g, 0, err) : 0;
+	if (state != GUEST_STARTING && state != GUEST_STOPPING)
+		return 0;
+	return kvm_guest_end(g, STOP_WRITE, 0, err);
 }
 
 /* Another one may have been faster. */

@@ -124,20 +124,22 @@ static void send_signal(int pidfd, int signal)
 		syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
-static void end_process(int pidfd)
+static void end_process(int pidfd, enum stop_how how)
 {
-	send_signal(pidfd, SIGTERM);
-	if (pidfd >= 0)
-		wait_ms(pidfd, TERM_MS);
+	if (how == STOP_WRITE) {
+		send_signal(pidfd, SIGTERM);
+		if (pidfd >= 0)
+			wait_ms(pidfd, TERM_MS);
+	}
 	if (!is_over(pidfd))
 		send_signal(pidfd, SIGKILL);
 }
 
-static int destroy(struct kvm_guest *g, int pidfd, struct err *err)
+static int destroy(struct kvm_guest *g, int pidfd, enum stop_how how, struct err *err)
 {
 	int r = 0;
 
-	end_process(pidfd);
+	end_process(pidfd, how);
 	fault_point("driver.kvm.stop.killed");
 	if (virDomainDestroy(g->domain) < 0)
 		r = connect_error(err, "cannot end guest %s", g->definition.guest.id);
@@ -157,7 +159,7 @@ static int open_process(const struct kvm_guest *g)
 	return fd >= 0 && guest_pid(id) == pid ? TAKE_FD(fd) : -1;
 }
 
-int kvm_guest_end(struct kvm_guest *g, uint64_t timeout_ms, struct err *err)
+int kvm_guest_end(struct kvm_guest *g, enum stop_how how, uint64_t timeout_ms, struct err *err)
 {
 	AUTOCLOSE int pidfd = guest_is_active(g) ? open_process(g) : -1;
 	int r = 0;
@@ -175,7 +177,7 @@ int kvm_guest_end(struct kvm_guest *g, uint64_t timeout_ms, struct err *err)
 		r = ask_and_wait(g, pidfd, timeout_ms, err);
 	}
 	if (r == 0 && guest_is_active(g))
-		r = destroy(g, pidfd, err);
+		r = destroy(g, pidfd, how, err);
 	fault_point("driver.kvm.stop.ended");
 	return r == 0 ? stop_clear(g, err) : r;
 }

@@ -7,9 +7,13 @@
 
 struct err;
 
+/* Whether QEMU may write what it still holds of the disk's tables. Where the disk goes, too, there
+ * is no use in that; and libvirt, which hears of it, then waits for 0.2 s. */
+enum stop_how { STOP_WRITE, STOP_DISCARD };
+
 /* Asks the guest to shut down (0: does not), waits so long for it, then ends it. Of one that does
  * not run it clears up. */
-int kvm_guest_end(struct kvm_guest *guest, uint64_t timeout_ms, struct err *err);
+int kvm_guest_end(struct kvm_guest *guest, enum stop_how how, uint64_t timeout_ms, struct err *err);
 
 /* Removes its domain, which does not run, from libvirt's memory, and its log. */
 int stop_undefine(struct kvm_guest *guest, struct err *err);

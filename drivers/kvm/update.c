@@ -399,7 +399,7 @@ static int apply_all(
 /* Refuses less memory than is used, before anything is changed. */
 static int plan_memory(struct change *c, struct side *from, struct side *to, struct err *err)
 {
-	struct limits_memory now;
+	struct limits_memory now = {0};
 	struct limits_memory_change change;
 	int r;
 
@@ -468,7 +468,7 @@ void update_after_restore(struct kvm_guest *g)
 {
 	struct change c = {.guest = g, .runs = true};
 	struct limits_memory_change memory;
-	struct limits_memory now;
+	struct limits_memory now = {0};
 	struct limits_host host;
 	struct side to;
 
