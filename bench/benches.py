@@ -3,6 +3,7 @@ import dataclasses
 import typing
 
 import guests
+import machines
 import whole
 
 
@@ -28,5 +29,6 @@ BENCHES = {
     "metrics": Bench(whole.metrics),
     "ports": Bench(guests.ports, "first"),
     "storage": Bench(guests.storage, "first"),
+    "machines": Bench(machines.machines, "first"),
     "density": Bench(whole.density, "last"),
 }

@@ -15,7 +15,8 @@ What `sudo ./dev bench` measured, misses included. Made by `./dev bench --write`
 hand. The peers ran in the same run, rounds alternating: LXD 5.0 and lxc-start 5.0 from Debian, each
 in a network namespace and on a btrfs loop file of its own, guests from the same busybox. LXD's
 guests ran without lxcfs's hook, which would add 0.5 s to each stop. Times are medians; memory is
-resident (VmRSS).
+resident (VmRSS). Machines (`machines`) were made by virsh beside ours: by the same libvirtd on the same
+btrfs, from the same image, emulated where KVM does not work; the driver's memory is proportional (Pss).
 
 Measured with few, some and many guests running. LXD was not asked with 500: to make them takes it
 minutes, and their monitors 7 GiB; it had left the machine by then. lxc-start kept at most one guest

@@ -9,11 +9,14 @@ from harness.node import Node, program
 from harness.shell import run
 
 
+MACHINE = {"cpus": 1, "memory": "256MiB"}
+
+
 class Ours:
     title = "corpus"
 
-    def __init__(self, bed, settings=None):
-        self.node = Node(bed, {"log_level": "warning", **(settings or {})})
+    def __init__(self, bed, drivers=("lxc",)):
+        self.node = Node(bed, {"log_level": "warning"}, drivers)
         self.node.start()
         self.node.add_busybox()
 
@@ -38,6 +41,15 @@ class Ours:
         done = self.call("POST", "/v1/guests?wait=60", {"name": name, "image": "busybox",
                                                         "storage": {"size": "5GB"}})
         assert done["state"] == "done", done
+
+    def machine(self, name, start=True):
+        """A virtual machine, as create() makes a container."""
+        self.done("POST", "/v1/guests?wait=60", {
+            "name": name, "image": "busybox", "driver": "kvm", "start": start,
+            "limits": MACHINE, "storage": {"size": "5GiB"}})
+
+    def act(self, name, verb):
+        self.done("POST", f"/v1/guests/{name}/actions/{verb}?wait=60")
 
     def destroy(self, name):
         done = self.call("DELETE", f"/v1/guests/{name}?destroy=true&wait=60")
@@ -108,8 +120,8 @@ class Ours:
     def pid(self):
         return self.node.pid
 
-    def driver_pid(self):
-        return self.node.driver_pid("lxc")
+    def driver_pid(self, driver="lxc"):
+        return self.node.driver_pid(driver)
 
     def monitors(self):
         """Each is the parent of its guest's init."""

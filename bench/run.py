@@ -9,6 +9,7 @@ from harness.testbed import Testbed
 from lxc import Lxc
 from lxd import Lxd
 from ours import Ours
+from virsh import Virsh
 
 SIDE_BY_SIDE = 8  # creations at a time while filling: `parallel` of a driver
 
@@ -28,6 +29,18 @@ class Run:
             made.filled, made.filling_s, made.leave = 0, 0.0, stack.close
             self._made[kind] = made
         return self._made[kind]
+
+    def machines(self):
+        """corpus with virtual machines, and the same made with virsh beside them."""
+        if Virsh not in self._made:
+            stack = self._stack.enter_context(contextlib.ExitStack())
+            ours = Ours(stack.enter_context(Testbed()), ("kvm",))
+            stack.callback(ours.close)
+            ours.machine("model")
+            hand = Virsh(ours, "model")
+            stack.callback(hand.close)
+            self._made[Virsh] = ours, hand
+        return self._made[Virsh]
 
     def grow_to(self, guests):
         """From now on a filled party has that many. LXD leaves when it will not be asked again:

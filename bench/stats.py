@@ -53,3 +53,13 @@ def rss(pids):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
             total += next((int(line.split()[1]) for line in file if line.startswith("VmRSS")), 0)
     return total / 1024
+
+
+def pss(pids):
+    """Memory of processes together, each page that several share counted once, in MiB (proc(5):
+    smaps_rollup)."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
+            total += next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
+    return total / 1024
