@@ -72,7 +72,8 @@ static const struct option CREATE_OPTIONS[] = {
 	{"health-interval", 0, "TIME", "between two checks: 30s"},
 	{"health-timeout", 0, "TIME", "of one check: 5s"},
 	{"health-retries", 0, "N", "failures in a row until it is unhealthy: 3"},
-	{"health-grace", 0, "TIME", "after a start, in which failures do not count: 30s, of a machine 5m"},
+	{"health-grace", 0, "TIME",
+		"after a start, in which failures do not count: 30s, of a machine 5m"},
 	{"health-restart", 0, NULL, "restart it when it is unhealthy, as its policy allows"},
 	{0},
 };

@@ -76,8 +76,8 @@ static int take_reply(
 
 	if (r < 0)
 		*err = reply->error;
-	else if (entry && (call == DRIVER_CALL_KILL || call == DRIVER_CALL_STOP ||
-				  call == DRIVER_CALL_SAVE))
+	else if (entry &&
+		 (call == DRIVER_CALL_KILL || call == DRIVER_CALL_STOP || call == DRIVER_CALL_SAVE))
 		entry->guest->pid = 0;
 	else if (entry && reply->statuses_count == 1)
 		entry->guest->pid = reply->statuses[0].pid;

@@ -365,8 +365,7 @@ static void limits_change_while_it_runs_and_stay(void **state)
 	struct driver_request q = {.call = DRIVER_CALL_UPDATE, .guest = &guest};
 
 	(void)state;
-	if (!can(DRIVER_CAN_UPDATE) || environment()->no_memory_limits ||
-		environment()->end_played)
+	if (!can(DRIVER_CAN_UPDATE) || environment()->no_memory_limits || environment()->end_played)
 		skip();
 	call_fails(q, ERR_NOT_FOUND);
 	define_guest(GUEST_A, ROOTFS_PLAIN);
