@@ -300,10 +300,13 @@ int start_settle(struct kvm_guest *g, struct err *err)
 	return kvm_guest_end(g, STOP_WRITE, 0, err);
 }
 
-/* Another one may have been faster. */
+/* Another one may have been faster. Memory that somebody had libvirt itself save (virsh managedsave)
+ * is of another state of the disk by now. */
 static int create(struct kvm_guest *g, struct err *err)
 {
-	if (virDomainCreate(g->domain) < 0) {
+	unsigned flags = g->kvm->type == KVM_QEMU ? VIR_DOMAIN_START_FORCE_BOOT : 0;
+
+	if (virDomainCreateWithFlags(g->domain, flags) < 0) {
 		int r = fail(g, err);
 
 		if (guest_look(g, NULL) < 0 || !guest_is_active(g))
