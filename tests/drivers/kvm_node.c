@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <limits.h>
 #include <net/if.h>
 #include <poll.h>
@@ -27,7 +28,6 @@
 
 #define ANSWER_MS 20000
 #define PAUSE_US  20000
-#define END_TRIES 250
 
 static pid_t g_owner, g_keeper, g_libvirtd;
 static pid_t g_minders[64]; /* of all daemons there were; they end with what they mind */
@@ -90,46 +90,43 @@ static int remove_group(const char *path, const struct stat *st, int kind, struc
 	return 0;
 }
 
-/* The group that libvirt made for a machine, in each of the hierarchies. */
+/* The groups that libvirt made for a machine of that name, which a libvirtd that is killed leaves
+ * behind. */
 static void remove_groups(const char *machine)
 {
-	CLEANUP(closedirp) DIR *dir = opendir("/sys/fs/cgroup");
-	struct dirent *e;
+	static const char *const places[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/*"};
 
-	while (dir && (e = readdir(dir))) {
-		char path[PATH_MAX];
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		char pattern[PATH_MAX];
+		glob_t found;
 
-		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/machine/%s", e->d_name, machine);
-		if (strcmp(e->d_name, "..") != 0) /* ".": v2 alone */
-			nftw(path, remove_group, 8, FTW_DEPTH | FTW_PHYS);
+		snprintf(pattern, sizeof(pattern), "%s/machine/qemu-*-%s.libvirt-qemu", places[i],
+			machine);
+		if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
+			continue;
+		for (size_t k = 0; k < found.gl_pathc; k++)
+			nftw(found.gl_pathv[k], remove_group, 8, FTW_DEPTH | FTW_PHYS);
+		globfree(&found);
 	}
 }
 
-/* "4:memory:/machine/qemu-1-name.libvirt-qemu/emulator" */
-static bool machine_of(pid_t pid, char *ret, size_t size)
+/* Each machine that was ever started here has a log: NAME.log. */
+static void remove_all_groups(void)
 {
-	AUTOFREE char *text = NULL;
-	char path[64];
-	const char *at;
+	CLEANUP(closedirp) DIR *logs = NULL;
+	char path[PATH_MAX];
+	struct dirent *e;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	if (file_read(path, 65536, &text, NULL) < 0 || !(at = strstr(text, ":/machine/qemu-")))
-		return false;
-	at += strlen(":/machine/");
-	snprintf(ret, size, "%.*s", (int)strcspn(at, "/\n"), at);
-	return true;
-}
+	snprintf(path, sizeof(path), "%s/libvirt/log/qemu", node_dir());
+	logs = opendir(path);
+	while (logs && (e = readdir(logs))) {
+		char *end = strrchr(e->d_name, '.');
 
-static void end_with_groups(pid_t pid)
-{
-	char machine[NAME_MAX];
-	bool is_machine = machine_of(pid, machine, sizeof(machine));
-
-	end_process(pid);
-	for (int i = 0; is_machine && kill(pid, 0) == 0 && i < END_TRIES; i++)
-		usleep(PAUSE_US);
-	if (is_machine)
-		remove_groups(machine);
+		if (!end || strcmp(end, ".log") != 0)
+			continue;
+		*end = '\0';
+		remove_groups(e->d_name);
+	}
 }
 
 /* libvirtd first: it would see its machines end, and do something about it. */
@@ -137,8 +134,9 @@ static void end_all(void)
 {
 	if (g_libvirtd > 0)
 		end_process(g_libvirtd);
-	while (each_process(end_with_groups) > 0)
+	while (each_process(end_process) > 0)
 		usleep(PAUSE_US);
+	remove_all_groups();
 }
 
 static void leave(void)

@@ -72,44 +72,27 @@ class Libvirt:
         """Names of all domains, ours and others."""
         return sorted(self.virsh("list", "--all", "--name").split())
 
-    def machines(self):
-        """QEMU's processes, each with its control groups, as paths."""
-        found = {}
-        for pid in self.bed.pids():
-            with contextlib.suppress(OSError):
-                groups = _machine_groups(pathlib.Path(f"/proc/{pid}/cgroup").read_text())
-                if groups:
-                    found[pid] = groups
-        return found
-
     def end(self):
         """Ends the daemons, then the machines with their control groups."""
         for pid in [pid for pid in self.bed.pids() if _name(pid) in DAEMONS]:
             _kill(pid)
-        groups = set()
-        for pid, paths in self.machines().items():
-            groups |= paths
+        for pid in [pid for pid in self.bed.pids() if (_name(pid) or "").startswith("qemu-system")]:
             _kill(pid)
         for reaper in self._reapers:
             reaper.wait(20)
             reaper.stdout.close()
-        for path in groups:
+        for path in list(self._groups()):
             for folder, _, _ in os.walk(path, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
 
-
-def _machine_groups(text):
-    """ "4:memory:/machine/qemu-1-name.libvirt-qemu/emulator" """
-    found = set()
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        words = path.split("/")
-        if len(words) > 2 and words[1] == "machine" and words[2].startswith("qemu-"):
-            place = pathlib.Path("/sys/fs/cgroup", controllers.removeprefix("name=") or "unified")
-            place = place if place.is_dir() else place.parent  # v2 alone
-            found.add(place / "machine" / words[2])
-    return found
+    def _groups(self):
+        """Those that libvirt made for machines, each of which has a log. One that is killed while a
+        machine ends leaves them behind."""
+        for log in self.bed.seen(self.dir / "log/qemu").glob("*.log"):
+            name = f"machine/qemu-*-{log.stem}.libvirt-qemu"
+            for place in (name, f"*/{name}"):
+                yield from pathlib.Path("/sys/fs/cgroup").glob(place)
 
 
 def _name(pid):
