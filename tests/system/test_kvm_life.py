@@ -176,14 +176,15 @@ def test_a_driver_that_comes_up_without_libvirtd_is_of_use_when_that_comes(node,
     node.virt.kill()
     try:
         node.restart()
+        wait_for("it is told", lambda: any(
+            "libvirt" in p["message"] for p in node.api.get("/v1/node")["problems"]))
         driver, = node.api.get("/v1/node")["drivers"]
         assert not driver["usable"] and driver["image_kind"] == "disk"
-        assert any("libvirt" in p["message"] for p in node.api.get("/v1/node")["problems"])
     finally:
         node.virt.start()
     wait_for("it is usable", lambda: node.api.get("/v1/node")["drivers"][0]["usable"], 20)
     wait_for("its guest is known", lambda: node.api.guest(NAME)["state"] == "running", 20)
-    assert node.api.get("/v1/node")["problems"] == []
+    wait_for("no problem is left", lambda: node.api.get("/v1/node")["problems"] == [])
 
 
 # --- snapshots ---
