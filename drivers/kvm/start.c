@@ -300,8 +300,8 @@ int start_settle(struct kvm_guest *g, struct err *err)
 	return kvm_guest_end(g, STOP_WRITE, 0, err);
 }
 
-/* Another one may have been faster. Memory that somebody had libvirt itself save (virsh managedsave)
- * is of another state of the disk by now. */
+/* Another one may have been faster. Memory that somebody had libvirt itself save (virsh
+ * managedsave) is of another state of the disk by now. */
 static int create(struct kvm_guest *g, struct err *err)
 {
 	unsigned flags = g->kvm->type == KVM_QEMU ? VIR_DOMAIN_START_FORCE_BOOT : 0;
