@@ -293,7 +293,7 @@ class Node:
     def assert_empty(self):
         """Nothing of any guest is left on the host; what belongs to the node itself may be."""
         if self.virt:
-            wait_for("what carries commands into machines ends", lambda: not self._carriers(), 10)
+            wait_for("what carries commands into machines ends", lambda: not self._carriers(), 3)
         left = {"volumes": self.volumes(), "links": self.links(), "processes": self.monitors(),
                 "control groups": self.guest_cgroups(),
                 "incoming": _entries(self.pool / "incoming"),
