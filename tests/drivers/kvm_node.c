@@ -300,7 +300,8 @@ const char *kvm_node_image(void)
 /* --- Leftovers ---------------------------------------------------------------------------------
  */
 
-static const char *g_id;
+static char
+	g_domain[64]; /* as libvirt names it: other guests of the machine may have the id alone */
 static char g_found[PATH_MAX];
 
 static void find_guest(pid_t pid)
@@ -312,14 +313,14 @@ static void find_guest(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
 	if (file_read(path, 1 << 20, &text, &length) < 0 || !strstr(text, "qemu"))
 		return;
-	if (memmem(text, length, g_id, strlen(g_id)))
+	if (memmem(text, length, g_domain, strlen(g_domain)))
 		snprintf(g_found, sizeof(g_found), "process %d", pid);
 }
 
 static int find_group(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
 	(void)st;
-	if (kind == FTW_D && strstr(path + at->base, g_id))
+	if (kind == FTW_D && strstr(path + at->base, g_domain))
 		snprintf(g_found, sizeof(g_found), "%s", path);
 	return g_found[0] != 0;
 }
@@ -327,7 +328,7 @@ static int find_group(const char *path, const struct stat *st, int kind, struct 
 const char *kvm_node_leftovers(const char *id, bool defined)
 {
 	(void)defined;
-	g_id = id;
+	snprintf(g_domain, sizeof(g_domain), "corpus-%s", id);
 	snprintf(g_found, sizeof(g_found), "cvt%.8s", id + strlen(id) - 8);
 	if (if_nametoindex(g_found))
 		return g_found;
