@@ -153,6 +153,17 @@ static void boot_instead(struct row *row, const struct err *err)
 	task_run(task, forget_memory_work);
 }
 
+/* Blocks that a guest does not return are moved instead: it may not be up yet, or never be. */
+static bool is_optional(const struct row *row, enum err_code code)
+{
+	if (!row->optional)
+		return false;
+	if (row->calls[row->at].call == DRIVER_CALL_DISK && row->work.op == DRIVER_DISK_DISCARD &&
+		(code == ERR_UNAVAILABLE || code == ERR_TIMEOUT))
+		return true;
+	return code == ERR_UNSUPPORTED;
+}
+
 static void replied(void *data, const struct driver_reply *reply)
 {
 	struct row *row = data;
@@ -161,7 +172,7 @@ static void replied(void *data, const struct driver_reply *reply)
 
 	if (r == 0 && row->tell && row->at + 1 == row->count)
 		row->tell(row->op, reply);
-	if (r < 0 && row->optional && err.code == ERR_UNSUPPORTED)
+	if (r < 0 && is_optional(row, err.code))
 		r = 0;
 	if (r < 0 && boots_instead(row, &err)) {
 		boot_instead(row, &err);
