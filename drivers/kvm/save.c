@@ -149,21 +149,31 @@ static int write_memory(const struct kvm_guest *g, const char *path)
 	return r;
 }
 
+/* Also before there is a file, and behind the job until libvirt has ended it or has it run on. */
+static bool stands_for_save(const struct kvm_guest *g)
+{
+	return g->state == VIR_DOMAIN_PAUSED && g->reason == VIR_DOMAIN_PAUSED_SAVE;
+}
+
 /* One that was begun by a call which is gone goes on without it. */
 static bool saving(const struct kvm_guest *g)
 {
 	virDomainJobInfo job;
 
+	if (stands_for_save(g))
+		return true;
 	return virDomainGetJobInfo(g->domain, &job) == 0 && job.type != VIR_DOMAIN_JOB_NONE;
 }
 
 static int await_earlier(struct kvm_guest *g, struct err *err)
 {
 	int64_t end = clock_monotonic_ns() + SAVE_S * INT64_C(1000000000);
+	int r;
 
-	while (saving(g) && clock_monotonic_ns() < end)
+	while ((r = guest_look(g, err)) == 0 && guest_is_active(g) && saving(g) &&
+		clock_monotonic_ns() < end)
 		nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
-	return guest_look(g, err);
+	return r;
 }
 
 /* libvirt has no number for a full disk, only the system's words. */
@@ -312,7 +322,7 @@ static int call_off(struct kvm_guest *g, const struct files *f, struct err *err)
 /* Of one that runs, or stands still after what a crash has cut off. */
 static int finish(struct kvm_guest *g, const struct files *f, struct err *err)
 {
-	int r = is_there(f->new) ? call_off(g, f, err) : 0;
+	int r = stands_for_save(g) || is_there(f->new) ? call_off(g, f, err) : 0;
 
 	if (r < 0 || !guest_is_active(g))
 		return r;
