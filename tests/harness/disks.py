@@ -126,6 +126,23 @@ def _boot_record(parts):
     return code.ljust(446, b"\0") + entries.ljust(64, b"\0") + b"\x55\xaa"
 
 
+# What kvm_machines.c has, too: says "up" on COM1, then waits for the power button, by ICH9's power
+# management where SeaBIOS puts it, or for ever with interrupts off.
+SAY_UP = bytes.fromhex("baf803b075eeb070eeb00aee")
+WAIT_FOR_BUTTON = bytes.fromhex("b0ffe6a1ba0206b80001effbf4ba0006edf6c40174f5ba0406b80020efebfe")
+WAIT_FOR_EVER = bytes.fromhex("faf4ebfd")
+
+
+def boot_sector_disk(path, ends=True, size=32 * MIB):
+    """A raw disk that is one ext4 file system as a whole, with a machine's whole life in the boot
+    sector that ext4 leaves free: it is up in 0.3 s, and obeys its power button or does not."""
+    run("mke2fs", "-q", "-t", "ext4", "-m", "0", path, size // 1024)
+    code = SAY_UP + (WAIT_FOR_BUTTON if ends else WAIT_FOR_EVER)
+    with open(path, "r+b") as disk:
+        disk.write(code.ljust(SECTOR - 2, b"\0") + b"\x55\xaa")
+    return path
+
+
 KINDS = {"busybox": busybox_tar, "busybox-folder": busybox_folder, "debian": debian_tar,
          "bios": bios_disk, "uefi": uefi_disk}
 
