@@ -17,6 +17,13 @@ def pytest_configure():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that share a machine stay together: a boot takes seconds."""
+    for item in items:
+        if item.path.name.startswith("test_kvm"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @contextlib.contextmanager
 def node_for(request, settings=None, drivers=("lxc",)):
     """A node with the busybox image. In the end everything on it is destroyed through the API and

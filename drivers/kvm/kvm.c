@@ -20,6 +20,7 @@
 #include "drivers/kvm/instance.h"
 #include "drivers/kvm/look.h"
 #include "drivers/kvm/probe.h"
+#include "drivers/kvm/remains.h"
 #include "drivers/kvm/save.h"
 #include "drivers/kvm/start.h"
 #include "drivers/kvm/stats.h"
@@ -154,7 +155,8 @@ static int kvm_list(
 {
 	AUTOCONN virConnectPtr conn = NULL;
 
-	kvm_connect(kvm_of(d), &conn, NULL);
+	if (kvm_connect(kvm_of(d), &conn, NULL) == 0 && kvm_of(d)->type == KVM_QEMU)
+		remains_remove_domains(kvm_of(d), conn);
 	return look_all(kvm_of(d), conn, ret, ret_count, err);
 }
 

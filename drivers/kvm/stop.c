@@ -185,16 +185,12 @@ int kvm_guest_end(struct kvm_guest *g, enum stop_how how, uint64_t timeout_ms, s
 /* --- Forgetting --------------------------------------------------------------------------------
  */
 
-#define FORGET                                                                                     \
-	(VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |               \
-		VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
-
 int stop_undefine(struct kvm_guest *g, struct err *err)
 {
 	const char *id = g->definition.guest.id;
 
 	/* Not all that libvirt drives has all of this to forget. */
-	if (g->domain && virDomainUndefineFlags(g->domain, FORGET) < 0 &&
+	if (g->domain && virDomainUndefineFlags(g->domain, STOP_FORGET) < 0 &&
 		virDomainUndefine(g->domain) < 0 && connect_errnum() != VIR_ERR_NO_DOMAIN)
 		return connect_error(err, "cannot remove the domain of guest %s", id);
 	if (g->kvm->type == KVM_QEMU)

@@ -15,6 +15,11 @@ enum stop_how { STOP_WRITE, STOP_DISCARD };
  * not run it clears up. */
 int kvm_guest_end(struct kvm_guest *guest, enum stop_how how, uint64_t timeout_ms, struct err *err);
 
+/* What of a domain goes with it. */
+#define STOP_FORGET                                                                                \
+	(VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |               \
+		VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+
 /* Removes its domain, which does not run, from libvirt's memory, and its log. */
 int stop_undefine(struct kvm_guest *guest, struct err *err);
 

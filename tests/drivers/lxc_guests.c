@@ -61,7 +61,7 @@ pid_t run_guest(const struct driver_guest *guest)
 	return status.pid;
 }
 
-struct driver_status status_of(const char *id)
+struct driver_status guest_status(const char *id)
 {
 	struct driver_status status = {0};
 	struct err err = {0};

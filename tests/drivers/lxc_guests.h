@@ -28,7 +28,7 @@ void check(int r, const struct err *err);
 struct driver_guest facts(const char *id);
 pid_t run_guest(const struct driver_guest *guest);
 void update(const struct driver_guest *guest);
-struct driver_status status_of(const char *id);
+struct driver_status guest_status(const char *id);
 struct driver_stats stats_of(const char *id);
 /* Begins a command in the guest; returns what its wait status comes from. */
 int begin(const char *id, const char *script);

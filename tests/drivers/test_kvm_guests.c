@@ -380,6 +380,26 @@ static void domains_that_only_look_like_ours_are_left_alone(void **state)
 	expect_left_alone("somebody's", uuid);
 }
 
+static void a_domain_of_ours_without_a_guest_is_removed(void **state)
+{
+	virDomainPtr domain;
+	AUTOFREE char *xml = NULL;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	domain = domain_of(GUEST_A);
+	xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+	assert_non_null(xml);
+	virDomainFree(domain);
+	destroy_guest(GUEST_A);
+	domain = virDomainDefineXML(g_conn, xml);
+	assert_non_null(domain);
+	virDomainFree(domain);
+	call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+	assert_null(virDomainLookupByName(g_conn, "corpus-" GUEST_A));
+}
+
 static void a_name_may_be_any_text(void **state)
 {
 	struct driver_guest guest = facts();
@@ -487,6 +507,7 @@ int main(void)
 		cmocka_unit_test_teardown(
 			additions_that_cannot_be_taken_are_named, remove_additions),
 		guest_test(domains_that_only_look_like_ours_are_left_alone),
+		guest_test(a_domain_of_ours_without_a_guest_is_removed),
 		guest_test(a_name_may_be_any_text),
 		guest_test(nothing_is_left_of_a_guest_that_is_destroyed),
 		guest_test(qemu_owns_what_the_guest_writes_and_nothing_else),

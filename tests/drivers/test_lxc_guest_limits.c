@@ -175,7 +175,7 @@ static void a_limit_that_cannot_be_set_puts_the_others_back(void **state)
 	assert_int_equal(
 		strtoull(kernel("memory", "memory.limit_in_bytes", "memory.max"), NULL, 10),
 		before.memory);
-	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	assert_int_equal(guest_status(GUEST_A).state, GUEST_RUNNING);
 }
 
 static void a_cpu_limit_holds_and_its_throttling_is_counted(void **state)
@@ -237,8 +237,8 @@ static void a_hog_is_killed_inside_its_guest_alone_and_counted(void **state)
 	assert_int_equal(stats_of(GUEST_B).oom_kills, 0);
 	assert_true(stats_of(GUEST_A).memory <= 32 * MIB);
 	assert_true(stats_of(GUEST_A).memory_peak > 16 * MIB);
-	assert_int_equal(status_of(GUEST_A).pid, init);
-	assert_int_equal(status_of(GUEST_B).pid, neighbour);
+	assert_int_equal(guest_status(GUEST_A).pid, init);
+	assert_int_equal(guest_status(GUEST_B).pid, neighbour);
 	assert_int_equal(run_in(GUEST_B, "true"), 0);
 }
 

@@ -71,7 +71,7 @@ static void assert_ends(const char *script, int status)
 	begin_end(GUEST_A, script);
 	last = await_stopped();
 	assert_int_equal(last.exit_status, status);
-	assert_int_equal(status_of(GUEST_A).exit_status, status);
+	assert_int_equal(guest_status(GUEST_A).exit_status, status);
 	left = node_leftovers(GUEST_A, true);
 	if (left)
 		fail_msg("left: %s", left);
@@ -107,7 +107,7 @@ static void an_init_that_ends_leaves_its_status(void **state)
 	assert_int_equal(await_stopped().exit_status, SIGKILL);
 	/* The next start begins anew. */
 	run_guest(&guest);
-	assert_int_equal(status_of(GUEST_A).exit_status, -1);
+	assert_int_equal(guest_status(GUEST_A).exit_status, -1);
 }
 
 static void what_was_stopped_or_killed_has_no_status_of_its_own(void **state)
@@ -118,11 +118,11 @@ static void what_was_stopped_or_killed_has_no_status_of_its_own(void **state)
 	(void)state;
 	run_guest(&guest);
 	check(lxc_driver_ops.stop(g_driver, GUEST_A, 5000, &err), &err);
-	assert_int_equal(status_of(GUEST_A).state, GUEST_STOPPED);
-	assert_int_equal(status_of(GUEST_A).exit_status, -1);
+	assert_int_equal(guest_status(GUEST_A).state, GUEST_STOPPED);
+	assert_int_equal(guest_status(GUEST_A).exit_status, -1);
 	run_guest(&guest);
 	check(lxc_driver_ops.kill(g_driver, GUEST_A, &err), &err);
-	assert_int_equal(status_of(GUEST_A).exit_status, -1);
+	assert_int_equal(guest_status(GUEST_A).exit_status, -1);
 	/* A monitor that is killed takes its guest with it: nobody saw the end. */
 	await_end(({
 		pid_t init = run_guest(&guest);
@@ -130,7 +130,7 @@ static void what_was_stopped_or_killed_has_no_status_of_its_own(void **state)
 		kill(parent_of(init), SIGKILL);
 		init;
 	}));
-	assert_int_equal(status_of(GUEST_A).exit_status, -1);
+	assert_int_equal(guest_status(GUEST_A).exit_status, -1);
 }
 
 static void a_guest_that_reboots_runs_on_with_another_init(void **state)
@@ -145,7 +145,7 @@ static void a_guest_that_reboots_runs_on_with_another_init(void **state)
 	first = run_guest(&guest);
 	begin_end(GUEST_A, "reboot -n -f");
 	await_end(first);
-	while ((status = status_of(GUEST_A)).state != GUEST_RUNNING)
+	while ((status = guest_status(GUEST_A)).state != GUEST_RUNNING)
 		assert_true(clock_monotonic_ns() < end);
 	assert_int_not_equal(status.pid, first);
 	assert_int_equal(run_in(GUEST_A, "true"), 0);
@@ -175,7 +175,7 @@ static void an_init_that_exits_at_once_is_told_with_its_status(void **state)
 		if (r == 0)
 			assert_int_equal(await_stopped().exit_status, 3 << 8);
 	}
-	assert_int_equal(status_of(GUEST_A).state, GUEST_STOPPED);
+	assert_int_equal(guest_status(GUEST_A).state, GUEST_STOPPED);
 	assert_null(node_leftovers(GUEST_A, true));
 }
 
@@ -208,7 +208,7 @@ static void statistics_are_of_those_that_run(void **state)
 		assert_in_range(stats_of(GUEST_A).memory, 1, 64 * MIB);
 	if (has("pids"))
 		assert_in_range(stats_of(GUEST_A).pids, 1, 8);
-	kill(status_of(GUEST_A).pid, SIGKILL);
+	kill(guest_status(GUEST_A).pid, SIGKILL);
 	await_stopped();
 	check(lxc_driver_ops.stats(g_driver, NULL, &list, &count, &err), &err);
 	assert_int_equal(count, 1);

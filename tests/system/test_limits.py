@@ -1,5 +1,6 @@
 """Many at once, and what runs out: names, slots, ports, images, room."""
 import concurrent.futures
+import gzip
 import socket
 import tarfile
 
@@ -161,7 +162,7 @@ def test_a_pool_that_cannot_grow_refuses_and_serves_on(make_node):
     assert (answer.status, answer.json["code"]) == (507, "no_room"), answer.text
     assert node.api.guest("a.example.org")["storage"]["size"] == 100 << 20
     with pytest.raises(Problem) as refusal:
-        node.api.import_image("huge", zeros_tar(node.dir / "huge.tar", GIB))
+        node.api.import_image("huge", large_tar(node.dir / "huge.tar", GIB * 5 // 8))
     assert refusal.value.status == 507, refusal.value
     assert [i["name"] for i in node.api.get("/v1/images")["images"]] == ["busybox"]
     # btrfs gives the room of what was removed back a little later.
@@ -169,11 +170,14 @@ def test_a_pool_that_cannot_grow_refuses_and_serves_on(make_node):
                                           storage={"size": "100MiB"}).status == 200, 30)
 
 
-def zeros_tar(path, size):
-    """An archive with one file of zeros, itself a sparse file."""
-    info = tarfile.TarInfo("zeros")
+def large_tar(path, size):
+    """An archive with one large file, in which there are no holes."""
+    info = tarfile.TarInfo("large")
     info.size = size
-    with open(path, "wb") as file:
+    part = b"large" * (1 << 20)
+    with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(info.tobuf())
-        file.truncate(512 + size + 1024)
+        for _ in range(size // len(part)):
+            file.write(part)
+        file.write(bytes(size % len(part) + 512 - size % 512 + 1024))
     return path
