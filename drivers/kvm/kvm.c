@@ -60,7 +60,7 @@ static int kvm_create(struct driver *d, const struct driver_guest *guest, struct
 	return r;
 }
 
-static int kvm_start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+static int start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
 {
 	CLEANUP(guest_finish) struct kvm_guest g = {0};
 	bool memory = false;
@@ -77,6 +77,28 @@ static int kvm_start(struct driver *d, const char *id, struct driver_status *ret
 	stop_unmark(&g);
 	guest_status(&g, ret);
 	return 0;
+}
+
+/* A libvirtd that has just come back may work off the end of a machine only when the next one
+ * begins, and then ends that: QEMU itself has said nothing. */
+static bool was_mistaken(const struct err *err)
+{
+	static const char says[] = "process exited while connecting to monitor";
+	const char *found = strstr(err->message, says);
+
+	return found && found[strlen(says)] != ':';
+}
+
+static int kvm_start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+{
+	struct err why = {0};
+	int r = start(d, id, ret, &why);
+
+	if (r < 0 && was_mistaken(&why))
+		r = start(d, id, ret, &why);
+	if (r < 0)
+		*err = why;
+	return r;
 }
 
 static int kvm_stop(struct driver *d, const char *id, uint64_t timeout_ms, struct err *err)
