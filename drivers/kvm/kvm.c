@@ -83,10 +83,11 @@ static int start(struct driver *d, const char *id, struct driver_status *ret, st
  * begins, and then ends that: QEMU itself has said nothing. */
 static bool was_mistaken(const struct err *err)
 {
-	static const char says[] = "process exited while connecting to monitor";
-	const char *found = strstr(err->message, says);
+	static const char exited[] = "process exited while connecting to monitor";
+	const char *found = strstr(err->message, exited);
 
-	return found && found[strlen(says)] != ':';
+	return (found && found[strlen(exited)] != ':') ||
+	       strstr(err->message, "domain is no longer running");
 }
 
 static int kvm_start(struct driver *d, const char *id, struct driver_status *ret, struct err *err)
