@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "drivers/definition.h"
 #include "drivers/fake/disk.h"
 #include "drivers/fake/exec.h"
 #include "drivers/fake/fake.h"
@@ -19,9 +20,8 @@
 #include "drivers/fake/process.h"
 #include "drivers/inside/console.h"
 #include "drivers/inside/tree.h"
-#include "drivers/protocol/value.h"
 
-#define DEFINITION_MAX 65536
+#define TITLE "fake"
 
 static int lock_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
@@ -46,46 +46,6 @@ static int paths(const struct fake *f, const char *id, char definition[static PA
 	return 0;
 }
 
-/* --- Definitions ----------------------------------------------------------------------------- */
-
-/* `ret_json` keeps the strings of *ret. */
-static int load(const char *path, const char *id, json_t **ret_json, struct driver_guest *ret,
-	struct err *err)
-{
-	AUTOFREE char *text = NULL;
-	json_t *json = NULL;
-	int r = file_read(path, DEFINITION_MAX, &text, NULL);
-
-	if (r == -ENOENT)
-		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
-	if (r < 0)
-		return err_errno(err, r, "cannot read %s", path);
-	r = value_parse(text, &json, err);
-	if (r == 0)
-		r = value_to_guest(json, ret, err);
-	if (r < 0)
-		json_decref(json);
-	else
-		*ret_json = json;
-	return r;
-}
-
-static void unload(json_t *json, struct driver_guest *guest)
-{
-	value_guest_finish(guest);
-	json_decref(json);
-}
-
-static int save(const char *path, const struct driver_guest *guest, struct err *err)
-{
-	AUTOFREE char *text = value_print(value_from_guest(guest));
-	int r = text ? file_replace(path, text, 0600, false) : -ENOMEM;
-
-	return r < 0 ? err_errno(err, r, "cannot write %s", path) : 0;
-}
-
-/* --- What it does ---------------------------------------------------------------------------- */
-
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
@@ -97,7 +57,7 @@ int work_create(struct fake *f, const struct driver_guest *guest, struct err *er
 			image_kind_to_string(machine_image_kind(f)));
 	if (r == 0 && guest->disk)
 		r = machine_make(f, guest->id, err);
-	return r < 0 ? r : save(definition, guest, err);
+	return r < 0 ? r : definition_save(definition, guest, NULL, err);
 }
 
 /* Whether the guest's root has that file; follows no link out of it. */
@@ -116,8 +76,8 @@ int work_look(struct fake *f, const char *id, struct driver_status *ret, struct 
 
 	if (r < 0)
 		return r;
-	if (access(definition, F_OK) < 0)
-		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
+	if (!definition_exists(definition))
+		return definition_missing(TITLE, id, err);
 	*ret = (struct driver_status){.pid = fake_process_pid(pid_file), .exit_status = -1};
 	memcpy(ret->id, id, GUEST_ID_LEN);
 	ret->state = ret->pid == 0			? GUEST_STOPPED
@@ -184,17 +144,15 @@ static int start_machine(
 int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	struct driver_guest guest = {0};
-	json_t *json = NULL;
+	CLEANUP(definition_finish) struct definition d = {0};
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
-		r = load(definition, id, &json, &guest, err);
+		r = definition_load(definition, TITLE, id, &d, err);
 	if (r < 0)
 		return r;
-	r = guest.disk ? start_machine(f, &guest, pid_file, err)
-		       : start_tree(f, &guest, pid_file, err);
-	unload(json, &guest);
+	r = d.guest.disk ? start_machine(f, &d.guest, pid_file, err)
+			 : start_tree(f, &d.guest, pid_file, err);
 	return r < 0 ? r : work_look(f, id, ret, err);
 }
 
@@ -217,8 +175,8 @@ int work_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, st
 
 	if (r < 0)
 		return r;
-	if (access(definition, F_OK) < 0)
-		return err_set(err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", id);
+	if (!definition_exists(definition))
+		return definition_missing(TITLE, id, err);
 	return end_all(f, id, pid_file, signal, timeout_ms, err);
 }
 
@@ -235,43 +193,23 @@ int work_destroy(struct fake *f, const char *id, struct err *err)
 	r = machine_remove(f, id, err);
 	if (r < 0)
 		return r;
-	if (unlink(definition) < 0 && errno != ENOENT)
-		return err_errno(err, errno, "cannot remove %s", definition);
+	r = definition_remove(definition, err);
+	if (r < 0)
+		return r;
 	if (console_path(f, id, console) == 0)
 		unlink(console);
 	fake_disk_forget(f, id);
 	return 0;
 }
 
+static bool look(void *data, const char *id, struct driver_status *ret)
+{
+	return work_look(data, id, ret, NULL) == 0;
+}
+
 int work_list(struct fake *f, struct driver_status **ret, size_t *ret_count, struct err *err)
 {
-	CLEANUP(closedirp) DIR *dir = opendir(f->state_dir);
-	AUTOFREE struct driver_status *list = calloc(1, sizeof(*list));
-	size_t count = 0, room = 1;
-	struct dirent *e;
-
-	if (!dir || !list)
-		return err_errno(err, errno, "cannot list %s", f->state_dir);
-	while ((e = readdir(dir))) {
-		char id[GUEST_ID_LEN + 1];
-
-		if (strlen(e->d_name) != GUEST_ID_LEN + strlen(".json"))
-			continue;
-		snprintf(id, sizeof(id), "%.*s", GUEST_ID_LEN, e->d_name);
-		if (count == room) {
-			struct driver_status *grown = reallocarray(list, room * 2, sizeof(*list));
-
-			if (!grown)
-				return err_errno(err, ENOMEM, "no memory for a list");
-			list = grown;
-			room *= 2;
-		}
-		if (work_look(f, id, &list[count], NULL) == 0)
-			count++;
-	}
-	*ret = TAKE_PTR(list);
-	*ret_count = count;
-	return 0;
+	return definition_list(f->state_dir, look, f, ret, ret_count, err);
 }
 
 int work_update(struct fake *f, const struct driver_guest *guest, struct err *err)
@@ -282,13 +220,12 @@ int work_update(struct fake *f, const struct driver_guest *guest, struct err *er
 
 	if (r < 0)
 		return r;
-	if (access(definition, F_OK) < 0)
-		return err_set(
-			err, ERR_NOT_FOUND, NULL, "the fake driver has no guest %s", guest->id);
+	if (!definition_exists(definition))
+		return definition_missing(TITLE, guest->id, err);
 	if (memory && memory < FAKE_MEMORY_USED && fake_process_pid(pid_file) > 0)
 		return err_set(err, ERR_INVALID, "limits.memory", "the guest uses %d bytes now",
 			FAKE_MEMORY_USED);
-	return save(definition, guest, err);
+	return definition_save(definition, guest, NULL, err);
 }
 
 static int running_pid(struct fake *f, const char *id, pid_t *ret, struct err *err)
@@ -340,8 +277,7 @@ int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pi
 {
 	char lock[PATH_MAX], definition[PATH_MAX], pid_file[PATH_MAX], buf[PATH_MAX];
 	struct fake_exec where = {.lock_file = lock};
-	struct driver_guest guest = {0};
-	json_t *json = NULL;
+	CLEANUP(definition_finish) struct definition d = {0};
 	int r = running_pid(f, id, &where.guest, err);
 
 	if (r < 0)
@@ -351,18 +287,17 @@ int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pi
 			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
 	r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
-		r = load(definition, id, &json, &guest, err);
+		r = definition_load(definition, TITLE, id, &d, err);
 	if (r < 0)
 		return r;
-	where.rootfs = inside(f, &guest, buf, err);
-	where.machine = guest.disk;
+	where.rootfs = inside(f, &d.guest, buf, err);
+	where.machine = d.guest.disk;
 	if (!where.rootfs)
 		r = err_errnum(ERR_UNSUPPORTED);
 	else if (lock_path(f, id, lock) < 0)
 		r = err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
 	else
 		r = fake_exec_start(exec, &where, ret_pid, err);
-	unload(json, &guest);
 	return r;
 }
 
@@ -397,14 +332,13 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	CLEANUP(tree_close) struct tree tree = {.root = -1, .self = -1};
 	char definition[PATH_MAX], pid_file[PATH_MAX], buf[PATH_MAX];
 	struct driver_file file = *asked;
-	struct driver_guest guest = {0};
-	json_t *json = NULL;
+	CLEANUP(definition_finish) struct definition d = {0};
 	const char *root = NULL;
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
-		r = load(definition, id, &json, &guest, err);
-	if (r == 0 && !(root = inside(f, &guest, buf, err)))
+		r = definition_load(definition, TITLE, id, &d, err);
+	if (r == 0 && !(root = inside(f, &d.guest, buf, err)))
 		r = err_errnum(ERR_UNSUPPORTED);
 	if (r == 0)
 		r = tree_open(root, &tree, err);
@@ -415,7 +349,6 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	signal(SIGPIPE, SIG_IGN);
 	if (r == 0)
 		r = tree_do(&tree, &file, ret, err);
-	unload(json, &guest);
 	return r;
 }
 
@@ -456,8 +389,7 @@ int work_disk(struct fake *f, const char *id, const struct driver_disk_work *wan
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
 	struct driver_disk_result ignored;
-	struct driver_guest guest = {0};
-	json_t *json = NULL;
+	CLEANUP(definition_finish) struct definition d = {0};
 	pid_t pid = 0;
 	int r = check_disks(f, err);
 
@@ -466,10 +398,9 @@ int work_disk(struct fake *f, const char *id, const struct driver_disk_work *wan
 	if (r == 0)
 		r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
-		r = load(definition, id, &json, &guest, err);
+		r = definition_load(definition, TITLE, id, &d, err);
 	if (r == 0)
-		r = fake_disk_work(f, &guest, wanted, ret ? ret : &ignored, err);
-	unload(json, &guest);
+		r = fake_disk_work(f, &d.guest, wanted, ret ? ret : &ignored, err);
 	return r;
 }
 
@@ -492,16 +423,14 @@ static int save_memory(
 int work_save(struct fake *f, const char *id, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	struct driver_guest guest = {0};
-	json_t *json = NULL;
+	CLEANUP(definition_finish) struct definition d = {0};
 	int r = check_disks(f, err);
 
 	if (r == 0)
 		r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
-		r = load(definition, id, &json, &guest, err);
+		r = definition_load(definition, TITLE, id, &d, err);
 	if (r == 0)
-		r = save_memory(f, &guest, pid_file, err);
-	unload(json, &guest);
+		r = save_memory(f, &d.guest, pid_file, err);
 	return r;
 }

@@ -1,18 +1,13 @@
-/* What is kept of a guest. */
+/* What a guest of the driver has on the node. */
 #include "drivers/kvm/define.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "drivers/protocol/value.h"
-
-#define DEFINITION_MAX (256 * 1024) /* raw lines, mostly */
+#include "drivers/definition.h"
 
 int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *p, struct err *err)
 {
@@ -28,41 +23,6 @@ int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *p, struct
 		file_path(p->console, PATH_MAX, "%s/%s.console", kvm->log_dir, id) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
 	return 0;
-}
-
-bool define_exists(const struct kvm_paths *paths)
-{
-	return access(paths->definition, F_OK) == 0;
-}
-
-int define_load(
-	const struct kvm_paths *paths, const char *id, struct kvm_definition *ret, struct err *err)
-{
-	struct kvm_definition d = {0};
-	AUTOFREE char *text = NULL;
-	int r = file_read(paths->definition, DEFINITION_MAX, &text, NULL);
-
-	if (r == -ENOENT)
-		return err_set(err, ERR_NOT_FOUND, NULL, "the KVM driver has no guest %s", id);
-	if (r < 0)
-		return err_errno(err, r, "cannot read %s", paths->definition);
-	r = value_parse(text, &d.json, err);
-	if (r == 0)
-		r = value_to_guest(d.json, &d.guest, err);
-	if (r < 0) {
-		err_prefix(err, "%s", paths->definition);
-		define_finish(&d);
-		return r;
-	}
-	*ret = d;
-	return 0;
-}
-
-void define_finish(struct kvm_definition *d)
-{
-	value_guest_finish(&d->guest);
-	json_decref(d->json);
-	d->json = NULL;
 }
 
 /* XML has no way to write these. */
@@ -125,18 +85,6 @@ int define_check(const struct driver_guest *g, struct err *err)
 	return r == 0 ? check_paths(g->disk, err) : r;
 }
 
-int define_save(const struct kvm_paths *paths, const struct driver_guest *guest, struct err *err)
-{
-	AUTOFREE char *text = NULL;
-	int r = file_mkdirs(paths->state, 0700);
-
-	if (r < 0)
-		return err_errno(err, r, "cannot make %s", paths->state);
-	text = value_print(value_from_guest(guest));
-	r = text ? file_replace(paths->definition, text, 0600, false) : -ENOMEM;
-	return r < 0 ? err_errno(err, r, "cannot write %s", paths->definition) : 0;
-}
-
 /* virtlogd rotates it to .0, .1, … up to what its configuration says, 3 if that says nothing. */
 static void remove_logs(const char *log)
 {
@@ -150,11 +98,11 @@ static void remove_logs(const char *log)
 
 int define_remove(const struct kvm_paths *paths, struct err *err)
 {
-	int r;
+	/* It goes first: from then on the guest is not listed. */
+	int r = definition_remove(paths->definition, err);
 
-	/* The definition goes first: from then on the guest is not listed. */
-	if (unlink(paths->definition) < 0 && errno != ENOENT)
-		return err_errno(err, errno, "cannot remove %s", paths->definition);
+	if (r < 0)
+		return r;
 	r = file_remove_tree(paths->state);
 	if (r < 0)
 		return err_errno(err, r, "cannot remove %s", paths->state);

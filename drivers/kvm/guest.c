@@ -13,7 +13,7 @@
 
 void guest_finish(struct kvm_guest *g)
 {
-	define_finish(&g->definition);
+	definition_finish(&g->definition);
 	if (g->domain)
 		virDomainFree(g->domain);
 	if (g->conn)
@@ -28,7 +28,7 @@ int guest_load(struct driver *d, const char *id, struct kvm_guest *g, struct err
 
 	g->kvm = (struct kvm *)d;
 	r = kvm_paths(g->kvm, id, &g->paths, err);
-	return r < 0 ? r : define_load(&g->paths, id, &g->definition, err);
+	return r < 0 ? r : definition_load(g->paths.definition, KVM_TITLE, id, &g->definition, err);
 }
 
 int guest_look(struct kvm_guest *g, struct err *err)

@@ -4,6 +4,7 @@
 
 #include <libvirt/libvirt.h>
 
+#include "drivers/definition.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/define.h"
 #include "drivers/kvm/instance.h"
@@ -13,7 +14,7 @@ struct err;
 struct kvm_guest {
 	struct kvm *kvm;
 	struct kvm_paths paths;
-	struct kvm_definition definition;
+	struct definition definition;
 	virConnectPtr conn;  /* NULL until guest_connect */
 	virDomainPtr domain; /* NULL: libvirt has none of it */
 	int state, reason;   /* virDomainState and its reason; 0 without a domain */

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "drivers/definition.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/console.h"
 #include "drivers/kvm/define.h"
@@ -55,7 +56,7 @@ static int kvm_create(struct driver *d, const struct driver_guest *guest, struct
 	if (r < 0)
 		return r;
 	fault_point("driver.kvm.create.before");
-	r = define_save(&paths, guest, err);
+	r = definition_save(paths.definition, guest, NULL, err);
 	fault_point("driver.kvm.create.saved");
 	return r;
 }
@@ -166,11 +167,11 @@ static int kvm_status(struct driver *d, const char *id, struct driver_status *re
 
 	if (r < 0)
 		return r;
-	if (define_exists(&paths))
+	if (definition_exists(paths.definition))
 		connect_within(kvm_of(d), STATUS_MS, &conn, NULL);
 	if (look_one(kvm_of(d), conn, id, ret))
 		return 0;
-	return err_set(err, ERR_NOT_FOUND, NULL, "the KVM driver has no guest %s", id);
+	return definition_missing(KVM_TITLE, id, err);
 }
 
 static int kvm_list(

@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "drivers/definition.h"
 #include "drivers/kvm/connect.h"
-#include "drivers/kvm/define.h"
 #include "drivers/kvm/stop.h"
 
 #define DEPTH 8 /* descriptors that may be open at once */
@@ -67,7 +67,7 @@ static bool has_no_guest(struct kvm *kvm, virConnectPtr conn, const char *id)
 	AUTODOMAIN virDomainPtr ours = NULL;
 	struct kvm_paths paths;
 
-	return kvm_paths(kvm, id, &paths, NULL) == 0 && !define_exists(&paths) &&
+	return kvm_paths(kvm, id, &paths, NULL) == 0 && !definition_exists(paths.definition) &&
 	       kvm_domain(conn, id, &ours, NULL) == 0 && ours;
 }
 

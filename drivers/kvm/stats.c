@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "drivers/definition.h"
 #include "drivers/kvm/guest.h"
 
 #define KIB	  1024
@@ -235,7 +236,7 @@ static bool is_ours(const struct kvm *kvm, virDomainPtr domain)
 
 	return id && virDomainGetUUIDString(domain, have) == 0 &&
 	       strcmp(have, connect_uuid(want, id)) == 0 && kvm_paths(kvm, id, &paths, NULL) == 0 &&
-	       define_exists(&paths);
+	       definition_exists(paths.definition);
 }
 
 /* Leaves ours in the list. */

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
+#include "drivers/definition.h"
 #include "drivers/kvm/limits.h"
 #include "drivers/kvm/machine.h"
 #include "drivers/kvm/start.h"
@@ -441,7 +442,7 @@ static int update_running(struct kvm_guest *g, const struct driver_guest *guest,
 	if (r < 0)
 		return r;
 	fault_point("driver.kvm.update.applied");
-	r = define_save(&g->paths, guest, err);
+	r = definition_save(g->paths.definition, guest, NULL, err);
 	if (r < 0)
 		take_back(&c, &from, &to, ARRAY_SIZE(PARTS));
 	return r;
@@ -460,7 +461,7 @@ int kvm_update(struct driver *d, const struct driver_guest *guest, struct err *e
 	if (r < 0)
 		return r;
 	return guest_is_active(&g) ? update_running(&g, guest, &host, err)
-				   : define_save(&g.paths, guest, err);
+				   : definition_save(g.paths.definition, guest, NULL, err);
 }
 
 /* It had other limits, perhaps, when it was saved. More than it can be now it becomes later. */

@@ -17,7 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "drivers/kvm/define.h"
+#include "drivers/definition.h"
 #include "drivers/kvm/watch_process.h"
 
 #define AGAIN_S 1
@@ -222,7 +222,7 @@ static void tell_of_one(struct watcher *w, const char *id, driver_event_fn event
 
 	if (kvm_paths(w->kvm, id, &paths, NULL) < 0)
 		return;
-	e = define_exists(&paths) ? find_or_add(w, id) : NULL;
+	e = definition_exists(paths.definition) ? find_or_add(w, id) : NULL;
 	if (e)
 		tell_unknown(e, true, event, data);
 	else

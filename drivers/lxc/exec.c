@@ -72,7 +72,7 @@ static void join_monitor(const struct lxc *lxc, const char *id)
 
 /* Keeps nothing but the descriptor for the wait status. */
 static void wait_in_background(
-	const struct lxc *lxc, const struct lxc_definition *d, const struct driver_exec *exec)
+	const struct lxc *lxc, const struct definition *d, const struct driver_exec *exec)
 {
 	struct command command = {.exec = exec};
 	struct err err = {0};
@@ -98,7 +98,7 @@ static void wait_in_background(
 	command_wait(pid, STATUS);
 }
 
-int lxc_guest_exec(const struct lxc *lxc, const struct lxc_definition *d,
+int lxc_guest_exec(const struct lxc *lxc, const struct definition *d,
 	const struct driver_exec *exec, pid_t *ret_pid, struct err *err)
 {
 	struct driver_exec e = *exec;

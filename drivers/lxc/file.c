@@ -136,7 +136,7 @@ static int await(pid_t child, int channel, const struct driver_file *file, struc
 	return 0;
 }
 
-int lxc_guest_file(const struct lxc_paths *paths, const struct lxc_definition *d,
+int lxc_guest_file(const struct lxc_paths *paths, const struct definition *d,
 	const struct driver_file *file, struct driver_file_info *ret, struct err *err)
 {
 	AUTOCLOSE int ours = -1;

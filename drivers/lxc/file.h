@@ -1,8 +1,8 @@
 /* Files of guests, running or not; used inside drivers/lxc only. */
 #pragma once
 
-#include "drivers/lxc/definition.h"
+#include "drivers/definition.h"
 #include "drivers/lxc/instance.h"
 
-int lxc_guest_file(const struct lxc_paths *paths, const struct lxc_definition *definition,
+int lxc_guest_file(const struct lxc_paths *paths, const struct definition *definition,
 	const struct driver_file *file, struct driver_file_info *ret, struct err *err);

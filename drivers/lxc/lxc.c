@@ -1,7 +1,6 @@
 /* The LXC driver's functions: each finds the guest, and hands on to the file that knows how. */
 #include "drivers/lxc/lxc.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,8 +12,9 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "drivers/definition.h"
 #include "drivers/lxc/console.h"
-#include "drivers/lxc/definition.h"
+#include "drivers/lxc/define.h"
 #include "drivers/lxc/exec.h"
 #include "drivers/lxc/file.h"
 #include "drivers/lxc/hostname.h"
@@ -32,7 +32,7 @@
 struct subject {
 	struct lxc *lxc;
 	struct lxc_paths paths;
-	struct lxc_definition definition;
+	struct definition definition;
 };
 
 static void subject_finish(struct subject *s)
@@ -51,7 +51,8 @@ static int subject_load(struct driver *d, const char *id, struct subject *ret, s
 
 	*ret = (struct subject){.lxc = lxc_of(d)};
 	r = lxc_paths(ret->lxc, id, &ret->paths, err);
-	return r < 0 ? r : definition_load(&ret->paths, id, &ret->definition, err);
+	return r < 0 ? r
+		     : definition_load(ret->paths.definition, LXC_TITLE, id, &ret->definition, err);
 }
 
 static void look(struct driver *d, const char *id, struct driver_status *ret)
@@ -77,7 +78,7 @@ static int lxc_probe(struct driver *d, struct driver_info *ret, struct err *err)
 static int check_guest(struct driver *d, const struct driver_guest *guest, struct err *err)
 {
 	struct limits_host host;
-	int r = definition_check(guest, err);
+	int r = define_check(guest, err);
 
 	if (r < 0)
 		return r;
@@ -96,7 +97,7 @@ static int lxc_create(struct driver *d, const struct driver_guest *guest, struct
 	if (r < 0)
 		return r;
 	fault_point("driver.lxc.create.before");
-	r = definition_save(&paths, guest, err);
+	r = definition_save(paths.definition, guest, NULL, err);
 	fault_point("driver.lxc.create.saved");
 	return r;
 }
@@ -148,7 +149,7 @@ static int remove_definition(struct driver *d, const struct lxc_paths *paths, st
 {
 	AUTOFREE struct driver_status *list = NULL;
 	size_t count = 0;
-	int r = definition_remove(paths, err);
+	int r = define_remove(paths, err);
 
 	if (r == 0 && lxc_list(d, &list, &count, NULL) == 0 && count == 0)
 		cgroup_remove_root(&lxc_of(d)->cgroups);
@@ -183,40 +184,25 @@ static int lxc_status(struct driver *d, const char *id, struct driver_status *re
 	if (r < 0)
 		return r;
 	if (!runtime_look(lxc_of(d), id, &l))
-		return err_set(err, ERR_NOT_FOUND, NULL, "the LXC driver has no guest %s", id);
+		return definition_missing(LXC_TITLE, id, err);
 	*ret = l.status;
 	return 0;
+}
+
+static bool list_look(void *data, const char *id, struct driver_status *ret)
+{
+	struct watch_look l;
+	bool found = runtime_look(data, id, &l);
+
+	if (found)
+		*ret = l.status;
+	return found;
 }
 
 static int lxc_list(
 	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err)
 {
-	const struct lxc *lxc = lxc_of(d);
-	CLEANUP(closedirp) DIR *dir = opendir(lxc->state_dir);
-	AUTOFREE struct driver_status *list = calloc(1, sizeof(*list));
-	size_t count = 0, room = 1;
-	struct dirent *e;
-
-	if (!dir || !list)
-		return err_errno(err, errno, "cannot list %s", lxc->state_dir);
-	while ((e = readdir(dir))) {
-		struct watch_look l;
-
-		if (!runtime_look(lxc, e->d_name, &l))
-			continue;
-		if (count == room) {
-			struct driver_status *grown = reallocarray(list, room * 2, sizeof(*list));
-
-			if (!grown)
-				return err_errno(err, ENOMEM, "no memory for a list");
-			list = grown;
-			room *= 2;
-		}
-		list[count++] = l.status;
-	}
-	*ret = TAKE_PTR(list);
-	*ret_count = count;
-	return 0;
+	return definition_list(lxc_of(d)->state_dir, list_look, lxc_of(d), ret, ret_count, err);
 }
 
 static bool watch_look(void *data, const char *id, struct watch_look *ret)
@@ -269,7 +255,7 @@ static int update_running(
 	r = rename_running(init, before, guest, err);
 	fault_point("driver.lxc.update.applied");
 	if (r == 0)
-		r = definition_save(&s->paths, guest, err);
+		r = definition_save(s->paths.definition, guest, NULL, err);
 	if (r < 0) {
 		limits_apply(cgroups, guest->id, &before->limits, before->block_device, NULL);
 		rename_running(init, guest, before, NULL);
@@ -289,7 +275,7 @@ static int lxc_update(struct driver *d, const struct driver_guest *guest, struct
 		return r;
 	look(d, guest->id, &status);
 	return status.pid > 0 ? update_running(&s, status.pid, guest, err)
-			      : definition_save(&s.paths, guest, err);
+			      : definition_save(s.paths.definition, guest, NULL, err);
 }
 
 static int check_running(struct driver *d, const char *id, struct err *err)

@@ -12,8 +12,9 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "drivers/definition.h"
 #include "drivers/lxc/cgroup.h"
-#include "drivers/lxc/definition.h"
+#include "drivers/lxc/define.h"
 #include "drivers/lxc/limits.h"
 #include "drivers/lxc/monitor.h"
 
@@ -101,9 +102,9 @@ static bool has_executed(pid_t child, pid_t monitor)
  */
 static void take_up_limits(const struct lxc *lxc, const struct lxc_paths *paths, const char *id)
 {
-	struct lxc_definition d = {0};
+	struct definition d = {0};
 
-	if (definition_load(paths, id, &d, NULL) < 0)
+	if (definition_load(paths->definition, LXC_TITLE, id, &d, NULL) < 0)
 		return;
 	limits_apply(&lxc->cgroups, id, &d.guest.limits, d.guest.block_device, NULL);
 	definition_finish(&d);
@@ -136,7 +137,7 @@ bool runtime_look(const struct lxc *lxc, const char *id, struct watch_look *ret)
 	struct lxc_paths paths;
 	struct lxc_runtime now;
 
-	if (lxc_paths(lxc, id, &paths, NULL) < 0 || !definition_exists(&paths))
+	if (lxc_paths(lxc, id, &paths, NULL) < 0 || !definition_exists(paths.definition))
 		return false;
 	*ret = (struct watch_look){.status = {.state = GUEST_STOPPED, .exit_status = -1}};
 	memcpy(ret->status.id, id, GUEST_ID_LEN);

@@ -81,7 +81,7 @@ static bool lacks_apparmor_profile(void)
 	       !strstr(profiles, APPARMOR_DEFAULT);
 }
 
-static int write_config(const struct lxc *lxc, const struct lxc_definition *d,
+static int write_config(const struct lxc *lxc, const struct definition *d,
 	const struct lxc_paths *paths, struct err *err)
 {
 	AUTOFREE char *additions = NULL;
@@ -204,8 +204,8 @@ static int mark_starting(const struct lxc_paths *paths, struct err *err)
 	return r < 0 ? err_errno(err, r, "cannot write %s", paths->starting) : 0;
 }
 
-static int start(const struct lxc *lxc, const struct lxc_definition *d,
-	const struct lxc_paths *paths, struct err *err)
+static int start(const struct lxc *lxc, const struct definition *d, const struct lxc_paths *paths,
+	struct err *err)
 {
 	const char *id = d->guest.id;
 	pid_t init = 0;
@@ -235,7 +235,7 @@ static int start(const struct lxc *lxc, const struct lxc_definition *d,
 	return r;
 }
 
-int lxc_guest_start(const struct lxc *lxc, const struct lxc_definition *d,
+int lxc_guest_start(const struct lxc *lxc, const struct definition *d,
 	const struct lxc_paths *paths, struct err *err)
 {
 	int r = lxc_guest_clear(lxc, d, paths, err);

@@ -1,7 +1,7 @@
 /* Starting guests; used inside drivers/lxc only. */
 #pragma once
 
-#include "drivers/lxc/definition.h"
+#include "drivers/definition.h"
 #include "drivers/lxc/instance.h"
 
 /* What asks the guest's init to shut down: systemd by SIGRTMIN+3, busybox's init by SIGUSR2, any
@@ -9,5 +9,5 @@
 int init_halt_signal(const char *rootfs, int *ret, struct err *err);
 
 /* Starts a guest of which nothing runs. On failure nothing is left. */
-int lxc_guest_start(const struct lxc *lxc, const struct lxc_definition *definition,
+int lxc_guest_start(const struct lxc *lxc, const struct definition *definition,
 	const struct lxc_paths *paths, struct err *err);

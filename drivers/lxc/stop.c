@@ -99,7 +99,7 @@ static void kill_lost_monitor(const struct lxc_paths *paths)
 /* --- Clearing up -------------------------------------------------------------------------------
  */
 
-int lxc_guest_clear(const struct lxc *lxc, const struct lxc_definition *d,
+int lxc_guest_clear(const struct lxc *lxc, const struct definition *d,
 	const struct lxc_paths *paths, struct err *err)
 {
 	const char *id = d->guest.id;
@@ -123,8 +123,8 @@ int lxc_guest_clear(const struct lxc *lxc, const struct lxc_definition *d,
 	return r < 0 ? err_errno(err, r, "cannot remove %s", paths->run) : 0;
 }
 
-int lxc_guest_end(const struct lxc *lxc, const struct lxc_definition *d,
-	const struct lxc_paths *paths, int signal, uint64_t timeout_ms, struct err *err)
+int lxc_guest_end(const struct lxc *lxc, const struct definition *d, const struct lxc_paths *paths,
+	int signal, uint64_t timeout_ms, struct err *err)
 {
 	struct lxc_runtime now;
 

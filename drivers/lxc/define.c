@@ -1,18 +1,14 @@
-/* What is kept of a guest. */
-#include "drivers/lxc/definition.h"
+/* What a guest of the driver has on the node. */
+#include "drivers/lxc/define.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "drivers/definition.h"
 #include "drivers/lxc/raw.h"
-#include "drivers/protocol/value.h"
-
-#define DEFINITION_MAX 65536
 
 int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct err *err)
 {
@@ -34,41 +30,6 @@ int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct
 	return 0;
 }
 
-bool definition_exists(const struct lxc_paths *paths)
-{
-	return access(paths->definition, F_OK) == 0;
-}
-
-int definition_load(
-	const struct lxc_paths *paths, const char *id, struct lxc_definition *ret, struct err *err)
-{
-	struct lxc_definition d = {0};
-	AUTOFREE char *text = NULL;
-	int r = file_read(paths->definition, DEFINITION_MAX, &text, NULL);
-
-	if (r == -ENOENT)
-		return err_set(err, ERR_NOT_FOUND, NULL, "the LXC driver has no guest %s", id);
-	if (r < 0)
-		return err_errno(err, r, "cannot read %s", paths->definition);
-	r = value_parse(text, &d.json, err);
-	if (r == 0)
-		r = value_to_guest(d.json, &d.guest, err);
-	if (r < 0) {
-		err_prefix(err, "%s", paths->definition);
-		definition_finish(&d);
-		return r;
-	}
-	*ret = d;
-	return 0;
-}
-
-void definition_finish(struct lxc_definition *d)
-{
-	value_guest_finish(&d->guest);
-	json_decref(d->json);
-	d->json = NULL;
-}
-
 /* These become lines of a configuration: nothing in them may begin another one. */
 static int check_text(const char *field, const char *text, const char *refused, struct err *err)
 {
@@ -79,7 +40,7 @@ static int check_text(const char *field, const char *text, const char *refused, 
 	return 0;
 }
 
-int definition_check(const struct driver_guest *g, struct err *err)
+int define_check(const struct driver_guest *g, struct err *err)
 {
 	int r;
 
@@ -98,29 +59,13 @@ int definition_check(const struct driver_guest *g, struct err *err)
 	return raw_check(g->raw, err);
 }
 
-int definition_save(
-	const struct lxc_paths *paths, const struct driver_guest *guest, struct err *err)
+int define_remove(const struct lxc_paths *paths, struct err *err)
 {
-	AUTOFREE char *text = NULL;
-	int r = definition_check(guest, err);
+	/* It goes first: from then on the guest is not listed. */
+	int r = definition_remove(paths->definition, err);
 
 	if (r < 0)
 		return r;
-	r = file_mkdirs(paths->state, 0700);
-	if (r < 0)
-		return err_errno(err, r, "cannot make %s", paths->state);
-	text = value_print(value_from_guest(guest));
-	r = text ? file_replace(paths->definition, text, 0600, false) : -ENOMEM;
-	return r < 0 ? err_errno(err, r, "cannot write %s", paths->definition) : 0;
-}
-
-int definition_remove(const struct lxc_paths *paths, struct err *err)
-{
-	int r;
-
-	/* The definition goes first: from then on the guest is not listed. */
-	if (unlink(paths->definition) < 0 && errno != ENOENT)
-		return err_errno(err, errno, "cannot remove %s", paths->definition);
 	r = file_remove_tree(paths->state);
 	if (r < 0)
 		return err_errno(err, r, "cannot remove %s", paths->state);
