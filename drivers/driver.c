@@ -19,6 +19,8 @@ static const struct {
 	{DRIVER_CAN_STATS, "stats"},
 	{DRIVER_CAN_DISK, "disk"},
 	{DRIVER_CAN_SAVE, "save"},
+	{DRIVER_CAN_IMAGE, "image"},
+	{DRIVER_CAN_LAYER, "layer"},
 };
 
 const char *driver_capability_to_string(enum driver_capability capability)
@@ -34,7 +36,8 @@ uint32_t driver_capabilities(const struct driver_ops *ops)
 	return (ops->update ? DRIVER_CAN_UPDATE : 0) | (ops->freeze ? DRIVER_CAN_FREEZE : 0) |
 	       (ops->exec ? DRIVER_CAN_EXEC : 0) | (ops->console ? DRIVER_CAN_CONSOLE : 0) |
 	       (ops->file ? DRIVER_CAN_FILE : 0) | (ops->stats ? DRIVER_CAN_STATS : 0) |
-	       (ops->disk ? DRIVER_CAN_DISK : 0) | (ops->save ? DRIVER_CAN_SAVE : 0);
+	       (ops->disk ? DRIVER_CAN_DISK : 0) | (ops->save ? DRIVER_CAN_SAVE : 0) |
+	       (ops->image ? DRIVER_CAN_IMAGE : 0) | (ops->layer ? DRIVER_CAN_LAYER : 0);
 }
 
 /* The name of the first mandatory function that is not there, or NULL. */
@@ -73,5 +76,8 @@ int driver_ops_check(const struct driver_ops *ops, struct err *err)
 	if (!ops->watch_fd != !ops->watch_dispatch)
 		return err_set(err, ERR_INTERNAL, NULL,
 			"driver %s has one of watch_fd and watch_dispatch, but not both", name);
+	if (!ops->image != !ops->layer)
+		return err_set(err, ERR_INTERNAL, NULL,
+			"driver %s has one of image and layer, but not both", name);
 	return 0;
 }

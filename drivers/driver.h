@@ -49,6 +49,8 @@ struct driver_config {
 				      GUEST-NAME.SUFFIX */
 	const char
 		*endpoint; /* where its daemon is (libvirt URI, Docker socket); NULL: the default */
+	const char *registries; /* file in Docker's config.json format: credentials for registries
+				   of images, read at each pull. NULL: none */
 	const char *ssh_key; /* private key, in OpenSSH's format: machines let root in by its public
 				half; it may be made anew while the driver runs. NULL: none */
 	uint32_t idmap_base; /* first subordinate uid and gid for unprivileged guests */
@@ -69,13 +71,36 @@ struct driver_disk {
 	const char *memory;	      /* what save writes, and the next start goes on from */
 };
 
+/* What a guest is made from when that is an image of programs and their environment (IMAGE_OCI),
+ * whose files the driver's daemon keeps. What is NULL is as the image says. */
+struct driver_container {
+	const char *image; /* driver_image.id: it means the same for ever */
+	/* Instead, what the layer of guest `layer_of` was kept as, see DRIVER_LAYER_KEEP; looked at
+	 * only while the guest has no layer of its own. NULL: the image's. */
+	const char *layer_of, *layer;
+	const char *const
+		*entrypoint;	    /* ends with NULL; given, the image's command counts no more */
+	const char *const *command; /* arguments of the entry point, or the program itself */
+	const char *const *env;	    /* KEY=VALUE, ends with NULL: beside the image's */
+	const char *user, *working_dir;
+	const char *stop_signal; /* "SIGTERM": what asks it to end */
+	bool terminal;		 /* its console is a terminal */
+	const char *data;	 /* directory of its volume, for the files below data_paths */
+	/* Absolute paths in the guest, ends with NULL; those that the image declares as its volumes
+	 * lie there, too. All else is in its layer. */
+	const char *const *data_paths;
+	uint64_t layer_size; /* bytes that the layer may hold, where the daemon can do that; 0: any
+			      */
+};
+
 /* All that a driver is told about a guest. */
 struct driver_guest {
 	const char *id;	  /* unique for ever; names everything the driver makes */
 	const char *name; /* host name; may change by rename */
-	/* One of these is given, by driver_info.image_kind. The driver never deletes it. */
+	/* One of these three is given, by driver_info.image_kind. The driver never deletes it. */
 	const char *rootfs; /* path of its root file system */
 	const struct driver_disk *disk;
+	const struct driver_container *container;
 	bool privileged;
 	struct guest_limits limits; /* net_ingress and net_egress are the network's to apply */
 	const char *block_device;   /* below rootfs, "7:0", for limits of io; NULL: not known */
@@ -86,7 +111,8 @@ struct driver_guest {
 		uint8_t mac[6];
 		uint32_t address; /* host byte order; 0: none, the guest asks by DHCP */
 		unsigned prefix;
-		uint32_t gateway;
+		uint32_t gateway;   /* serves names, too */
+		const char *domain; /* where short names are looked up; NULL: none */
 	} net;
 };
 
@@ -122,6 +148,8 @@ enum driver_capability {
 	DRIVER_CAN_STATS = 1 << 6,
 	DRIVER_CAN_DISK = 1 << 7,
 	DRIVER_CAN_SAVE = 1 << 8,
+	DRIVER_CAN_IMAGE = 1 << 9,
+	DRIVER_CAN_LAYER = 1 << 10,
 };
 
 struct driver_info {
@@ -220,6 +248,73 @@ struct driver_disk_work {
 struct driver_disk_result {
 	bool file_system; /* resize: was grown, too; hold: is at rest */
 	uint64_t freed;	  /* discard: bytes */
+};
+
+/* An image that the driver's daemon has. */
+struct driver_image {
+	char name[IMAGE_NAME_MAX + 1]; /* a reference: "debian:12", "registry.example.org/a/b:1" */
+	char id[IMAGE_ID_MAX + 1];     /* "sha256:…": never means anything else */
+	uint64_t size;		       /* bytes unpacked */
+	int64_t created_ms;	       /* since the epoch, as it says */
+};
+
+enum driver_image_op {
+	/* What that name means here; ERR_NOT_FOUND (image). Answers with one. */
+	DRIVER_IMAGE_FIND,
+	/* All that have a name, but for what the driver keeps of its guests; one with several
+	 * names comes with each of them. */
+	DRIVER_IMAGE_LIST,
+	/* From an archive: as `docker save` writes it, an OCI image layout, or the files of a root
+	 * file system, plain or compressed. It gets that name, and no other. Answers with one. */
+	DRIVER_IMAGE_LOAD,
+	/* From its registry, with the credentials of driver_config.registries. Answers with one. */
+	DRIVER_IMAGE_PULL,
+	/* The name, and what no other name and no guest needs; absent: success. ERR_CONFLICT while
+	 * a guest, of whomever, is made of it. */
+	DRIVER_IMAGE_REMOVE,
+};
+
+/* Something done about images, which are the daemon's and not any guest's. */
+struct driver_image_work {
+	enum driver_image_op op;
+	const char *name; /* all but list */
+	/* Load: read to its end; owned by the caller. Else -1. */
+	int fd;
+	/* Load: tells by a byte that all of it came, see driver_file.whole_fd. Else -1. */
+	int whole_fd;
+	const char
+		*sha256; /* load: what its bytes must hash to, else ERR_INVALID; NULL: anything */
+	bool replace;	 /* load: the name may mean another image already, else ERR_EXISTS */
+	/* Load, pull: gets lines that tell how far it is, JSON objects: {"done": bytes, "total":
+	 * bytes or 0, "what": "a few words"}. Closed at its other end: the work is given up,
+	 * ERR_CANCELLED. Owned by the caller; -1: nobody wants to know. */
+	int progress_fd;
+};
+
+/* The layer of a guest (driver_container): all that it wrote outside of its data. */
+enum driver_layer_op {
+	/* As it is now is kept as `name`, beside what is kept already; the guest may run, and is
+	 * held meanwhile. Done already is success. */
+	DRIVER_LAYER_KEEP,
+	DRIVER_LAYER_DROP, /* what was kept as `name`; absent is success */
+	/* A guest that does not run goes on from what was kept as `name`; what it had until now is
+	 * put aside, and comes back, or goes for good, by one of the other two. All three may be
+	 * repeated; with nothing aside those succeed. */
+	DRIVER_LAYER_RESTORE,
+	DRIVER_LAYER_RESTORE_UNDO,
+	DRIVER_LAYER_RESTORE_FINISH,
+	DRIVER_LAYER_USAGE,
+};
+
+struct driver_layer_work {
+	enum driver_layer_op op;
+	const char *name; /* keep, drop, restore: as name_check_snapshot has it */
+};
+
+struct driver_layer_result { /* usage */
+	bool bounded;	     /* the daemon lets it hold no more than: */
+	uint64_t size;	     /* bytes */
+	uint64_t used;
 };
 
 /* Called by watch for each change of a guest's state that the driver sees. */
@@ -329,8 +424,9 @@ struct driver_ops {
 	int (*stats)(struct driver *driver, const char *id, struct driver_stats **ret,
 		size_t *ret_count, struct err *err);
 
-	/* For guests with a disk, while they run (else ERR_ILLEGAL_STATE). ERR_UNSUPPORTED, with
-	 * the reason, for what this guest does not help with. `ret` may be NULL. At most 60 s. */
+	/* For guests with a disk, while they run (else ERR_ILLEGAL_STATE); of a container hold and
+	 * release. ERR_UNSUPPORTED, with the reason, for what this guest does not help with. `ret`
+	 * may be NULL. At most 60 s. */
 	int (*disk)(struct driver *driver, const char *id, const struct driver_disk_work *work,
 		struct driver_disk_result *ret, struct err *err);
 
@@ -339,6 +435,17 @@ struct driver_ops {
 	 * success. What starts a guest goes on from that file when it is there, and removes it once
 	 * the guest runs. At most 300 s, and so may a start from it. */
 	int (*save)(struct driver *driver, const char *id, struct err *err);
+
+	/* For drivers whose images are kept by their daemon: both or neither. `ret` is an array
+	 * that the caller frees with free(): one image, or of list all, sorted by name. What a
+	 * registry refuses is ERR_DRIVER, ERR_NOT_FOUND or ERR_DENIED (image) with its words; one
+	 * that says nothing for two minutes ERR_TIMEOUT. Deadline by the caller. */
+	int (*image)(struct driver *driver, const struct driver_image_work *work,
+		struct driver_image **ret, size_t *ret_count, struct err *err);
+
+	/* destroy() removes all that was kept or is aside. `ret` may be NULL. At most 300 s. */
+	int (*layer)(struct driver *driver, const char *id, const struct driver_layer_work *work,
+		struct driver_layer_result *ret, struct err *err);
 };
 
 /* The capabilities that follow from which functions are there. */

@@ -7,7 +7,8 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 
-static const char *const KINDS[] = {[IMAGE_TREE] = "tree", [IMAGE_DISK] = "disk"};
+static const char *const KINDS[] = {
+	[IMAGE_TREE] = "tree", [IMAGE_DISK] = "disk", [IMAGE_OCI] = "oci"};
 static const char *const FORMATS[] = {[DISK_QCOW2] = "qcow2", [DISK_RAW] = "raw"};
 static const char *const BOOTS[] = {
 	[DISK_BOOT_BIOS] = "bios", [DISK_BOOT_UEFI] = "uefi", [DISK_BOOT_KERNEL] = "kernel"};

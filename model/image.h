@@ -12,10 +12,11 @@
 enum image_kind {
 	IMAGE_TREE, /* a root file system, as files */
 	IMAGE_DISK, /* a disk to boot a machine from */
+	IMAGE_OCI,  /* programs and their environment, kept by the daemon of a driver */
 	IMAGE_KIND_MAX_,
 };
 
-const char *image_kind_to_string(enum image_kind kind);		    /* "tree", "disk" */
+const char *image_kind_to_string(enum image_kind kind);		    /* "tree", "disk", "oci" */
 int image_kind_from_string(const char *text, enum image_kind *ret); /* -EINVAL */
 
 enum disk_format { DISK_QCOW2, DISK_RAW, DISK_FORMAT_MAX_ };

@@ -4,7 +4,8 @@
 struct err;
 
 #define GUEST_NAME_MAX	  253 /* RFC 1035, 2.3.4 */
-#define IMAGE_NAME_MAX	  128
+#define IMAGE_NAME_MAX	  255
+#define IMAGE_ID_MAX	  71 /* "sha256:" and 64 digits */
 #define WORD_MAX	  31
 #define DRIVER_NAME_MAX	  WORD_MAX
 #define SNAPSHOT_NAME_MAX 63

@@ -232,6 +232,8 @@ static void take_reply(struct driver_client *c, struct message_answer *a)
 	a->reply.statuses_count = p->statuses_count;
 	a->reply.stats = p->stats;
 	a->reply.stats_count = p->stats_count;
+	a->reply.images = p->images;
+	a->reply.images_count = p->images_count;
 	DL_DELETE(c->pending, p);
 	finish(p, &a->reply);
 }

@@ -78,9 +78,13 @@ int pending_add(struct pending *p, const struct message_answer *a)
 	int r = append((void **)&p->statuses, &p->statuses_count, a->statuses, a->statuses_count,
 		sizeof(*p->statuses));
 
-	return r < 0 ? r
-		     : append((void **)&p->stats, &p->stats_count, a->stats, a->stats_count,
-			       sizeof(*p->stats));
+	if (r == 0)
+		r = append((void **)&p->stats, &p->stats_count, a->stats, a->stats_count,
+			sizeof(*p->stats));
+	if (r == 0)
+		r = append((void **)&p->images, &p->images_count, a->images, a->images_count,
+			sizeof(*p->images));
+	return r;
 }
 
 struct pending *pending_free(struct pending *p)
@@ -91,6 +95,7 @@ struct pending *pending_free(struct pending *p)
 	sd_event_source_disable_unref(p->deadline);
 	free(p->statuses);
 	free(p->stats);
+	free(p->images);
 	free(p);
 	return NULL;
 }

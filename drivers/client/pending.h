@@ -28,6 +28,8 @@ struct pending {
 	size_t statuses_count;
 	struct driver_stats *stats;
 	size_t stats_count;
+	struct driver_image *images;
+	size_t images_count;
 };
 
 /* Encodes the request and duplicates its descriptors. */

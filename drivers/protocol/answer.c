@@ -30,6 +30,17 @@ static bool add_stats(json_t *json, const struct driver_reply *reply, size_t *ne
 	return *next < reply->stats_count;
 }
 
+static bool add_images(json_t *json, const struct driver_reply *reply, size_t *next)
+{
+	json_t *array = json_array();
+	size_t end = *next + MESSAGE_IMAGES_MAX;
+
+	for (; *next < end && *next < reply->images_count; (*next)++)
+		json_array_append_new(array, value_from_image(&reply->images[*next]));
+	json_object_set_new(json, "images", array);
+	return *next < reply->images_count;
+}
+
 static void add_single(json_t *json, enum driver_call call, const struct driver_reply *reply)
 {
 	if (call == DRIVER_CALL_PROBE)
@@ -40,6 +51,8 @@ static void add_single(json_t *json, enum driver_call call, const struct driver_
 		json_object_set_new(json, "file", value_from_file_info(&reply->file));
 	if (call == DRIVER_CALL_DISK)
 		json_object_set_new(json, "disk", value_from_disk_result(&reply->disk));
+	if (call == DRIVER_CALL_LAYER)
+		json_object_set_new(json, "layer", value_from_layer_result(&reply->layer));
 }
 
 char *message_encode_reply(uint64_t serial, enum driver_call call, const struct driver_reply *reply,
@@ -59,6 +72,8 @@ char *message_encode_reply(uint64_t serial, enum driver_call call, const struct 
 		*ret_more = add_statuses(json, reply, next);
 	if (reply->stats)
 		*ret_more = add_stats(json, reply, next);
+	if (reply->images)
+		*ret_more = add_images(json, reply, next);
 	if (*ret_more)
 		json_object_set_new(json, "more", json_true());
 	return value_print(json);
@@ -79,7 +94,7 @@ static int make_room(const json_t *json, const char *key, size_t size, void **re
 		return err_set(err, ERR_MALFORMED, key, "%s must be an array", key);
 	*ret_items = calloc(json_array_size(array) + 1, size);
 	if (!*ret_items)
-		return err_errno(err, ENOMEM, "no memory for a list of guests");
+		return err_errno(err, ENOMEM, "no memory for a list");
 	*ret_count = json_array_size(array);
 	return 0;
 }
@@ -106,6 +121,17 @@ static int decode_stats(const json_t *json, struct message_answer *a, struct err
 	return r;
 }
 
+static int decode_images(const json_t *json, struct message_answer *a, struct err *err)
+{
+	const json_t *array = json_object_get(json, "images");
+	int r = make_room(
+		json, "images", sizeof(*a->images), (void **)&a->images, &a->images_count, err);
+
+	for (size_t i = 0; r == 0 && i < a->images_count; i++)
+		r = value_to_image(json_array_get(array, i), &a->images[i], err);
+	return r;
+}
+
 static int decode_event(const json_t *event, struct message_answer *a, struct err *err)
 {
 	a->kind = MESSAGE_EVENT;
@@ -118,7 +144,7 @@ static int decode_event(const json_t *event, struct message_answer *a, struct er
 
 static int decode_result(const json_t *json, struct message_answer *a, struct err *err)
 {
-	json_t *info = NULL, *file = NULL, *disk = NULL;
+	json_t *info = NULL, *file = NULL, *disk = NULL, *layer = NULL;
 	int64_t pid = 0;
 	int r;
 
@@ -127,16 +153,22 @@ static int decode_result(const json_t *json, struct message_answer *a, struct er
 		(r = value_object(json, "info", &info, err)) < 0 ||
 		(r = value_object(json, "file", &file, err)) < 0 ||
 		(r = value_object(json, "disk", &disk, err)) < 0 ||
-		(r = decode_statuses(json, a, err)) < 0 || (r = decode_stats(json, a, err)) < 0)
+		(r = value_object(json, "layer", &layer, err)) < 0 ||
+		(r = decode_statuses(json, a, err)) < 0 || (r = decode_stats(json, a, err)) < 0 ||
+		(r = decode_images(json, a, err)) < 0)
 		return r;
 	a->reply.pid = (pid_t)pid;
 	a->reply.statuses = a->statuses;
 	a->reply.statuses_count = a->statuses_count;
 	a->reply.stats = a->stats;
 	a->reply.stats_count = a->stats_count;
+	a->reply.images = a->images;
+	a->reply.images_count = a->images_count;
 	if (file && (r = value_to_file_info(file, &a->reply.file, err)) < 0)
 		return r;
 	if (disk && (r = value_to_disk_result(disk, &a->reply.disk, err)) < 0)
+		return r;
+	if (layer && (r = value_to_layer_result(layer, &a->reply.layer, err)) < 0)
 		return r;
 	if (!info)
 		return 0;
@@ -183,6 +215,9 @@ void message_answer_finish(struct message_answer *answer)
 {
 	free(answer->statuses);
 	free(answer->stats);
+	free(answer->images);
+	answer->images = NULL;
+	answer->images_count = 0;
 	answer->statuses = NULL;
 	answer->statuses_count = 0;
 	answer->stats = NULL;

@@ -171,6 +171,29 @@ static int run_save(struct driver *d, const struct driver_request *q, struct dri
 	return d->ops->save ? d->ops->save(d, q->id, &ret->error) : unsupported(d, q->call, ret);
 }
 
+static int run_image(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	struct driver_image *images = NULL;
+	int r;
+
+	(void)info;
+	if (!d->ops->image)
+		return unsupported(d, q->call, ret);
+	r = d->ops->image(d, q->image, &images, &ret->images_count, &ret->error);
+	if (r == 0)
+		ret->images = images;
+	return r;
+}
+
+static int run_layer(struct driver *d, const struct driver_request *q, struct driver_info *info,
+	struct driver_reply *ret)
+{
+	(void)info;
+	return d->ops->layer ? d->ops->layer(d, q->id, q->layer, &ret->layer, &ret->error)
+			     : unsupported(d, q->call, ret);
+}
+
 static const struct {
 	const char *name;
 	run_fn run;
@@ -194,6 +217,8 @@ static const struct {
 	[DRIVER_CALL_STATS] = {"stats", run_stats, 5 * S, false, false},
 	[DRIVER_CALL_DISK] = {"disk", run_disk, 60 * S, true, false},
 	[DRIVER_CALL_SAVE] = {"save", run_save, 300 * S, true, true},
+	[DRIVER_CALL_IMAGE] = {"image", run_image, 0, false, false},
+	[DRIVER_CALL_LAYER] = {"layer", run_layer, 300 * S, true, true},
 };
 
 const char *driver_call_to_string(enum driver_call call)
@@ -240,6 +265,14 @@ size_t driver_request_fds(const struct driver_request *request, int ret[static D
 	if (request->call == DRIVER_CALL_FILE && request->file->op == DRIVER_FILE_WRITE &&
 		request->file->whole_fd > 0)
 		ret[n++] = request->file->whole_fd;
+	if (request->call == DRIVER_CALL_IMAGE) {
+		const int all[] = {
+			request->image->fd, request->image->whole_fd, request->image->progress_fd};
+
+		for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+			if (all[i] >= 0)
+				ret[n++] = all[i];
+	}
 	return n;
 }
 
@@ -268,6 +301,8 @@ void driver_reply_finish(struct driver_reply *reply)
 {
 	free((void *)reply->statuses);
 	free((void *)reply->stats);
+	free((void *)reply->images);
 	reply->statuses = NULL;
 	reply->stats = NULL;
+	reply->images = NULL;
 }

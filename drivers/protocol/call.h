@@ -27,6 +27,8 @@ enum driver_call {
 	DRIVER_CALL_STATS,
 	DRIVER_CALL_DISK,
 	DRIVER_CALL_SAVE,
+	DRIVER_CALL_IMAGE,
+	DRIVER_CALL_LAYER,
 	DRIVER_CALL_MAX_,
 };
 
@@ -35,15 +37,19 @@ enum driver_call {
 /* Arguments of a call; only those that the call knows are read. Descriptors are duplicated. */
 struct driver_request {
 	enum driver_call call;
-	const char *id; /* all but probe, create, update, list; stats: NULL for all that run */
-	const struct driver_guest *guest;     /* create, update */
-	const struct driver_exec *exec;	      /* exec */
-	const struct driver_console *console; /* console */
-	const struct driver_file *file;	      /* file */
-	const struct driver_disk_work *disk;  /* disk */
-	bool frozen;			      /* freeze */
-	uint64_t timeout_ms;		      /* stop: how long to ask before killing */
-	uint64_t deadline_ms;		      /* 0: the contract's own; file then has none */
+	/* All but probe, create, update, list, image; stats: NULL for all that run. */
+	const char *id;
+	const struct driver_guest *guest;      /* create, update */
+	const struct driver_exec *exec;	       /* exec */
+	const struct driver_console *console;  /* console */
+	const struct driver_file *file;	       /* file */
+	const struct driver_disk_work *disk;   /* disk */
+	const struct driver_image_work *image; /* image */
+	const struct driver_layer_work *layer; /* layer */
+	bool frozen;			       /* freeze */
+	uint64_t timeout_ms;		       /* stop: how long to ask before killing */
+	uint64_t deadline_ms;		       /* 0: the contract's own; file and image then have
+					  none */
 };
 
 /* Result of a call. */
@@ -55,9 +61,12 @@ struct driver_reply {
 	size_t statuses_count;
 	const struct driver_stats *stats; /* stats */
 	size_t stats_count;
-	pid_t pid;			/* exec */
-	struct driver_file_info file;	/* file: stat and read; else its type is empty */
-	struct driver_disk_result disk; /* disk */
+	pid_t pid;			   /* exec */
+	struct driver_file_info file;	   /* file: stat and read; else its type is empty */
+	struct driver_disk_result disk;	   /* disk */
+	const struct driver_image *images; /* image */
+	size_t images_count;
+	struct driver_layer_result layer; /* layer */
 };
 
 const char *driver_call_to_string(enum driver_call call);	      /* "create", … */

@@ -12,11 +12,12 @@
 
 char *message_encode_hello(const struct driver_config *c)
 {
-	return value_print(json_pack("{s:{s:i s:{s:s s:s s:s s:s* s:s* s:s* s:I s:I}}}", "hello",
-		"protocol", DRIVER_PROTOCOL_VERSION, "config", "state_dir", c->state_dir, "run_dir",
-		c->run_dir, "log_dir", c->log_dir, "additions_dir", c->additions_dir, "endpoint",
-		c->endpoint, "ssh_key", c->ssh_key, "idmap_base", (json_int_t)c->idmap_base,
-		"idmap_count", (json_int_t)c->idmap_count));
+	return value_print(json_pack("{s:{s:i s:{s:s s:s s:s s:s* s:s* s:s* s:s* s:I s:I}}}",
+		"hello", "protocol", DRIVER_PROTOCOL_VERSION, "config", "state_dir", c->state_dir,
+		"run_dir", c->run_dir, "log_dir", c->log_dir, "additions_dir", c->additions_dir,
+		"endpoint", c->endpoint, "registries", c->registries, "ssh_key", c->ssh_key,
+		"idmap_base", (json_int_t)c->idmap_base, "idmap_count",
+		(json_int_t)c->idmap_count));
 }
 
 static int check_version(const json_t *hello, struct err *err)
@@ -43,6 +44,7 @@ static int decode_config(const json_t *json, struct driver_config *c, struct err
 		(r = value_string(json, "log_dir", &c->log_dir, err)) < 0 ||
 		(r = value_string(json, "additions_dir", &c->additions_dir, err)) < 0 ||
 		(r = value_string(json, "endpoint", &c->endpoint, err)) < 0 ||
+		(r = value_string(json, "registries", &c->registries, err)) < 0 ||
 		(r = value_string(json, "ssh_key", &c->ssh_key, err)) < 0 ||
 		(r = value_u64(json, "idmap_base", UINT32_MAX, &base, err)) < 0 ||
 		(r = value_u64(json, "idmap_count", UINT32_MAX, &count, err)) < 0)
@@ -158,6 +160,36 @@ static json_t *from_disk(const struct driver_disk_work *d)
 		(json_int_t)(d->size > INT64_MAX ? INT64_MAX : d->size));
 }
 
+static const char *const IMAGE_OPS[] = {
+	[DRIVER_IMAGE_FIND] = "find",
+	[DRIVER_IMAGE_LIST] = "list",
+	[DRIVER_IMAGE_LOAD] = "load",
+	[DRIVER_IMAGE_PULL] = "pull",
+	[DRIVER_IMAGE_REMOVE] = "remove",
+};
+
+static const char *const LAYER_OPS[] = {
+	[DRIVER_LAYER_KEEP] = "keep",
+	[DRIVER_LAYER_DROP] = "drop",
+	[DRIVER_LAYER_RESTORE] = "restore",
+	[DRIVER_LAYER_RESTORE_UNDO] = "restore_undo",
+	[DRIVER_LAYER_RESTORE_FINISH] = "restore_finish",
+	[DRIVER_LAYER_USAGE] = "usage",
+};
+
+/* Which of its descriptors come is said by name, since each may be absent. */
+static json_t *from_image(const struct driver_image_work *i)
+{
+	return json_pack("{s:s s:s* s:s* s:b s:b s:b s:b}", "op", IMAGE_OPS[i->op], "name", i->name,
+		"sha256", i->sha256, "replace", i->replace, "archive", i->fd >= 0, "whole",
+		i->whole_fd >= 0, "progress", i->progress_fd >= 0);
+}
+
+static json_t *from_layer(const struct driver_layer_work *l)
+{
+	return json_pack("{s:s s:s*}", "op", LAYER_OPS[l->op], "name", l->name);
+}
+
 static void set_unless_default(json_t *json, const char *key, int64_t n)
 {
 	if (n >= 0)
@@ -194,6 +226,10 @@ static void add_arguments(json_t *json, const struct driver_request *q)
 		json_object_set_new(json, "file", from_file(q->file));
 	if (q->call == DRIVER_CALL_DISK)
 		json_object_set_new(json, "disk", from_disk(q->disk));
+	if (q->call == DRIVER_CALL_IMAGE)
+		json_object_set_new(json, "image", from_image(q->image));
+	if (q->call == DRIVER_CALL_LAYER)
+		json_object_set_new(json, "layer", from_layer(q->layer));
 }
 
 /* An argument that is not valid UTF-8 leaves its key without a value, which must not look like an
@@ -207,6 +243,8 @@ static bool arguments_are_whole(const json_t *json, const struct driver_request 
 		[DRIVER_CALL_CONSOLE] = "console",
 		[DRIVER_CALL_FILE] = "file",
 		[DRIVER_CALL_DISK] = "disk",
+		[DRIVER_CALL_IMAGE] = "image",
+		[DRIVER_CALL_LAYER] = "layer",
 	};
 	const char *key = keys[q->call];
 
@@ -301,18 +339,59 @@ static int decode_disk(const json_t *json, struct driver_disk_work *d, struct er
 	return r < 0 ? r : value_u64(json, "size", INT64_MAX, &d->size, err);
 }
 
+static int decode_image(const json_t *json, struct message_call *c, struct err *err)
+{
+	struct driver_image_work *i = &c->image;
+	unsigned op = 0;
+	int r;
+
+	*i = (struct driver_image_work){.fd = -1, .whole_fd = -1, .progress_fd = -1};
+	if ((r = decode_op(json, IMAGE_OPS, ARRAY_SIZE(IMAGE_OPS), &op, err)) < 0 ||
+		(r = value_string(json, "name", &i->name, err)) < 0 ||
+		(r = value_string(json, "sha256", &i->sha256, err)) < 0 ||
+		(r = value_bool(json, "replace", &i->replace, err)) < 0 ||
+		(r = value_bool(json, "archive", &c->image_fds[0], err)) < 0 ||
+		(r = value_bool(json, "whole", &c->image_fds[1], err)) < 0 ||
+		(r = value_bool(json, "progress", &c->image_fds[2], err)) < 0)
+		return r;
+	i->op = (enum driver_image_op)op;
+	if (!i->name && i->op != DRIVER_IMAGE_LIST)
+		return err_set(err, ERR_MALFORMED, "name", "an image needs a name");
+	if (i->op == DRIVER_IMAGE_LOAD && !c->image_fds[0])
+		return err_set(err, ERR_MALFORMED, "archive", "what is loaded needs a descriptor");
+	return 0;
+}
+
+static int decode_layer(const json_t *json, struct driver_layer_work *l, struct err *err)
+{
+	unsigned op = 0;
+	int r = decode_op(json, LAYER_OPS, ARRAY_SIZE(LAYER_OPS), &op, err);
+	bool named =
+		op == DRIVER_LAYER_KEEP || op == DRIVER_LAYER_DROP || op == DRIVER_LAYER_RESTORE;
+
+	*l = (struct driver_layer_work){.op = (enum driver_layer_op)op};
+	if (r == 0)
+		r = value_string(json, "name", &l->name, err);
+	if (r == 0 && named && !l->name)
+		r = err_set(err, ERR_MALFORMED, "name", "what is kept of a layer has a name");
+	return r;
+}
+
 /* The object that the call needs, where it needs one. */
 static int decode_object(struct message_call *c, struct err *err)
 {
 	struct driver_request *q = &c->request;
 	json_t *guest = NULL, *exec = NULL, *console = NULL, *file = NULL, *disk = NULL;
+	json_t *image = NULL, *layer = NULL;
 	int r;
 
 	if ((r = value_object(c->json, "guest", &guest, err)) < 0 ||
 		(r = value_object(c->json, "exec", &exec, err)) < 0 ||
 		(r = value_object(c->json, "console", &console, err)) < 0 ||
 		(r = value_object(c->json, "file", &file, err)) < 0 ||
-		(r = value_object(c->json, "disk", &disk, err)) < 0)
+		(r = value_object(c->json, "disk", &disk, err)) < 0 ||
+		(r = value_object(c->json, "image", &image, err)) < 0 ||
+		(r = value_object(c->json, "layer", &layer, err)) < 0)
 		return r;
 	switch (q->call) {
 	case DRIVER_CALL_CREATE:
@@ -323,6 +402,8 @@ static int decode_object(struct message_call *c, struct err *err)
 		return decode_console(console, &c->console, err);
 	case DRIVER_CALL_FILE: q->file = &c->file; return decode_file(file, &c->file, err);
 	case DRIVER_CALL_DISK: q->disk = &c->disk; return decode_disk(disk, &c->disk, err);
+	case DRIVER_CALL_IMAGE: q->image = &c->image; return decode_image(image, c, err);
+	case DRIVER_CALL_LAYER: q->layer = &c->layer; return decode_layer(layer, &c->layer, err);
 	default: return 0;
 	}
 }
@@ -374,12 +455,27 @@ static size_t file_fds_most(const struct driver_file *f)
 	return f->op == DRIVER_FILE_LIST || f->op == DRIVER_FILE_READ;
 }
 
+static size_t image_fds(const struct message_call *c)
+{
+	return (size_t)c->image_fds[0] + c->image_fds[1] + c->image_fds[2];
+}
+
+static void take_image_fds(struct message_call *c, const int *fds)
+{
+	int *const all[] = {&c->image.fd, &c->image.whole_fd, &c->image.progress_fd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (c->image_fds[i])
+			*all[i] = *fds++;
+}
+
 int message_call_take_fds(struct message_call *c, const int *fds, size_t count, struct err *err)
 {
 	enum driver_call call = c->request.call;
 	size_t least = call == DRIVER_CALL_EXEC	     ? 4
 		       : call == DRIVER_CALL_CONSOLE ? 1
 		       : call == DRIVER_CALL_FILE    ? file_fds_least(&c->file)
+		       : call == DRIVER_CALL_IMAGE   ? image_fds(c)
 						     : 0;
 	size_t most = call == DRIVER_CALL_FILE ? file_fds_most(&c->file) : least;
 
@@ -398,6 +494,8 @@ int message_call_take_fds(struct message_call *c, const int *fds, size_t count, 
 		c->file.fd = fds[0];
 	if (call == DRIVER_CALL_FILE && count > 1)
 		c->file.whole_fd = fds[1];
+	if (call == DRIVER_CALL_IMAGE)
+		take_image_fds(c, fds);
 	return 0;
 }
 

@@ -12,10 +12,11 @@
 
 struct err;
 
-/* Statuses and statistics that fit into one message with room to spare; longer lists come in
- * several. */
+/* Statuses, statistics and images that fit into one message with room to spare; longer lists come
+ * in several. */
 #define MESSAGE_STATUSES_MAX 400
 #define MESSAGE_STATS_MAX    80
+#define MESSAGE_IMAGES_MAX   120
 #define MESSAGE_ARGS_MAX     4096
 
 /* --- Greeting -------------------------------------------------------------------------------- */
@@ -48,6 +49,9 @@ struct message_call {
 	struct driver_console console;
 	struct driver_file file;
 	struct driver_disk_work disk;
+	struct driver_image_work image;
+	struct driver_layer_work layer;
+	bool image_fds[3]; /* of an image: which of fd, whole_fd, progress_fd come with it */
 };
 
 char *message_encode_call(uint64_t serial, const struct driver_request *q);
@@ -74,6 +78,8 @@ struct message_answer {
 	size_t statuses_count;
 	struct driver_stats *stats; /* owned */
 	size_t stats_count;
+	struct driver_image *images; /* owned */
+	size_t images_count;
 };
 
 /* A reply, or one part of one: from item *next of its list on, which is moved on by as many as fit.

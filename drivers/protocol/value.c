@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "base/parse.h"
 
+#define WORDS_MAX 4096 /* of a command, an environment */
+
 int value_parse(const char *text, json_t **ret, struct err *err)
 {
 	json_error_t error;
@@ -191,6 +193,8 @@ static json_t *from_net(const struct driver_guest *g)
 	}
 	if (net && g->net.gateway)
 		json_object_set_new(net, "gateway", json_string(FMT_IPV4(g->net.gateway)));
+	if (net && g->net.domain)
+		json_object_set_new(net, "domain", json_string(g->net.domain));
 	return net;
 }
 
@@ -202,6 +206,27 @@ static json_t *from_disk(const struct driver_disk *d)
 		"seed", d->seed, "memory", d->memory);
 }
 
+/* What stands for "as the image says" is not there at all. False: one is not valid UTF-8. */
+static bool add_strings(json_t *json, const char *key, const char *const *strings)
+{
+	return !strings || json_object_set_new(json, key, value_from_strings(strings)) == 0;
+}
+
+static json_t *from_container(const struct driver_container *c)
+{
+	json_t *json = json_pack("{s:s s:s* s:s* s:s* s:s* s:s* s:b s:s s:I}", "image", c->image,
+		"layer_of", c->layer_of, "layer", c->layer, "user", c->user, "working_dir",
+		c->working_dir, "stop_signal", c->stop_signal, "terminal", c->terminal, "data",
+		c->data, "layer_size", clamp(c->layer_size));
+
+	if (json && add_strings(json, "entrypoint", c->entrypoint) &&
+		add_strings(json, "command", c->command) && add_strings(json, "env", c->env) &&
+		add_strings(json, "data_paths", c->data_paths))
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
 json_t *value_from_guest(const struct driver_guest *g)
 {
 	json_t *json = json_pack("{s:s s:s s:s* s:b s:s* s:o s:o s:o}", "id", g->id, "name",
@@ -209,8 +234,10 @@ json_t *value_from_guest(const struct driver_guest *g)
 		g->block_device, "raw", value_from_strings(g->raw), "limits",
 		value_from_limits(&g->limits), "net", from_net(g));
 
-	if (json && g->disk && json_object_set_new(json, "disk", from_disk(g->disk)) < 0) {
-		json_decref(json); /* one of its paths is not valid UTF-8 */
+	if (json && ((g->disk && json_object_set_new(json, "disk", from_disk(g->disk)) < 0) ||
+			    (g->container && json_object_set_new(json, "container",
+						     from_container(g->container)) < 0))) {
+		json_decref(json); /* one of their texts is not valid UTF-8 */
 		return NULL;
 	}
 	return json;
@@ -237,6 +264,7 @@ static int to_net(const json_t *json, struct driver_guest *g, struct err *err)
 		(r = value_string(json, "mac", &mac, err)) < 0 ||
 		(r = to_address(json, "address", &g->net.address, err)) < 0 ||
 		(r = to_address(json, "gateway", &g->net.gateway, err)) < 0 ||
+		(r = value_string(json, "domain", &g->net.domain, err)) < 0 ||
 		(r = value_u64(json, "prefix", 32, &prefix, err)) < 0)
 		return r;
 	if (mac && parse_mac(mac, g->net.mac) < 0)
@@ -269,22 +297,64 @@ static int to_disk(const json_t *json, struct driver_disk *d, struct err *err)
 	return 0;
 }
 
-/* Allocates; the rest of a guest is read already. */
-static int to_disk_and_raw(const json_t *json, struct driver_guest *g, struct err *err)
+static void container_free(struct driver_container *c)
 {
-	AUTOFREE struct driver_disk *disk = NULL;
-	json_t *object = NULL;
-	int r = value_object(json, "disk", &object, err);
+	if (!c)
+		return;
+	free((void *)c->entrypoint);
+	free((void *)c->command);
+	free((void *)c->env);
+	free((void *)c->data_paths);
+	free(c);
+}
 
-	if (r == 0 && object) {
-		disk = calloc(1, sizeof(*disk));
-		r = disk ? to_disk(object, disk, err)
-			 : err_errno(err, ENOMEM, "no memory for a message");
-	}
+/* What was read of it when this fails is released with the guest. */
+static int to_container(const json_t *json, struct driver_container *c, struct err *err)
+{
+	int r;
+
+	if ((r = value_string(json, "image", &c->image, err)) < 0 ||
+		(r = value_string(json, "layer_of", &c->layer_of, err)) < 0 ||
+		(r = value_string(json, "layer", &c->layer, err)) < 0 ||
+		(r = value_string(json, "user", &c->user, err)) < 0 ||
+		(r = value_string(json, "working_dir", &c->working_dir, err)) < 0 ||
+		(r = value_string(json, "stop_signal", &c->stop_signal, err)) < 0 ||
+		(r = value_bool(json, "terminal", &c->terminal, err)) < 0 ||
+		(r = value_string(json, "data", &c->data, err)) < 0 ||
+		(r = value_u64(json, "layer_size", INT64_MAX, &c->layer_size, err)) < 0 ||
+		(r = value_strings(json, "entrypoint", WORDS_MAX, &c->entrypoint, err)) < 0 ||
+		(r = value_strings(json, "command", WORDS_MAX, &c->command, err)) < 0 ||
+		(r = value_strings(json, "env", WORDS_MAX, &c->env, err)) < 0 ||
+		(r = value_strings(json, "data_paths", WORDS_MAX, &c->data_paths, err)) < 0)
+		return r;
+	if (!c->image || !c->data || !c->layer_of != !c->layer)
+		return err_set(err, ERR_MALFORMED, "container",
+			"a container needs an image and a place for its data");
+	return 0;
+}
+
+/* Allocates; the rest of a guest is read already. */
+static int to_allocated(const json_t *json, struct driver_guest *g, struct err *err)
+{
+	json_t *disk = NULL, *container = NULL;
+	int r;
+
+	if ((r = value_object(json, "disk", &disk, err)) < 0 ||
+		(r = value_object(json, "container", &container, err)) < 0)
+		return r;
+	g->disk = disk ? calloc(1, sizeof(*g->disk)) : NULL;
+	g->container = container ? calloc(1, sizeof(*g->container)) : NULL;
+	if ((disk && !g->disk) || (container && !g->container))
+		return err_errno(err, ENOMEM, "no memory for a message");
+	if (disk)
+		r = to_disk(disk, (struct driver_disk *)g->disk, err);
+	if (r == 0 && container)
+		r = to_container(container, (struct driver_container *)g->container, err);
 	if (r == 0)
 		r = value_strings(json, "raw", GUEST_RAW_MAX, &g->raw, err);
-	if (r == 0)
-		g->disk = TAKE_PTR(disk);
+	if (r == 0 && !!g->rootfs + !!disk + !!container != 1)
+		r = err_set(err, ERR_MALFORMED, "guest",
+			"a guest needs one of rootfs, disk and container");
 	return r;
 }
 
@@ -308,12 +378,10 @@ int value_to_guest(const json_t *json, struct driver_guest *ret, struct err *err
 		return r;
 	if (net && (r = to_net(net, &g, err)) < 0)
 		return r;
-	if ((r = to_disk_and_raw(json, &g, err)) < 0)
-		return r;
-	if (!g.rootfs == !g.disk) {
+	r = to_allocated(json, &g, err);
+	if (r < 0) {
 		value_guest_finish(&g);
-		return err_set(
-			err, ERR_MALFORMED, "guest", "a guest needs either a rootfs or a disk");
+		return r;
 	}
 	*ret = g;
 	return 0;
@@ -323,6 +391,8 @@ void value_guest_finish(struct driver_guest *guest)
 {
 	free((void *)guest->raw);
 	free((void *)guest->disk);
+	container_free((struct driver_container *)guest->container);
 	guest->raw = NULL;
 	guest->disk = NULL;
+	guest->container = NULL;
 }

@@ -157,6 +157,55 @@ int value_to_disk_result(const json_t *json, struct driver_disk_result *ret, str
 	return 0;
 }
 
+/* --- Images and layers ----------------------------------------------------------------------- */
+
+json_t *value_from_image(const struct driver_image *image)
+{
+	return json_pack("{ss ss sI sI}", "name", image->name, "id", image->id, "size",
+		(json_int_t)(image->size > INT64_MAX ? INT64_MAX : image->size), "created_ms",
+		(json_int_t)image->created_ms);
+}
+
+int value_to_image(const json_t *json, struct driver_image *ret, struct err *err)
+{
+	struct driver_image image = {0};
+	const char *name = NULL, *id = NULL;
+	int r;
+
+	if ((r = value_string(json, "name", &name, err)) < 0 ||
+		(r = value_string(json, "id", &id, err)) < 0 ||
+		(r = value_u64(json, "size", INT64_MAX, &image.size, err)) < 0 ||
+		(r = value_i64(json, "created_ms", INT64_MIN, INT64_MAX, &image.created_ms, err)) <
+			0)
+		return r;
+	if (!name || strlen(name) > IMAGE_NAME_MAX || !id || strlen(id) > IMAGE_ID_MAX)
+		return err_set(err, ERR_MALFORMED, "image", "an image needs a name and an id");
+	memcpy(image.name, name, strlen(name));
+	memcpy(image.id, id, strlen(id));
+	*ret = image;
+	return 0;
+}
+
+json_t *value_from_layer_result(const struct driver_layer_result *result)
+{
+	return json_pack("{sb sI sI}", "bounded", result->bounded, "size",
+		(json_int_t)(result->size > INT64_MAX ? INT64_MAX : result->size), "used",
+		(json_int_t)(result->used > INT64_MAX ? INT64_MAX : result->used));
+}
+
+int value_to_layer_result(const json_t *json, struct driver_layer_result *ret, struct err *err)
+{
+	struct driver_layer_result result = {0};
+	int r;
+
+	if ((r = value_bool(json, "bounded", &result.bounded, err)) < 0 ||
+		(r = value_u64(json, "size", INT64_MAX, &result.size, err)) < 0 ||
+		(r = value_u64(json, "used", INT64_MAX, &result.used, err)) < 0)
+		return r;
+	*ret = result;
+	return 0;
+}
+
 /* --- What a driver is ------------------------------------------------------------------------ */
 
 json_t *value_from_info(const struct driver_info *info)
