@@ -16,7 +16,7 @@ import time
 
 PROGRAMS = re.compile(
     r"^(corpus.*|dnsmasq|haproxy|lxd|lxcfs|lxc-.*|\[lxc monitor\].*|nsenter|debootstrap"
-    r"|libvirtd|virtlogd|virtlockd|qemu-system-.*)$")
+    r"|libvirtd|virtlogd|virtlockd|qemu-system-.*|dockerd|containerd.*|runc|docker-registry)$")
 
 
 def namespaces():

@@ -6,10 +6,12 @@ set -eu
 
 umask 022
 folder=$1
+# shellcheck source-path=SCRIPTDIR source=own_run.sh
+. "$(dirname "$0")/own_run.sh"
 
 mkdir "$folder"
 mount -t tmpfs -o mode=755 tmpfs "$folder"
-mkdir "$folder/etc" "$folder/run" "$folder/run/netns" "$folder/lib" "$folder/log" "$folder/cache"
+mkdir "$folder/etc" "$folder/lib" "$folder/log" "$folder/cache"
 cp -a /etc/libvirt/. "$folder/etc"
 rm -rf "$folder/etc/qemu" # networks and guests of the machine
 echo 'max_size = 262144' >"$folder/etc/virtlogd.conf" # a console's log is full soon
@@ -17,10 +19,7 @@ cp -a /var/lib/libvirt/. "$folder/lib" 2>/dev/null || :
 rm -rf "$folder/lib/images"
 mkdir -p "$folder/log/qemu" "$folder/lib/qemu" "$folder/etc/qemu"
 chown libvirt-qemu:libvirt-qemu "$folder/lib/qemu"
-if [ -d /run/netns ]; then
-	mount --rbind /run/netns "$folder/run/netns"
-fi
-mount --rbind "$folder/run" /run
+own_run "$folder"
 for place in etc/libvirt:etc var/lib/libvirt:lib var/log/libvirt:log var/cache/libvirt:cache; do
 	mount --bind "$folder/${place#*:}" "/${place%:*}"
 done
