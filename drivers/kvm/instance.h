@@ -6,7 +6,7 @@
 #include "drivers/driver.h"
 
 struct err;
-struct watcher;
+struct remote;
 
 /* What is at the other end of the endpoint. */
 enum kvm_type {
@@ -24,7 +24,7 @@ struct kvm {
 	char *uri;
 	char *ssh_key; /* NULL: the node has none */
 	enum kvm_type type;
-	struct watcher *watcher; /* NULL: nobody asked for it */
+	struct remote *watcher; /* NULL: nobody asked for it */
 };
 
 /* Paths of one guest. */

@@ -15,6 +15,7 @@
 #include "drivers/kvm/console.h"
 #include "drivers/kvm/define.h"
 #include "drivers/kvm/disk.h"
+#include "drivers/kvm/events.h"
 #include "drivers/kvm/exec.h"
 #include "drivers/kvm/file.h"
 #include "drivers/kvm/guest.h"
@@ -27,7 +28,7 @@
 #include "drivers/kvm/stats.h"
 #include "drivers/kvm/stop.h"
 #include "drivers/kvm/update.h"
-#include "drivers/kvm/watcher.h"
+#include "drivers/watch/remote.h"
 
 static struct kvm *kvm_of(struct driver *driver)
 {
@@ -187,14 +188,14 @@ static int kvm_list(
 static int kvm_watch_fd(struct driver *d, struct err *err)
 {
 	struct kvm *kvm = kvm_of(d);
-	int r = kvm->watcher ? 0 : watcher_create(kvm, &kvm->watcher, err);
+	int r = kvm->watcher ? 0 : events_watch(kvm, &kvm->watcher, err);
 
-	return r < 0 ? r : watcher_fd(kvm->watcher);
+	return r < 0 ? r : remote_fd(kvm->watcher);
 }
 
 static void kvm_watch_dispatch(struct driver *d, const char *id, driver_event_fn event, void *data)
 {
-	watcher_dispatch(kvm_of(d)->watcher, id, event, data);
+	remote_dispatch(kvm_of(d)->watcher, id, event, data);
 }
 
 /* --- Optional -------------------------------------------------------------------------------- */
@@ -217,7 +218,7 @@ static void kvm_close(struct driver *d)
 {
 	struct kvm *kvm = kvm_of(d);
 
-	watcher_free(kvm->watcher);
+	remote_free(kvm->watcher);
 	free(kvm->state_dir);
 	free(kvm->run_dir);
 	free(kvm->log_dir);

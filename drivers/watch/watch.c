@@ -12,14 +12,13 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/process.h"
+#include "drivers/watch/told.h"
 
 #define SETTLE_NS 10000000L
 #define EVENTS	  64
 
 struct entry {
-	char id[GUEST_ID_LEN + 1];
-	enum guest_state state;
-	pid_t pid;
+	struct told told;
 	int fds[WATCH_PIDS];
 	bool dirty;    /* has to be looked at */
 	bool settling; /* has to be looked at when the timer fires */
@@ -99,11 +98,11 @@ static struct entry *find_or_add(struct watch *w, const char *id)
 	HASH_FIND_STR(w->entries, id, e);
 	if (e || !(e = calloc(1, sizeof(*e))))
 		return e;
-	snprintf(e->id, sizeof(e->id), "%s", id);
-	e->state = GUEST_STOPPED;
+	snprintf(e->told.id, sizeof(e->told.id), "%s", id);
+	e->told.state = GUEST_STOPPED;
 	for (size_t i = 0; i < WATCH_PIDS; i++)
 		e->fds[i] = -1;
-	HASH_ADD_STR(w->entries, id, e);
+	HASH_ADD_STR(w->entries, told.id, e);
 	return e;
 }
 
@@ -135,34 +134,21 @@ static bool look_and_arm(struct watch *w, struct entry *e, struct watch_look *lo
 	if (first.pids[0] == 0 && first.pids[1] == 0)
 		return true;
 	*look = (struct watch_look){0};
-	if (!w->look(w->data, e->id, look))
+	if (!w->look(w->data, e->told.id, look))
 		return false;
 	if (!armed || memcmp(first.pids, look->pids, sizeof(first.pids)) != 0)
 		look->settling = true;
 	return true;
 }
 
-static void tell(struct entry *e, const struct driver_status *status, bool anyway,
-	driver_event_fn event, void *data)
-{
-	bool changed = e->state != status->state || e->pid != status->pid;
-
-	e->state = status->state;
-	e->pid = status->pid;
-	if ((changed || anyway) && event)
-		event(data, status);
-}
-
 static void forget(struct watch *w, const char *id, driver_event_fn event, void *data)
 {
-	struct driver_status gone = {.state = GUEST_STOPPED, .exit_status = -1};
 	struct entry *e;
 
 	HASH_FIND_STR(w->entries, id, e);
 	if (!e)
 		return;
-	memcpy(gone.id, e->id, sizeof(gone.id));
-	tell(e, &gone, false, event, data);
+	told_state(&e->told, GUEST_STOPPED, false, event, data);
 	drop(w, e);
 }
 
@@ -183,7 +169,7 @@ static void update(struct watch *w, const char *id, bool anyway, driver_event_fn
 	if (e->settling)
 		timerfd_settime(
 			w->timer, 0, &(struct itimerspec){.it_value.tv_nsec = SETTLE_NS}, NULL);
-	tell(e, &look.status, anyway, event, data);
+	told_status(&e->told, &look.status, anyway, event, data);
 }
 
 /* Marks what the descriptor is readable for. */
@@ -221,7 +207,7 @@ void watch_dispatch(struct watch *w, const char *id, driver_event_fn event, void
 
 		if (!e->dirty)
 			continue;
-		memcpy(copy, e->id, sizeof(copy));
+		memcpy(copy, e->told.id, sizeof(copy));
 		update(w, copy, false, event, data);
 	}
 }

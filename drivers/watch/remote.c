@@ -1,13 +1,12 @@
 /* The host's side of watching: starts the process again when it ends, and keeps what was last told
  * of each guest. */
-#include "drivers/kvm/watcher.h"
+#include "drivers/watch/remote.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
@@ -17,25 +16,25 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "drivers/definition.h"
-#include "drivers/kvm/watch_process.h"
+#include "drivers/watch/source.h"
+#include "drivers/watch/source_internal.h"
+#include "drivers/watch/told.h"
 
 #define AGAIN_S 1
 
 struct entry {
-	char id[GUEST_ID_LEN + 1];
-	enum guest_state state;
-	pid_t pid;
+	struct told told;
 	UT_hash_handle hh;
 };
 
-struct watcher {
-	struct kvm *kvm;
+struct remote {
+	const struct remote_ops *ops;
+	void *data;
 	pid_t pid; /* 0: it does not run */
 	int reports, orders;
 	int epoll;
 	int timer;  /* when to start it again */
-	bool there; /* libvirt is */
+	bool there; /* who is asked is */
 	struct entry *entries;
 };
 
@@ -54,22 +53,25 @@ static void close_all_but(int a, int b)
 	close_range(high + 1, ~0U, 0);
 }
 
-static void become_process(struct watcher *w, pid_t host, int reports, int orders)
+static void become_process(struct remote *w, pid_t host, int reports, int orders)
 {
+	struct source source = {.reports = reports, .orders = orders};
+
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != host)
 		_exit(1);
 	signal(SIGPIPE, SIG_IGN);
 	close_all_but(reports, orders);
-	watch_process_run(w->kvm, reports, orders);
+	w->ops->run(w->data, &source);
+	_exit(1);
 }
 
-static void start_again_later(struct watcher *w)
+static void start_again_later(struct remote *w)
 {
 	timerfd_settime(w->timer, 0, &(struct itimerspec){.it_value.tv_sec = AGAIN_S}, NULL);
 }
 
-static int start(struct watcher *w)
+static int start(struct remote *w)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	int up[2], down[2];
@@ -98,7 +100,7 @@ static int start(struct watcher *w)
 	return 0;
 }
 
-static void end(struct watcher *w)
+static void end(struct remote *w)
 {
 	if (w->pid > 0) {
 		kill(w->pid, SIGKILL);
@@ -116,81 +118,60 @@ static void end(struct watcher *w)
 /* --- What was told -----------------------------------------------------------------------------
  */
 
-static struct entry *find_or_add(struct watcher *w, const char *id)
+static struct entry *find_or_add(struct remote *w, const char *id)
 {
 	struct entry *e;
 
 	HASH_FIND_STR(w->entries, id, e);
 	if (e || !(e = calloc(1, sizeof(*e))))
 		return e;
-	snprintf(e->id, sizeof(e->id), "%s", id);
-	e->state = GUEST_UNKNOWN;
-	HASH_ADD_STR(w->entries, id, e);
+	snprintf(e->told.id, sizeof(e->told.id), "%s", id);
+	e->told.state = GUEST_UNKNOWN;
+	HASH_ADD_STR(w->entries, told.id, e);
 	return e;
 }
 
-static void tell(struct entry *e, const struct driver_status *status, bool anyway,
-	driver_event_fn event, void *data)
+static void forget(struct remote *w, const char *id, driver_event_fn event, void *data)
 {
-	bool changed = e->state != status->state || e->pid != status->pid;
-
-	e->state = status->state;
-	e->pid = status->pid;
-	if ((changed || anyway) && event)
-		event(data, status);
-}
-
-static void forget(struct watcher *w, const char *id, driver_event_fn event, void *data)
-{
-	struct driver_status gone = {.state = GUEST_STOPPED, .exit_status = -1};
 	struct entry *e;
 
 	HASH_FIND_STR(w->entries, id, e);
 	if (!e)
 		return;
-	memcpy(gone.id, e->id, sizeof(gone.id));
-	tell(e, &gone, false, event, data);
+	told_state(&e->told, GUEST_STOPPED, false, event, data);
 	HASH_DEL(w->entries, e);
 	free(e);
 }
 
-static void tell_unknown(struct entry *e, bool anyway, driver_event_fn event, void *data)
-{
-	struct driver_status unknown = {.state = GUEST_UNKNOWN, .exit_status = -1};
-
-	memcpy(unknown.id, e->id, sizeof(unknown.id));
-	tell(e, &unknown, anyway, event, data);
-}
-
-static void away(struct watcher *w, driver_event_fn event, void *data)
+static void away(struct remote *w, driver_event_fn event, void *data)
 {
 	w->there = false;
 	for (struct entry *e = w->entries; e; e = e->hh.next)
-		tell_unknown(e, false, event, data);
+		told_state(&e->told, GUEST_UNKNOWN, false, event, data);
 }
 
 /* --- Dispatching -------------------------------------------------------------------------------
  */
 
-static void take(struct watcher *w, const struct watch_report *r, driver_event_fn event, void *data)
+static void take(struct remote *w, const struct source_report *r, driver_event_fn event, void *data)
 {
 	struct entry *e;
 
 	switch (r->kind) {
-	case WATCH_AWAY: away(w, event, data); return;
-	case WATCH_THERE: w->there = true; return;
-	case WATCH_GONE: forget(w, r->status.id, event, data); return;
-	case WATCH_STATUS:
+	case SOURCE_AWAY: away(w, event, data); return;
+	case SOURCE_THERE: w->there = true; return;
+	case SOURCE_GONE: forget(w, r->status.id, event, data); return;
+	case SOURCE_STATUS:
 		e = find_or_add(w, r->status.id);
 		if (e)
-			tell(e, &r->status, r->asked, event, data);
+			told_status(&e->told, &r->status, r->asked, event, data);
 		return;
 	}
 }
 
-static void take_reports(struct watcher *w, driver_event_fn event, void *data)
+static void take_reports(struct remote *w, driver_event_fn event, void *data)
 {
-	struct watch_report r;
+	struct source_report r;
 	ssize_t n = 0;
 
 	while (w->reports >= 0 && (n = read(w->reports, &r, sizeof(r))) == sizeof(r))
@@ -202,7 +183,7 @@ static void take_reports(struct watcher *w, driver_event_fn event, void *data)
 	start_again_later(w);
 }
 
-static void start_if_due(struct watcher *w)
+static void start_if_due(struct remote *w)
 {
 	uint64_t ticks;
 
@@ -215,23 +196,19 @@ static void start_if_due(struct watcher *w)
 }
 
 /* Nobody can be asked: what was not told before is not known now. */
-static void tell_of_one(struct watcher *w, const char *id, driver_event_fn event, void *data)
+static void tell_of_one(struct remote *w, const char *id, driver_event_fn event, void *data)
 {
-	struct kvm_paths paths;
-	struct entry *e;
+	struct entry *e = w->ops->defined(w->data, id) ? find_or_add(w, id) : NULL;
 
-	if (kvm_paths(w->kvm, id, &paths, NULL) < 0)
-		return;
-	e = definition_exists(paths.definition) ? find_or_add(w, id) : NULL;
 	if (e)
-		tell_unknown(e, true, event, data);
+		told_state(&e->told, GUEST_UNKNOWN, true, event, data);
 	else
 		forget(w, id, event, data);
 }
 
-static void order(struct watcher *w, const char *id)
+static void order(struct remote *w, const char *id)
 {
-	struct watch_order o = {0};
+	struct source_order o = {0};
 
 	snprintf(o.id, sizeof(o.id), "%s", id);
 	/* It has been stuck for long. A new one looks at all. */
@@ -239,7 +216,7 @@ static void order(struct watcher *w, const char *id)
 		kill(w->pid, SIGKILL);
 }
 
-void watcher_dispatch(struct watcher *w, const char *id, driver_event_fn event, void *data)
+void remote_dispatch(struct remote *w, const char *id, driver_event_fn event, void *data)
 {
 	take_reports(w, event, data);
 	start_if_due(w);
@@ -254,20 +231,20 @@ void watcher_dispatch(struct watcher *w, const char *id, driver_event_fn event, 
 /* --- Instances ---------------------------------------------------------------------------------
  */
 
-int watcher_fd(const struct watcher *w)
+int remote_fd(const struct remote *w)
 {
 	return w->epoll;
 }
 
-int watcher_create(struct kvm *kvm, struct watcher **ret, struct err *err)
+int remote_create(const struct remote_ops *ops, void *data, struct remote **ret, struct err *err)
 {
-	struct watcher *w = calloc(1, sizeof(*w));
+	struct remote *w = calloc(1, sizeof(*w));
 	struct epoll_event event = {.events = EPOLLIN};
 	int r = 0;
 
 	if (!w)
 		return err_errno(err, ENOMEM, "no memory for a watcher");
-	*w = (struct watcher){.kvm = kvm, .reports = -1, .orders = -1};
+	*w = (struct remote){.ops = ops, .data = data, .reports = -1, .orders = -1};
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (w->epoll < 0 || w->timer < 0 ||
@@ -276,14 +253,14 @@ int watcher_create(struct kvm *kvm, struct watcher **ret, struct err *err)
 	if (r == 0)
 		r = start(w);
 	if (r < 0) {
-		watcher_free(w);
+		remote_free(w);
 		return err_errno(err, r, "cannot watch guests");
 	}
 	*ret = w;
 	return 0;
 }
 
-struct watcher *watcher_free(struct watcher *w)
+struct remote *remote_free(struct remote *w)
 {
 	struct entry *e, *next;
 
