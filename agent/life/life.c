@@ -223,7 +223,7 @@ int life_create(struct agent *agent, struct life **ret, struct err *err)
 void life_start(struct life *life)
 {
 	life->started = true;
-	look_soon(life);
+	look(NULL, life);
 }
 
 void life_mode_changed(struct life *life)

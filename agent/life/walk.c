@@ -107,6 +107,13 @@ static void leave_group(struct life_guest *guest)
 	guest->walk = NULL;
 }
 
+static void join(struct walk *walk, struct life_guest *guest)
+{
+	leave_group(guest);
+	guest->tried = guest->walk = walk;
+	walk->under_way++;
+}
+
 /* It cannot even be tried: it does not wait any more. */
 static void cannot(struct walk *walk, struct life_guest *guest, const struct err *err)
 {
@@ -143,9 +150,7 @@ static void move(struct walk *walk, struct guest_entry *entry)
 	entry->guest->resting = true;
 	registry_refreshed(agent->registry, entry);
 	db_put_guest(plan.txn, entry->guest);
-	leave_group(guest);
-	guest->walk = walk;
-	walk->under_way++;
+	join(walk, guest);
 	engine_submit(agent->engine, plan.op, plan.txn);
 }
 
@@ -197,11 +202,24 @@ static void go_on(struct walk *walk)
 	}
 }
 
+/* Also one that is not of the walk: somebody asked for its end just before. */
+static bool is_being_stopped(const struct agent *agent)
+{
+	size_t count;
+	struct guest_entry *const *sorted = registry_sorted(agent->registry, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (sorted[i]->pending > 0 && sorted[i]->projected == GUEST_STOPPED &&
+			sorted[i]->guest->state != GUEST_STOPPED)
+			return true;
+	return false;
+}
+
 void walks_go_on(struct life *life)
 {
 	go_on(&life->rest);
 	go_on(&life->wake);
-	if (life->agent->node_ends && !life->rest.walking)
+	if (life->agent->node_ends && !life->rest.walking && !is_being_stopped(life->agent))
 		sd_event_exit(life->agent->loop, 0);
 }
 
@@ -282,6 +300,15 @@ static bool is_on(const struct guest *guest)
 	       guest->state != GUEST_UNKNOWN && guest->state != GUEST_DESTROYING;
 }
 
+/* One that runs may yet be stopped by what is accepted, and started after that. */
+static bool is_to_start(const struct guest_entry *entry)
+{
+	const struct guest *guest = entry->guest;
+
+	return guest->resting && (entry->pending > 0 || (guest->state != GUEST_RUNNING &&
+								guest->state != GUEST_FROZEN));
+}
+
 struct node_rest life_rest(const struct agent *agent)
 {
 	size_t count;
@@ -289,14 +316,12 @@ struct node_rest life_rest(const struct agent *agent)
 	struct node_rest rest = {.state = NODE_AWAKE};
 
 	for (size_t i = 0; i < count; i++) {
-		const struct guest *guest = sorted[i]->guest;
-
-		rest.guests += guest->resting && guest->state != GUEST_RUNNING &&
-			       guest->state != GUEST_FROZEN;
-		rest.running += is_on(guest);
+		rest.guests += is_to_start(sorted[i]);
+		rest.running += is_on(sorted[i]->guest);
 	}
 	if (rest_wanted(agent))
-		rest.state = agent->life->rest.walking ? NODE_STOPPING : NODE_RESTING;
+		rest.state = agent->life->rest.walking || is_being_stopped(agent) ? NODE_STOPPING
+										  : NODE_RESTING;
 	else if (rest.guests > 0)
 		rest.state = wake_wanted(agent) ? NODE_WAKING : NODE_RESTING;
 	return rest;
@@ -325,10 +350,31 @@ void life_foresee(const struct agent *agent, enum node_mode mode, bool rest, jso
 
 /* --- The whole ------------------------------------------------------------------------------- */
 
+/* The group of an operation that an agent before this one has submitted goes on. */
+static void resume(void *data, const struct op *op)
+{
+	struct life *life = data;
+	enum op_cause cause = op_cause(op);
+	struct walk *walk = cause == CAUSE_REST	  ? &life->rest
+			    : cause == CAUSE_WAKE ? &life->wake
+						  : NULL;
+	struct guest_entry *entry =
+		walk ? registry_by_id(life->agent->registry, op->info.guest_id) : NULL;
+	struct life_guest *guest = entry ? life_guest(life, entry) : NULL;
+
+	if (!guest)
+		return;
+	join(walk, guest);
+	walk->walking = true;
+	if (walk->delay_s < entry->guest->autostart.delay_s)
+		walk->delay_s = entry->guest->autostart.delay_s;
+}
+
 void walks_init(struct life *life)
 {
 	life->wake = (struct walk){.life = life, .kind = &WAKE};
 	life->rest = (struct walk){.life = life, .kind = &REST};
+	engine_each(life->agent->engine, resume, life);
 }
 
 void walks_finish(struct life *life)

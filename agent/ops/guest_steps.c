@@ -378,6 +378,32 @@ int op_state_begin(struct op *op, struct db_txn *txn, struct err *err)
 	return 0;
 }
 
+struct walk_search {
+	const struct op *except;
+	bool found;
+};
+
+static void find_walk(void *data, const struct op *op)
+{
+	struct walk_search *search = data;
+	enum op_cause cause = op_cause(op);
+
+	search->found |= op != search->except && !operation_state_is_final(op->info.state) &&
+			 (cause == CAUSE_REST || cause == CAUSE_WAKE) &&
+			 strcmp(op->info.guest_id, search->except->info.guest_id) == 0;
+}
+
+/* Going to rest, or back, is not over with this operation: the mode was changed again while it was
+ * under way. */
+static bool walk_comes(const struct op *op)
+{
+	struct agent *agent = op->agent;
+	struct walk_search search = {.except = op};
+
+	engine_each(agent->engine, find_walk, &search);
+	return search.found;
+}
+
 /* Its restarts are counted until somebody moves it. */
 void op_note_cause(const struct op *op, struct guest *guest, enum guest_state after)
 {
@@ -386,8 +412,10 @@ void op_note_cause(const struct op *op, struct guest *guest, enum guest_state af
 
 	if (done)
 		guest->want_running = after != GUEST_STOPPED || cause == CAUSE_REST;
-	if (done ? cause != CAUSE_REST : cause == CAUSE_REST || cause == CAUSE_WAKE)
-		guest->resting = false;
+	if (done && after == GUEST_STOPPED)
+		guest->resting = cause == CAUSE_REST;
+	else if (done || cause == CAUSE_REST || cause == CAUSE_WAKE)
+		guest->resting = guest->resting && walk_comes(op);
 	if (done && cause == CAUSE_REQUEST)
 		guest->restarts = guest->restarts_in_row = 0;
 }

@@ -1,6 +1,8 @@
 """Life without hands: guests that start with the node in order, that come back when they end, and a
 node that goes to rest and back. docs/life.md tells how."""
 import concurrent.futures
+import contextlib
+import json
 import os
 import re
 import signal
@@ -166,9 +168,12 @@ def test_maintenance_brings_guests_to_rest_in_reverse_order_and_back(node):
 
 def test_maintenance_goes_on_when_the_agent_dies_and_can_be_called_off(node):
     create_ordered(node)
+    newest = newest_event(node)
     node.restart(faults="ops.guest.stop.stop.before=kill")
     set_mode(node, "maintenance", guests="stop")
     node.died()
+    (node.dir / "state/drivers/fake/faults.json").write_text(
+        json.dumps({"stop": {"count": 1, "delay_ms": 300}}))
     node.start()
     await_rest(node, "resting")
     assert set(states(node).values()) == {"stopped"}
@@ -177,12 +182,61 @@ def test_maintenance_goes_on_when_the_agent_dies_and_can_be_called_off(node):
     set_mode(node, "active")
     await_rest(node, "awake")
     assert set(states(node).values()) == {"running"}
+    stopped = moves(events_since(node, newest), "stopped")
+    assert stopped[0] == "cron" and sorted(stopped[1:3]) == ["web1", "web2"] and stopped[3] == "db"
     # Without stop they run on.
     set_mode(node, "maintenance")
     assert rest(node) == {"state": "awake", "guests": 0, "running": 4}
     with pytest.raises(Problem) as refused:
         set_mode(node, "drain", guests="stop")
     assert (refused.value.code, refused.value.field) == ("invalid", "guests")
+
+
+@pytest.fixture
+def held(make_node):
+    """A node that does nothing with guests, but takes what is to be done, until `let_go`: one at a
+    time is done, and a guest that is being stopped does not end."""
+    node = make_node(settings=FAST | {"drivers": [{"name": "fake", "parallel": 1}]},
+                     drivers=("fake",))
+    stubborn = create(node, "stubborn", start=False)
+    (node.pool / "volumes" / stubborn["id"] / "rootfs/etc/ignore-shutdown").touch()
+
+    def hold():
+        node.api.act("stubborn", "start")
+        node.api.begin("POST", "/v1/guests/stubborn/actions/stop", {"timeout": "1h"})
+        wait_for("it to be stopped", lambda: state(node, "stubborn") == "stopping")
+
+    node.hold, node.let_go = hold, lambda: end(node, "stubborn")
+    yield node
+    with contextlib.suppress(TypeError, OSError):  # done, or the node is gone
+        node.let_go()
+
+
+def test_maintenance_called_off_before_a_stop_has_begun_is_not_over_until_all_run(held):
+    create(held, "cron")
+    held.hold()
+    set_mode(held, "maintenance", guests="stop")
+    set_mode(held, "active")
+    assert state(held, "cron") == "running"
+    assert rest(held) == {"state": "waking", "guests": 1, "running": 2}
+    held.let_go()
+    await_rest(held, "awake")
+    assert states(held) == {"cron": "running", "stubborn": "stopped"}
+
+
+def test_maintenance_that_comes_while_guests_are_being_started_has_them_rest_not_end(held):
+    for name in ("db", "web"):
+        create(held, name)
+    held.hold()
+    set_mode(held, "maintenance", guests="stop")
+    set_mode(held, "active")
+    set_mode(held, "maintenance", guests="stop")
+    held.let_go()
+    await_rest(held, "resting")
+    assert rest(held) == {"state": "resting", "guests": 2, "running": 0}
+    set_mode(held, "active")
+    await_rest(held, "awake")
+    assert states(held) == {"db": "running", "web": "running", "stubborn": "stopped"}
 
 
 def test_a_machine_that_goes_down_has_its_guests_stopped_in_order_first(node):
@@ -200,6 +254,17 @@ def test_a_machine_that_goes_down_has_its_guests_stopped_in_order_first(node):
     assert stopped.index("cron") < stopped.index("web1") < stopped.index("db")
     assert moves(seen, "running")[0] == "db" and states(node) == dict.fromkeys(
         ORDER, "running") | {"by-hand": "stopped"}
+
+
+def test_a_machine_that_goes_down_waits_for_a_guest_that_somebody_is_stopping(held):
+    held.hold()
+    held.process.send_signal(signal.SIGPWR)
+    held.process.terminate()
+    wait_for("its end to begin", lambda: rest(held)["state"] == "stopping")
+    held.let_go()
+    assert held.process.wait(30) == 0
+    held.start()
+    assert states(held) == {"stubborn": "stopped"}
 
 
 def test_a_machine_that_goes_down_takes_no_new_work_and_may_be_hurried(node):
