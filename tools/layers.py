@@ -22,6 +22,7 @@ MAY_USE = {
 PARTS = {
     "drivers/lxc": {"drivers/kvm", "drivers/docker", "drivers/fake", "drivers/client"},
     "drivers/kvm": {"drivers/lxc", "drivers/docker", "drivers/fake", "drivers/client"},
+    "drivers/docker": {"drivers/lxc", "drivers/kvm", "drivers/fake", "drivers/client"},
     "drivers/fake": {"drivers/lxc", "drivers/kvm", "drivers/docker", "drivers/client"},
     "drivers/host": {"drivers/client"},
     "agent/config": {"agent/api", "agent/ops", "agent/http", "agent/state"},
@@ -42,11 +43,12 @@ LIBRARIES = {
     "sqlite3.h": ["agent/state"],
     "microhttpd.h": ["agent/http"],
     "yaml.h": ["agent/config", "cli"],
-    "archive.h": ["storage", "cli"],
+    "archive.h": ["storage", "cli", "drivers/docker"],
+    "curl/": ["cli", "drivers/docker"],
     "crypt.h": ["agent/seed"],
     "btrfsutil.h": ["storage"],
     "libnftnl/": ["net"],
-    "netlink/": ["net"],
+    "netlink/": ["net", "drivers/docker"],
     "libmnl/": ["net"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
