@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
+#include "drivers/cgroup/limits.h"
 #include "drivers/driver.h"
-#include "drivers/lxc/limits.h"
 
 struct lxc_config {
 	const struct driver_guest *guest;

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/driver.h"
-#include "drivers/lxc/cgroup.h"
 
 struct err;
 struct watch;

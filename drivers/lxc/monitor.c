@@ -25,7 +25,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/lxc/link.h"
 #include "drivers/watch/watch.h"
 

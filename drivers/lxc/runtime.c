@@ -12,10 +12,10 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "drivers/cgroup/cgroup.h"
+#include "drivers/cgroup/limits.h"
 #include "drivers/definition.h"
-#include "drivers/lxc/cgroup.h"
 #include "drivers/lxc/define.h"
-#include "drivers/lxc/limits.h"
 #include "drivers/lxc/monitor.h"
 
 #define STAT_MAX 4096

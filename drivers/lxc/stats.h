@@ -1,7 +1,7 @@
 /* What guests have used, from the files of their control groups; used inside drivers/lxc only. */
 #pragma once
 
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/lxc/instance.h"
 
 struct err;

@@ -2,7 +2,7 @@
  * and the kernel has no say. For tests of what is written and read, on hosts of any kind. */
 #pragma once
 
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 
 #define GROUPS_ID "0123456789ab"
 

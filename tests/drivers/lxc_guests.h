@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/lxc/lxc.h"
 
 #define GUEST_A "0000000000a1"

@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/lxc/config.h"
 #include "drivers/lxc/probe.h"
 #include "drivers/lxc/start.h"

@@ -1,5 +1,5 @@
 /* Control groups of guests: finding the hierarchies, and what is in them. */
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 
 #include <dirent.h>
 #include <errno.h>

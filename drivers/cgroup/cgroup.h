@@ -1,4 +1,4 @@
-/* The control groups of guests, on hosts with cgroup v1, v2 or both; used inside drivers/lxc only.
+/* The control groups of guests, on hosts with cgroup v1, v2 or both.
  *
  * In every hierarchy a guest has corpus/ID with guest (its processes), monitor (liblxc's process)
  * and pivot (where a monitor goes to die). */

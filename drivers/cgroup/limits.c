@@ -1,6 +1,6 @@
 /* Planning a guest's limits. Sources: the kernel's Documentation/admin-guide/cgroup-v1,
  * cgroup-v2.rst and block/bfq-iosched.rst. */
-#include "drivers/lxc/limits.h"
+#include "drivers/cgroup/limits.h"
 
 #include <errno.h>
 #include <inttypes.h>

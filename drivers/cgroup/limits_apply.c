@@ -1,6 +1,6 @@
 /* Setting the limits of a running guest: what each file said before is kept, and written back in
  * the reverse order when a later one cannot be set. */
-#include "drivers/lxc/limits.h"
+#include "drivers/cgroup/limits.h"
 
 #include <errno.h>
 #include <stdio.h>

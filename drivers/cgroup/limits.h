@@ -1,4 +1,4 @@
-/* Limits of a guest as writes to control group files; used inside drivers/lxc only. Planning them
+/* Limits of a guest as writes to control group files. Planning them
  * is pure; limits_apply.c carries them out. */
 #pragma once
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "drivers/lxc/cgroup.h"
+#include "drivers/cgroup/cgroup.h"
 
 struct err;
 

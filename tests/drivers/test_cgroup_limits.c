@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "drivers/lxc/limits.h"
+#include "drivers/cgroup/limits.h"
 #include "groups.h"
 
 #define MIB  (1024ULL * 1024)
