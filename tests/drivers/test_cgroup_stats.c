@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "drivers/lxc/stats.h"
+#include "drivers/cgroup/stats.h"
 #include "groups.h"
 
 static struct driver_stats read_stats(const char *disk)
