@@ -34,7 +34,7 @@ GRUB_MODULES = "part_msdos fat search search_fs_file linux normal boot".split()
 
 
 def busybox_tar(cache):
-    name = f"kvm-busybox-{_version(*BUSYBOX)}.tar"
+    name = f"kvm-busybox-{version(*BUSYBOX)}.tar"
     return kept(cache, name, lambda path, _folder: _build(path, "busybox"), "kvm-busybox-*.tar")
 
 
@@ -43,24 +43,24 @@ def busybox_folder(cache):
     def unpack(path, _folder):
         path.mkdir(mode=0o755)
         run("tar", "-C", path, "-xf", busybox_tar(cache))
-    return kept(cache, f"kvm-busybox-{_version(*BUSYBOX)}.d", unpack, "kvm-busybox-*.d")
+    return kept(cache, f"kvm-busybox-{version(*BUSYBOX)}.d", unpack, "kvm-busybox-*.d")
 
 
 def debian_tar(cache):
-    name = f"kvm-debian-{_version(*DEBIAN)}.tar"
+    name = f"kvm-debian-{version(*DEBIAN)}.tar"
     return kept(cache, name, lambda path, _folder: _build(path, "debian"), "kvm-debian-*.tar")
 
 
 def debian_cloud_tar(cache):
     """With cloud-init."""
-    name = f"kvm-debian-cloud-{_version(*DEBIAN)}.tar"
+    name = f"kvm-debian-cloud-{version(*DEBIAN)}.tar"
     return kept(cache, name, lambda path, _folder: _build(path, "debian", "--include", "cloud-init"),
                 "kvm-debian-cloud-*.tar")
 
 
 def bios_disk(cache):
     """A raw disk with a master boot record."""
-    name = f"kvm-bios-{_version(*BUSYBOX, __file__)}.raw"
+    name = f"kvm-bios-{version(*BUSYBOX, __file__)}.raw"
     return kept(cache, name, lambda path, folder: _make_disk(cache, path, folder), "kvm-bios-*.raw")
 
 
@@ -68,11 +68,11 @@ def uefi_disk(cache):
     """A qcow2 disk that UEFI finds a boot loader on."""
     def make(path, _folder):
         run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", bios_disk(cache), path)
-    name = f"kvm-uefi-{_version(*BUSYBOX, __file__)}.qcow2"
+    name = f"kvm-uefi-{version(*BUSYBOX, __file__)}.qcow2"
     return kept(cache, name, make, "kvm-uefi-*.qcow2")
 
 
-def _version(*files):
+def version(*files):
     digest = hashlib.sha256()
     for name in files:
         digest.update((BUILDERS / name).read_bytes())

@@ -6,7 +6,7 @@
 #   docker.sh run FOLDER SOCKET [OPTION]...
 #                                     becomes dockerd, which listens at SOCKET and /run/docker.sock
 #
-# Its containerd is its child. User namespaces, when it is told of them by
+# Its containerd is its child. The option --no-bridge: it has no docker0 and makes no rules. User namespaces, when it is told of them by
 # --userns-remap=daemon:daemon, begin at 20000000.
 set -eu
 
@@ -41,6 +41,14 @@ run()
 	socket=$1
 	shift
 	rm -f "$folder/dockerd.pid" # of one that was killed
+	# dockerd's own options for that are four.
+	for option; do
+		shift
+		case $option in
+		--no-bridge) set -- "$@" --bridge=none --iptables=false --ip6tables=false --ip-masq=false ;;
+		*) set -- "$@" "$option" ;;
+		esac
+	done
 	exec dockerd --config-file "$folder/etc/daemon.json" --data-root "$folder/root" \
 		--exec-root "$folder/exec" --pidfile "$folder/dockerd.pid" \
 		--userland-proxy=false -H "unix://$socket" \

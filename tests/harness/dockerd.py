@@ -14,7 +14,6 @@ from .shell import run, wait_for
 
 HERE = pathlib.Path(__file__).parent
 DAEMONS = ("dockerd", "containerd")
-WITHOUT_BRIDGE = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false")
 
 
 class Dockerd:
@@ -28,7 +27,7 @@ class Dockerd:
         self.log = bed.dir / "dockerd.log"
         self.group = f"corpus-test-{bed.token}"
         self.options = [f"--storage-driver={storage}", f"--cgroup-parent=/{self.group}",
-                        *(() if bridge else WITHOUT_BRIDGE),
+                        *(() if bridge else ["--no-bridge"]),
                         *(["--live-restore"] if live_restore else ()),
                         *(["--userns-remap=daemon:daemon"] if userns else ()),
                         *(f"--insecure-registry={registry}" for registry in registries)]
@@ -97,8 +96,12 @@ class Dockerd:
         return [pid for pid in self.bed.pids() if _name(pid) in names]
 
     def end(self):
-        """Ends the daemons, then containers with what holds them, then their control groups."""
+        """Ends the daemons, then containers with what holds them, then their control groups. What is
+        frozen would not end."""
         wait_for("dockerd's end", lambda: not _kill_all(self.pids(*DAEMONS)))
+        for state in pathlib.Path("/sys/fs/cgroup/freezer").glob(f"{self.group}/**/freezer.state"):
+            with contextlib.suppress(OSError):
+                state.write_text("THAWED")
         wait_for("the containers' end", lambda: not _kill_all(self._contained()))
         for reaper in self._reapers:
             reaper.wait(20)

@@ -16,7 +16,7 @@ EXPECTED = {"sbin/corpusd", "bin/corpus", "libexec/corpus/corpus-driver-lxc",
             "share/man/man8/corpusd.8", "share/man/man5/corpusd.yaml.5",
             "share/doc/corpus/examples/corpusd.yaml"}
 PARTS = {"libexec/corpus/image-build/" + name for name in
-         ("kvm.sh", "busybox-kvm.sh", "debian-kvm.sh", "first-boot")}
+         ("kvm.sh", "busybox-kvm.sh", "debian-kvm.sh", "oci.sh", "first-boot")}
 
 
 @pytest.fixture(scope="module")
