@@ -1,38 +1,31 @@
-/* The control groups of guests, on hosts with cgroup v1, v2 or both.
- *
- * In every hierarchy a guest has corpus/ID with guest (its processes), monitor (liblxc's process)
- * and pivot (where a monitor goes to die). */
+/* The control groups of guests, on hosts with cgroup v1, v2 or both: shared by drivers whose guests
+ * are processes in groups of their own. */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "drivers/driver.h"
+#include <sys/types.h>
 
 struct err;
 
-#define CGROUP_ROOT	   "corpus"
-#define CGROUP_ROOT_MAX	   160
 #define CGROUP_HIERARCHIES 24
+#define CGROUP_MOUNT_MAX   96
+#define CGROUP_DIR_MAX	   512
 
 struct cgroup_hierarchy {
-	char mount[96];
+	char mount[CGROUP_MOUNT_MAX];
 	bool v2;
-	char controllers[160];		   /* ",cpu,memory," */
-	char groups[96 + CGROUP_ROOT_MAX]; /* the directory of all guests' groups */
+	char controllers[160]; /* ",cpu,memory," */
 };
 
+/* What the host has. */
 struct cgroups {
 	struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHIES];
 	size_t count;
-	bool unified;		    /* only v2: its controllers are the ones to use */
-	char root[CGROUP_ROOT_MAX]; /* of all guests' groups, from the mount: "corpus" */
+	bool unified; /* only v2: its controllers are the ones to use */
 };
-
-/* Names the group that the guests' are made in ("corpus.slice/corpus-guests.service"): one that
- * systemd has delegated to us, and keeps its hands off. Without it they lie at the top. */
-#define CGROUP_ENVIRONMENT "CORPUS_CGROUP"
 
 /* From the text of /proc/PID/mountinfo; reads the controllers of v2 from its own file. */
 void cgroups_parse(const char *mountinfo, struct cgroups *ret);
@@ -41,27 +34,36 @@ int cgroups_find(struct cgroups *ret, struct err *err);
 /* The hierarchy that has the controller, or NULL. */
 const struct cgroup_hierarchy *cgroups_with(const struct cgroups *cgroups, const char *controller);
 
-/* Files of the guest's processes' group in the hierarchy of a controller. */
-int cgroup_read(const struct cgroups *cgroups, const char *controller, const char *id,
-	const char *file, char **ret);
-int cgroup_write(const struct cgroups *cgroups, const char *controller, const char *id,
-	const char *file, const char *value);
+/* One group, in each of the hierarchies. */
+struct cgroup {
+	const struct cgroups *cgroups;
+	char dirs[CGROUP_HIERARCHIES][CGROUP_DIR_MAX]; /* "": it is in none there */
+};
 
-/* Kills all that is in the guest's groups and waits for its end, up to timeout_ms. */
-int cgroup_kill_all(const struct cgroups *cgroups, const char *id, uint64_t timeout_ms);
+/* That of a path below the mounts, the same in all of them; it need not be there. */
+int cgroup_at(const struct cgroups *cgroups, const char *path, struct cgroup *ret);
 
-/* Whether any process is in the guest's groups. */
-bool cgroup_is_populated(const struct cgroups *cgroups, const char *id);
+/* That of a process. With `name` it is the one that has this in its name, and the process may be in
+ * a group below: who is let alone in a guest makes groups of its own. -ENOENT when there is none.
+ */
+int cgroup_of_process(
+	const struct cgroups *cgroups, pid_t pid, const char *name, struct cgroup *ret);
+/* The same, of the text of /proc/PID/cgroup (cgroups(7)). */
+int cgroup_parse(
+	const struct cgroups *cgroups, const char *text, const char *name, struct cgroup *ret);
 
-/* Removes the guest's groups, which must be empty; absent is success. */
-int cgroup_remove(const struct cgroups *cgroups, const char *id);
+/* The path of a file in the group, of the group itself with "". -ENOENT where there is none. */
+int cgroup_path(const struct cgroup *group, const struct cgroup_hierarchy *hierarchy,
+	const char *file, char buf[static PATH_MAX]);
 
-/* Removes the group above those of all guests, where none is left in it. */
-void cgroup_remove_root(const struct cgroups *cgroups);
+/* Files of the group in the hierarchy of a controller. -EOPNOTSUPP where the host has none. */
+int cgroup_read(const struct cgroup *group, const char *controller, const char *file, char **ret);
+int cgroup_write(
+	const struct cgroup *group, const char *controller, const char *file, const char *value);
 
-/* Freezes or thaws the guest's processes and waits until they are. */
-int cgroup_freeze(const struct cgroups *cgroups, const char *id, bool freeze);
-bool cgroup_is_frozen(const struct cgroups *cgroups, const char *id);
+/* Freezes or thaws the processes and waits until they are. */
+int cgroup_freeze(const struct cgroup *group, bool freeze);
+bool cgroup_is_frozen(const struct cgroup *group);
 
-/* Bytes that the guest uses and that cannot be taken from it: its page cache does not count. */
-int cgroup_memory_used(const struct cgroups *cgroups, const char *id, uint64_t *ret);
+/* Bytes that are used and cannot be taken away: page cache does not count. */
+int cgroup_memory_used(const struct cgroup *group, uint64_t *ret);

@@ -1,5 +1,5 @@
-/* Limits of a guest as writes to control group files. Planning them
- * is pure; limits_apply.c carries them out. */
+/* Limits of a guest as writes to control group files. Planning them is pure; limits_apply.c carries
+ * them out. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "drivers/cgroup/cgroup.h"
+#include "drivers/driver.h"
 
 struct err;
 
@@ -50,9 +51,18 @@ size_t limits_plan(const struct limits_host *host, const struct guest_limits *li
 /* Sets the limits of a running guest: all of them or, when one cannot be set, none. A memory limit
  * below what is used is ERR_INVALID (limits.memory), a limit that this kernel does not have
  * ERR_UNSUPPORTED. */
-int limits_apply(const struct cgroups *cgroups, const char *id, const struct guest_limits *limits,
-	const char *disk, struct err *err);
+int limits_apply(const struct cgroup *group, const struct guest_limits *limits, const char *disk,
+	struct err *err);
 
 /* The part of them that is no part of the configuration, for a guest that has just started. */
-int limits_apply_later(const struct cgroups *cgroups, const char *id,
-	const struct guest_limits *limits, const char *disk, struct err *err);
+int limits_apply_later(const struct cgroup *group, const struct guest_limits *limits,
+	const char *disk, struct err *err);
+
+/* Only io_weight, io_read and io_write of a running guest, for drivers whose engine sets all else;
+ * errors as limits_apply. */
+int limits_apply_io(const struct cgroup *group, const struct guest_limits *limits, const char *disk,
+	struct err *err);
+
+/* Whether a running guest uses more than this limit of memory: ERR_INVALID (limits.memory). 0 is
+ * no limit. */
+int limits_check_memory(const struct cgroup *group, uint64_t memory, struct err *err);

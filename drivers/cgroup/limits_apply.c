@@ -41,8 +41,7 @@ static const char *whole_disk(const char *device, char *buf, size_t size)
 
 /* A set of writes under way. */
 struct change {
-	const struct cgroups *cgroups;
-	const char *id;
+	const struct cgroup *group;
 	const struct limit_write *writes;
 	char *old[LIMIT_WRITES_MAX]; /* what undoes a write that was done; NULL: none was */
 	size_t n;
@@ -73,14 +72,14 @@ static int write_one(struct change *c, size_t i)
 {
 	const struct limit_write *w = &c->writes[i];
 	AUTOFREE char *text = NULL, *undo = NULL;
-	int r = cgroup_read(c->cgroups, w->controller, c->id, w->file, &text);
+	int r = cgroup_read(c->group, w->controller, w->file, &text);
 
 	if (r < 0)
 		return r;
 	undo = undo_text(w, text);
 	if (!undo)
 		return -ENOMEM;
-	r = cgroup_write(c->cgroups, w->controller, c->id, w->file, w->value);
+	r = cgroup_write(c->group, w->controller, w->file, w->value);
 	if (r == 0)
 		c->old[i] = TAKE_PTR(undo);
 	return r;
@@ -90,8 +89,8 @@ static void undo_all(struct change *c)
 {
 	for (size_t i = c->n; i-- > 0;)
 		if (c->old[i])
-			cgroup_write(c->cgroups, c->writes[i].controller, c->id, c->writes[i].file,
-				c->old[i]);
+			cgroup_write(
+				c->group, c->writes[i].controller, c->writes[i].file, c->old[i]);
 }
 
 /* What to do where the kernel does not have the file. */
@@ -124,11 +123,11 @@ static int explain(const struct limit_write *w, int r, struct err *err)
 	return err_errno(err, r, "cannot set %s: %s to %s", w->field, w->file, w->value);
 }
 
-static int set_all(const struct cgroups *cgroups, const char *id, const struct limit_write *writes,
-	size_t n, struct err *err)
+static int set_all(
+	const struct cgroup *group, const struct limit_write *writes, size_t n, struct err *err)
 {
 	CLEANUP(change_finish)
-	struct change c = {.cgroups = cgroups, .id = id, .writes = writes, .n = n};
+	struct change c = {.group = group, .writes = writes, .n = n};
 
 	for (size_t i = 0; i < n; i++) {
 		int r = write_one(&c, i);
@@ -145,33 +144,31 @@ static int set_all(const struct cgroups *cgroups, const char *id, const struct l
 
 /* --- Guests ----------------------------------------------------------------------------------- */
 
-static int check_memory(const struct cgroups *cgroups, const char *id,
-	const struct guest_limits *limits, struct err *err)
+int limits_check_memory(const struct cgroup *group, uint64_t memory, struct err *err)
 {
 	uint64_t used;
 
-	if (limits->memory == 0 || cgroup_memory_used(cgroups, id, &used) < 0 ||
-		limits->memory >= used)
+	if (memory == 0 || cgroup_memory_used(group, &used) < 0 || memory >= used)
 		return 0;
 	return err_set(err, ERR_INVALID, "limits.memory",
 		"the guest uses %s of memory now: the limit cannot be set to %s", FMT_SIZE(used),
-		FMT_SIZE(limits->memory));
+		FMT_SIZE(memory));
 }
 
 /* v1 says "no limit" by a number that no machine has. */
-static uint64_t memory_now(const struct cgroups *cgroups, const char *id)
+static uint64_t memory_now(const struct cgroup *group)
 {
 	AUTOFREE char *text = NULL;
 	uint64_t n;
 
-	if (cgroup_read(cgroups, "memory", id, "memory.limit_in_bytes", &text) < 0)
+	if (cgroup_read(group, "memory", "memory.limit_in_bytes", &text) < 0)
 		return 0;
 	n = strtoull(text, NULL, 10);
 	return n > GUEST_SIZE_MAX ? 0 : n;
 }
 
-int limits_apply(const struct cgroups *cgroups, const char *id, const struct guest_limits *limits,
-	const char *disk, struct err *err)
+int limits_apply(const struct cgroup *group, const struct guest_limits *limits, const char *disk,
+	struct err *err)
 {
 	struct limit_write list[LIMIT_WRITES_MAX];
 	struct limits_host host;
@@ -179,29 +176,44 @@ int limits_apply(const struct cgroups *cgroups, const char *id, const struct gue
 	int r;
 
 	disk = whole_disk(disk, buf, sizeof(buf));
-	limits_host(cgroups, &host);
+	limits_host(group->cgroups, &host);
 	if (host.memory == LIMIT_V1)
-		host.memory_now = memory_now(cgroups, id);
+		host.memory_now = memory_now(group);
 	r = limits_check(&host, limits, disk, err);
 	if (r == 0)
-		r = check_memory(cgroups, id, limits, err);
+		r = limits_check_memory(group, limits->memory, err);
 	if (r < 0)
 		return r;
-	return set_all(cgroups, id, list, limits_plan(&host, limits, disk, true, list), err);
+	return set_all(group, list, limits_plan(&host, limits, disk, true, list), err);
 }
 
-int limits_apply_later(const struct cgroups *cgroups, const char *id,
-	const struct guest_limits *limits, const char *disk, struct err *err)
+int limits_apply_later(const struct cgroup *group, const struct guest_limits *limits,
+	const char *disk, struct err *err)
 {
 	struct limit_write list[LIMIT_WRITES_MAX];
 	struct limits_host host;
 	char buf[NUMBER_MAX];
 	size_t n, kept = 0;
 
-	limits_host(cgroups, &host);
+	limits_host(group->cgroups, &host);
 	n = limits_plan(&host, limits, whole_disk(disk, buf, sizeof(buf)), false, list);
 	for (size_t i = 0; i < n; i++)
 		if (list[i].later)
 			list[kept++] = list[i];
-	return set_all(cgroups, id, list, kept, err);
+	return set_all(group, list, kept, err);
+}
+
+int limits_apply_io(const struct cgroup *group, const struct guest_limits *limits, const char *disk,
+	struct err *err)
+{
+	struct limit_write list[LIMIT_WRITES_MAX];
+	struct limits_host host, io;
+	char buf[NUMBER_MAX];
+	int r;
+
+	disk = whole_disk(disk, buf, sizeof(buf));
+	limits_host(group->cgroups, &host);
+	io = (struct limits_host){.io = host.io};
+	r = limits_check(&host, limits, disk, err);
+	return r < 0 ? r : set_all(group, list, limits_plan(&io, limits, disk, true, list), err);
 }

@@ -6,15 +6,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 
 #define TEXT_MAX     16384 /* memory.stat has 4 KiB, io.stat a line for each disk */
 #define NESTED_DEPTH 6
@@ -198,7 +195,7 @@ static uint64_t kills_below(int parent, const char *name, int depth, unsigned *l
 	return kills;
 }
 
-/* --- Guests ----------------------------------------------------------------------------------- */
+/* --- Groups ----------------------------------------------------------------------------------- */
 
 static const struct cgroup_hierarchy *hierarchy_of(const struct cgroups *c, const struct source *s)
 {
@@ -215,19 +212,14 @@ static const struct cgroup_hierarchy *hierarchy_of(const struct cgroups *c, cons
 	return NULL;
 }
 
-static int group_of(const struct cgroup_hierarchy *h, const char *id, const char *file, char *buf)
+static bool read_source(
+	const struct cgroup *g, const struct source *s, const char *disk, struct driver_stats *ret)
 {
-	return file_path(buf, PATH_MAX, "%s/%s/guest%s%s", h->groups, id, file[0] ? "/" : "", file);
-}
-
-static bool read_source(const struct cgroups *c, const struct source *s, const char *id,
-	const char *disk, struct driver_stats *ret)
-{
-	const struct cgroup_hierarchy *h = hierarchy_of(c, s);
+	const struct cgroup_hierarchy *h = hierarchy_of(g->cgroups, s);
 	const char *text = NULL;
 	char path[PATH_MAX];
 
-	if (h && group_of(h, id, s->file, path) == 0)
+	if (h && cgroup_path(g, h, s->file, path) == 0)
 		text = read_text(AT_FDCWD, path);
 	if (!text)
 		return false;
@@ -238,20 +230,19 @@ static bool read_source(const struct cgroups *c, const struct source *s, const c
 	return true;
 }
 
-int stats_read(
-	const struct cgroups *cgroups, const char *id, const char *disk, struct driver_stats *ret)
+int stats_read(const struct cgroup *group, const char *disk, struct driver_stats *ret)
 {
-	const struct cgroup_hierarchy *memory = cgroups_with(cgroups, "memory");
+	const struct cgroup_hierarchy *memory = cgroups_with(group->cgroups, "memory");
 	struct driver_stats stats = {0};
 	unsigned left = NESTED_MAX;
 	char path[PATH_MAX];
 	bool any = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(SOURCES); i++)
-		any |= read_source(cgroups, &SOURCES[i], id, disk, &stats);
+		any |= read_source(group, &SOURCES[i], disk, &stats);
 	if (!any)
 		return -ENOENT;
-	if (memory && !memory->v2 && group_of(memory, id, "", path) == 0)
+	if (memory && !memory->v2 && cgroup_path(group, memory, "", path) == 0)
 		stats.oom_kills = kills_below(AT_FDCWD, path, NESTED_DEPTH, &left);
 	*ret = stats;
 	return 0;

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
-#include "drivers/cgroup/cgroup.h"
+#include "drivers/lxc/groups.h"
 #include "drivers/lxc/hostname.h"
 
 /* What no guest may do, not even one whose root is root outside: they are about the machine. */

@@ -60,16 +60,6 @@ static void give_to_guest(const struct lxc *lxc)
 			continue; /* it can still be used, but not opened again */
 }
 
-static void join_monitor(const struct lxc *lxc, const char *id)
-{
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < lxc->cgroups.count; i++)
-		if (file_path(path, sizeof(path), "%s/%s/monitor/cgroup.procs",
-			    lxc->cgroups.hierarchies[i].groups, id) == 0)
-			file_write(path, "0"); /* gone with the guest, perhaps */
-}
-
 /* Keeps nothing but the descriptor for the wait status. */
 static void wait_in_background(
 	const struct lxc *lxc, const struct definition *d, const struct driver_exec *exec)
@@ -94,7 +84,7 @@ static void wait_in_background(
 	command_tell(pid, command.failure[0], CHANNEL);
 	syscall(SYS_close_range, (unsigned)CHANNEL, ~0U, 0U);
 	prctl(PR_SET_NAME, "corpus-waiter");
-	join_monitor(lxc, d->guest.id);
+	groups_join_monitor(&lxc->groups, d->guest.id);
 	command_wait(pid, STATUS);
 }
 

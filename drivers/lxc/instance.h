@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "drivers/cgroup/cgroup.h"
 #include "drivers/driver.h"
+#include "drivers/lxc/groups.h"
 
 struct err;
 struct watch;
@@ -21,7 +21,7 @@ struct lxc {
 	char *additions_dir; /* NULL: none */
 	char *seccomp;	     /* path of the profile */
 	uint32_t idmap_base, idmap_count;
-	struct cgroups cgroups;
+	struct groups groups;
 	struct watch *watch;
 };
 

@@ -82,7 +82,7 @@ static int check_guest(struct driver *d, const struct driver_guest *guest, struc
 
 	if (r < 0)
 		return r;
-	limits_host(&lxc_of(d)->cgroups, &host);
+	limits_host(&lxc_of(d)->groups.cgroups, &host);
 	return limits_check(&host, &guest->limits, guest->block_device, err);
 }
 
@@ -152,7 +152,7 @@ static int remove_definition(struct driver *d, const struct lxc_paths *paths, st
 	int r = define_remove(paths, err);
 
 	if (r == 0 && lxc_list(d, &list, &count, NULL) == 0 && count == 0)
-		cgroup_remove_root(&lxc_of(d)->cgroups);
+		groups_remove_root(&lxc_of(d)->groups);
 	return r;
 }
 
@@ -247,9 +247,12 @@ static int update_running(
 	struct subject *s, pid_t init, const struct driver_guest *guest, struct err *err)
 {
 	const struct driver_guest *before = &s->definition.guest;
-	const struct cgroups *cgroups = &s->lxc->cgroups;
-	int r = limits_apply(cgroups, guest->id, &guest->limits, guest->block_device, err);
+	struct cgroup group;
+	int r = groups_of(&s->lxc->groups, guest->id, &group);
 
+	if (r < 0)
+		return err_errno(err, r, "cannot find the control groups of guest %s", guest->id);
+	r = limits_apply(&group, &guest->limits, guest->block_device, err);
 	if (r < 0)
 		return r;
 	r = rename_running(init, before, guest, err);
@@ -257,7 +260,7 @@ static int update_running(
 	if (r == 0)
 		r = definition_save(s->paths.definition, guest, NULL, err);
 	if (r < 0) {
-		limits_apply(cgroups, guest->id, &before->limits, before->block_device, NULL);
+		limits_apply(&group, &before->limits, before->block_device, NULL);
 		rename_running(init, guest, before, NULL);
 	}
 	return r;
@@ -294,7 +297,7 @@ static int lxc_freeze(struct driver *d, const char *id, bool frozen, struct err 
 
 	if (r < 0)
 		return r;
-	r = cgroup_freeze(&lxc_of(d)->cgroups, id, frozen);
+	r = groups_freeze(&lxc_of(d)->groups, id, frozen);
 	return r < 0 ? err_errno(err, r, "cannot %s the guest", frozen ? "freeze" : "thaw") : 0;
 }
 
@@ -422,7 +425,7 @@ static int fill(struct lxc *lxc, const struct driver_config *config, struct err 
 		return err_set(err, ERR_INVALID, "state_dir",
 			"the directories of the LXC driver must be absolute paths");
 	choose_ids(lxc, config);
-	return cgroups_find(&lxc->cgroups, err);
+	return groups_find(&lxc->groups, err);
 }
 
 static int lxc_open(const struct driver_config *config, struct driver **ret, struct err *err)

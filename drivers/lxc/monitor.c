@@ -25,7 +25,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "drivers/cgroup/cgroup.h"
+#include "drivers/lxc/groups.h"
 #include "drivers/lxc/link.h"
 #include "drivers/watch/watch.h"
 
@@ -119,8 +119,8 @@ static void leave_terminal(void)
 /* The groups above those of liblxc, and whatever still runs in them. */
 static void clear_groups(const struct lxc *lxc, const char *id)
 {
-	if (cgroup_kill_all(&lxc->cgroups, id, END_MS) == 0)
-		cgroup_remove(&lxc->cgroups, id);
+	if (groups_kill_all(&lxc->groups, id, END_MS) == 0)
+		groups_remove(&lxc->groups, id);
 }
 
 static bool wait_for_word(int word)

@@ -86,7 +86,7 @@ void probe_host(const struct lxc *lxc, struct driver_info *ret)
 	/* Arguments that mean nothing: only whether the call exists is of interest. */
 	if (syscall(SYS_mount_setattr, -1, "", 0, NULL, 0) < 0 && errno == ENOSYS)
 		problem(ret, "the kernel has no id-mapped mounts (Linux 5.12 has them)");
-	if (lxc->cgroups.count == 0)
+	if (lxc->groups.cgroups.count == 0)
 		problem(ret, "no control groups are mounted below /sys/fs/cgroup");
 	check_subids(lxc, "/etc/subuid", ret);
 	check_subids(lxc, "/etc/subgid", ret);

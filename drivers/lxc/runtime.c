@@ -12,7 +12,6 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "drivers/cgroup/cgroup.h"
 #include "drivers/cgroup/limits.h"
 #include "drivers/definition.h"
 #include "drivers/lxc/define.h"
@@ -103,10 +102,12 @@ static bool has_executed(pid_t child, pid_t monitor)
 static void take_up_limits(const struct lxc *lxc, const struct lxc_paths *paths, const char *id)
 {
 	struct definition d = {0};
+	struct cgroup group;
 
 	if (definition_load(paths->definition, LXC_TITLE, id, &d, NULL) < 0)
 		return;
-	limits_apply(&lxc->cgroups, id, &d.guest.limits, d.guest.block_device, NULL);
+	if (groups_of(&lxc->groups, id, &group) == 0)
+		limits_apply(&group, &d.guest.limits, d.guest.block_device, NULL);
 	definition_finish(&d);
 }
 
@@ -144,13 +145,13 @@ bool runtime_look(const struct lxc *lxc, const char *id, struct watch_look *ret)
 	runtime_load(&paths, &now);
 	if (lxc_process_alive(&now.init)) {
 		ret->status.state =
-			cgroup_is_frozen(&lxc->cgroups, id) ? GUEST_FROZEN : GUEST_RUNNING;
+			groups_are_frozen(&lxc->groups, id) ? GUEST_FROZEN : GUEST_RUNNING;
 		ret->status.pid = now.init.pid;
 		ret->pids[0] = now.init.pid;
 		ret->pids[1] = now.monitor.pid;
 	} else if (lxc_process_alive(&now.monitor)) {
 		look_at_monitor(lxc, &paths, &now, ret);
-	} else if (access(paths.starting, F_OK) == 0 && cgroup_is_populated(&lxc->cgroups, id)) {
+	} else if (access(paths.starting, F_OK) == 0 && groups_are_populated(&lxc->groups, id)) {
 		ret->status.state = GUEST_STARTING;
 	} else {
 		ret->status.exit_status = monitor_read_exit(&paths);

@@ -91,14 +91,14 @@ static int write_config(const struct lxc *lxc, const struct definition *d,
 		.seccomp = lxc->seccomp,
 		.log = paths->log,
 		.console = paths->console,
-		.cgroup_root = lxc->cgroups.root,
-		.cgroup_v2 = lxc->cgroups.unified,
+		.cgroup_root = lxc->groups.root,
+		.cgroup_v2 = lxc->groups.cgroups.unified,
 		.apparmor_without_profile = lacks_apparmor_profile()};
 	int r = init_halt_signal(d->guest.rootfs, &config.halt_signal, err);
 
 	if (r < 0)
 		return r;
-	limits_host(&lxc->cgroups, &config.limits);
+	limits_host(&lxc->groups.cgroups, &config.limits);
 	r = raw_read_additions(lxc->additions_dir, d->guest.name, &additions, err);
 	if (r < 0)
 		return r;
@@ -204,10 +204,21 @@ static int mark_starting(const struct lxc_paths *paths, struct err *err)
 	return r < 0 ? err_errno(err, r, "cannot write %s", paths->starting) : 0;
 }
 
+/* Those that the configuration does not have. */
+static int apply_later_limits(
+	const struct lxc *lxc, const struct driver_guest *guest, struct err *err)
+{
+	struct cgroup group;
+	int r = groups_of(&lxc->groups, guest->id, &group);
+
+	if (r < 0)
+		return err_errno(err, r, "cannot find the control groups of guest %s", guest->id);
+	return limits_apply_later(&group, &guest->limits, guest->block_device, err);
+}
+
 static int start(const struct lxc *lxc, const struct definition *d, const struct lxc_paths *paths,
 	struct err *err)
 {
-	const char *id = d->guest.id;
 	pid_t init = 0;
 	int r;
 
@@ -228,8 +239,7 @@ static int start(const struct lxc *lxc, const struct definition *d, const struct
 		r = runtime_save(paths, init, d->guest.block_device, err);
 	fault_point("driver.lxc.start.saved");
 	if (r == 0)
-		r = limits_apply_later(
-			&lxc->cgroups, id, &d->guest.limits, d->guest.block_device, err);
+		r = apply_later_limits(lxc, &d->guest, err);
 	if (r == 0)
 		unlink(paths->starting);
 	return r;

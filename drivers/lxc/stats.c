@@ -16,6 +16,7 @@ int lxc_guest_stats(const struct lxc *lxc, const char *id, struct driver_stats *
 {
 	struct lxc_runtime now;
 	struct lxc_paths paths;
+	struct cgroup group;
 	int r = lxc_paths(lxc, id, &paths, NULL);
 
 	if (r < 0)
@@ -23,10 +24,12 @@ int lxc_guest_stats(const struct lxc *lxc, const char *id, struct driver_stats *
 	runtime_load(&paths, &now);
 	if (now.init.pid == 0)
 		return -ENOENT;
-	r = stats_read(&lxc->cgroups, id, now.disk[0] ? now.disk : NULL, ret);
+	r = groups_of(&lxc->groups, id, &group);
+	if (r == 0)
+		r = stats_read(&group, now.disk[0] ? now.disk : NULL, ret);
 	if (r == 0)
 		memcpy(ret->id, id, GUEST_ID_LEN + 1);
-	return r == 0 && ret->pids == 0 && cgroups_with(&lxc->cgroups, "pids") ? -ENOENT : r;
+	return r == 0 && ret->pids == 0 && cgroups_with(&lxc->groups.cgroups, "pids") ? -ENOENT : r;
 }
 
 int lxc_guests_stats(

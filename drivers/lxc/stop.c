@@ -17,7 +17,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "drivers/cgroup/cgroup.h"
+#include "drivers/lxc/groups.h"
 #include "drivers/lxc/link.h"
 #include "drivers/lxc/monitor.h"
 #include "drivers/lxc/runtime.h"
@@ -106,7 +106,7 @@ int lxc_guest_clear(const struct lxc *lxc, const struct definition *d,
 	int r;
 
 	kill_lost_monitor(paths);
-	r = cgroup_kill_all(&lxc->cgroups, id, END_MS);
+	r = groups_kill_all(&lxc->groups, id, END_MS);
 	if (r < 0)
 		return err_set(err, ERR_DRIVER, NULL, "processes of guest %s do not end", id);
 	fault_point("driver.lxc.clear.killed");
@@ -114,7 +114,7 @@ int lxc_guest_clear(const struct lxc *lxc, const struct definition *d,
 	if (r < 0)
 		return r;
 	fault_point("driver.lxc.clear.unlinked");
-	r = cgroup_remove(&lxc->cgroups, id);
+	r = groups_remove(&lxc->groups, id);
 	if (r < 0)
 		return err_errno(err, r, "cannot remove the control groups of guest %s", id);
 	fault_point("driver.lxc.clear.removed");
@@ -135,14 +135,14 @@ int lxc_guest_end(const struct lxc *lxc, const struct definition *d, const struc
 
 	if (init >= 0 && signal != SIGKILL) {
 		/* Frozen ones hear nothing. */
-		if (cgroup_is_frozen(&lxc->cgroups, d->guest.id))
-			cgroup_freeze(&lxc->cgroups, d->guest.id, false);
+		if (groups_are_frozen(&lxc->groups, d->guest.id))
+			groups_freeze(&lxc->groups, d->guest.id, false);
 		ask(now.init.pid, init, signal, timeout_ms);
 	}
 	send_signal(monitor, SIGKILL);
 	send_signal(init, SIGKILL);
-	if (init >= 0 && cgroup_is_frozen(&lxc->cgroups, d->guest.id))
-		cgroup_freeze(&lxc->cgroups, d->guest.id, false);
+	if (init >= 0 && groups_are_frozen(&lxc->groups, d->guest.id))
+		groups_freeze(&lxc->groups, d->guest.id, false);
 	fault_point("driver.lxc.stop.killed");
 	if (!wait_end(init, END_MS) || !wait_end(monitor, END_MS))
 		return err_set(err, ERR_DRIVER, NULL, "guest %s does not end", d->guest.id);

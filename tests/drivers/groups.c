@@ -25,13 +25,21 @@ const struct cgroups *groups(void)
 	return &g_groups;
 }
 
+const struct cgroup *groups_guest(void)
+{
+	static struct cgroup group;
+
+	assert_int_equal(cgroup_at(&g_groups, GROUPS_GUEST, &group), 0);
+	return &group;
+}
+
 static void path_of(const char *file, char path[PATH_MAX])
 {
 	const char *slash = strchr(file, '/');
 
 	assert_non_null(slash);
-	snprintf(path, PATH_MAX, "%s/%.*s/" CGROUP_ROOT "/" GROUPS_ID "/guest/%s", g_dir,
-		(int)(slash - file), file, slash + 1);
+	snprintf(path, PATH_MAX, "%s/%.*s/" GROUPS_GUEST "/%s", g_dir, (int)(slash - file), file,
+		slash + 1);
 }
 
 void groups_add(const char *name, bool v2, const char *controllers)
@@ -41,9 +49,8 @@ void groups_add(const char *name, bool v2, const char *controllers)
 
 	snprintf(h->mount, sizeof(h->mount), "%s/%s", g_dir, name);
 	snprintf(h->controllers, sizeof(h->controllers), "%s", controllers);
-	snprintf(h->groups, sizeof(h->groups), "%s/%s/" CGROUP_ROOT, g_dir, name);
 	h->v2 = v2;
-	snprintf(path, sizeof(path), "%s/" GROUPS_ID "/guest", h->groups);
+	snprintf(path, sizeof(path), "%s/" GROUPS_GUEST, h->mount);
 	assert_int_equal(file_mkdirs(path, 0755), 0);
 }
 

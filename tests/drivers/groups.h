@@ -4,11 +4,13 @@
 
 #include "drivers/cgroup/cgroup.h"
 
-#define GROUPS_ID "0123456789ab"
+#define GROUPS_GUEST "corpus/0123456789ab/guest"
 
 /* Makes a hierarchy with the guest's group in it. `controllers`: ",cpu,cpuacct,". */
 void groups_add(const char *name, bool v2, const char *controllers);
 const struct cgroups *groups(void);
+/* The guest's group. */
+const struct cgroup *groups_guest(void);
 
 /* Files of the guest's group: "memory/memory.max". */
 void groups_put(const char *file, const char *text);

@@ -23,7 +23,7 @@
 #include "node.h"
 
 struct driver *g_driver;
-struct cgroups g_groups;
+struct groups g_groups;
 char g_additions[PATH_MAX];
 
 void check(int r, const struct err *err)
@@ -167,12 +167,12 @@ pid_t parent_of(pid_t pid)
 
 bool has(const char *controller)
 {
-	return cgroups_with(&g_groups, controller) != NULL;
+	return cgroups_with(&g_groups.cgroups, controller) != NULL;
 }
 
 bool is_v2(const char *controller)
 {
-	const struct cgroup_hierarchy *h = cgroups_with(&g_groups, controller);
+	const struct cgroup_hierarchy *h = cgroups_with(&g_groups.cgroups, controller);
 
 	return h && h->v2;
 }
@@ -180,9 +180,11 @@ bool is_v2(const char *controller)
 const char *kernel(const char *controller, const char *v1, const char *v2)
 {
 	static char text[4096];
+	struct cgroup group;
 	AUTOFREE char *all = NULL;
 
-	if (cgroup_read(&g_groups, controller, GUEST_A, is_v2(controller) ? v2 : v1, &all) < 0)
+	if (groups_of(&g_groups, GUEST_A, &group) < 0 ||
+		cgroup_read(&group, controller, is_v2(controller) ? v2 : v1, &all) < 0)
 		return "";
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(all, "\n"), all);
 	return text;
@@ -223,7 +225,7 @@ int open_driver(void **state)
 	snprintf(g_additions, PATH_MAX, "%s/additions", node_dir());
 	check(file_mkdirs(g_additions, 0755), &err);
 	check(lxc_driver_ops.open(&config, &g_driver, &err), &err);
-	check(cgroups_find(&g_groups, &err), &err);
+	check(groups_find(&g_groups, &err), &err);
 	return lxc_driver_ops.watch_fd(g_driver, &err) < 0;
 }
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "drivers/cgroup/cgroup.h"
+#include "drivers/lxc/groups.h"
 #include "drivers/lxc/lxc.h"
 
 #define GUEST_A "0000000000a1"
@@ -17,7 +17,7 @@
 #define guest_test(f) cmocka_unit_test_teardown(f, remove_all)
 
 extern struct driver *g_driver;
-extern struct cgroups g_groups;
+extern struct groups g_groups;
 extern char g_additions[];
 
 int open_driver(void **state);

@@ -1,4 +1,4 @@
-/* Limits of LXC guests: what is written for each kind of host, and that all of it is set or
+/* Limits of guests: what is written for each kind of host, and that all of it is set or
  * nothing, in control groups of ordinary files. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -224,7 +224,7 @@ static void make_v2(void)
 static int apply(const struct guest_limits *limits, struct err *err)
 {
 	*err = (struct err){0};
-	return limits_apply(groups(), GROUPS_ID, limits, DISK, err);
+	return limits_apply(groups_guest(), limits, DISK, err);
 }
 
 static void all_are_set_in_v1(void **state)
@@ -347,12 +347,42 @@ static void a_start_sets_what_the_configuration_does_not(void **state)
 {
 	(void)state;
 	make_v2();
-	assert_int_equal(limits_apply_later(groups(), GROUPS_ID, &FULL, DISK, NULL), 0);
+	assert_int_equal(limits_apply_later(groups_guest(), &FULL, DISK, NULL), 0);
 	assert_string_equal(groups_text("all/memory.swap.max"), "33554432");
 	assert_string_equal(groups_text("all/io.bfq.weight"), "109");
 	assert_string_equal(groups_text("all/io.max"), DISK " rbps=4194304 wbps=2097152");
 	assert_string_equal(groups_text("all/memory.max"), "max\n");
 	assert_string_equal(groups_text("all/pids.max"), "max\n");
+}
+
+static void only_what_an_engine_does_not_set_is_set(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	make_v2();
+	assert_int_equal(limits_apply_io(groups_guest(), &FULL, DISK, NULL), 0);
+	assert_string_equal(groups_text("all/io.bfq.weight"), "109");
+	assert_string_equal(groups_text("all/io.max"), DISK " rbps=4194304 wbps=2097152");
+	assert_string_equal(groups_text("all/memory.max"), "max\n");
+	assert_string_equal(groups_text("all/cpu.max"), "max 100000\n");
+	assert_int_equal(limits_apply_io(groups_guest(), &(struct guest_limits){0}, DISK, NULL), 0);
+	assert_string_equal(groups_text("all/io.max"), DISK " rbps=max wbps=max");
+	assert_true(limits_apply_io(groups_guest(), &FULL, NULL, &err) < 0);
+	assert_string_equal(err.field, "limits.io_read");
+}
+
+static void memory_may_not_be_less_than_what_is_used(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	make_v2();
+	assert_int_equal(limits_check_memory(groups_guest(), 0, NULL), 0);
+	assert_int_equal(limits_check_memory(groups_guest(), 39 * MIB, NULL), 0);
+	assert_true(limits_check_memory(groups_guest(), 39 * MIB - 1, &err) < 0);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_string_equal(err.field, "limits.memory");
 }
 
 #define groups_test(f) cmocka_unit_test_setup_teardown(f, groups_begin, groups_end)
@@ -373,6 +403,8 @@ int main(void)
 		groups_test(when_one_cannot_be_set_those_before_are_put_back),
 		groups_test(a_file_that_this_kernel_lacks_is_refused_unless_no_limit_is_wanted),
 		groups_test(a_start_sets_what_the_configuration_does_not),
+		groups_test(only_what_an_engine_does_not_set_is_set),
+		groups_test(memory_may_not_be_less_than_what_is_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

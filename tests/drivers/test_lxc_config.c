@@ -1,5 +1,5 @@
 /* The LXC driver's pure parts: the configuration that it renders, against golden files (written
- * anew with UPDATE_GOLDEN=1); control group mounts; subordinate ids. */
+ * anew with UPDATE_GOLDEN=1); subordinate ids. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "drivers/cgroup/cgroup.h"
 #include "drivers/lxc/config.h"
 #include "drivers/lxc/probe.h"
 #include "drivers/lxc/start.h"
@@ -138,30 +137,6 @@ static void what_is_added_by_hand_comes_last(void **state)
 
 /* --- Hosts ----------------------------------------------------------------------------------- */
 
-static void control_groups_are_found_wherever_they_are_mounted(void **state)
-{
-	struct cgroups c;
-
-	(void)state;
-	cgroups_parse("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
-		      "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
-		      "33 31 0:30 / /groups/memory rw,relatime shared:9 - cgroup none rw,memory\n"
-		      "34 31 0:31 /below /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
-		      "35 31 0:32 / /nonexistent rw - cgroup2 cgroup2 rw\n",
-		&c);
-	assert_int_equal(c.count, 3);
-	assert_false(c.unified);
-	assert_string_equal(cgroups_with(&c, "cpu")->mount, "/sys/fs/cgroup/cpu,cpuacct");
-	assert_string_equal(cgroups_with(&c, "memory")->mount, "/groups/memory");
-	assert_null(cgroups_with(&c, "pids"));
-	assert_null(cgroups_with(&c, "mem"));
-	cgroups_parse("35 31 0:32 / /nonexistent rw - cgroup2 cgroup2 rw\n", &c);
-	assert_true(c.unified);
-	cgroups_parse("", &c);
-	assert_int_equal(c.count, 0);
-	assert_false(c.unified);
-}
-
 static void subordinate_ids_are_those_of_root(void **state)
 {
 	const char *text = "alice:100000:65536\n# root:1:1\nroot:200000:65536\n0:500000:10\n";
@@ -255,7 +230,6 @@ int main(void)
 		cmocka_unit_test(a_privileged_guest_has_no_map_but_a_list_of_devices),
 		cmocka_unit_test(a_guest_without_address_or_bridge_still_has_a_network_of_its_own),
 		cmocka_unit_test(what_is_added_by_hand_comes_last),
-		cmocka_unit_test(control_groups_are_found_wherever_they_are_mounted),
 		cmocka_unit_test(subordinate_ids_are_those_of_root),
 		cmocka_unit_test(the_signal_to_halt_follows_from_which_init_it_is),
 		cmocka_unit_test(an_init_that_cannot_be_executed_or_leads_out_is_none),
