@@ -11,11 +11,21 @@
 
 DEFINE_CLEANUP(char **, names_free)
 
+/* Others are in the care of a driver's daemon. */
+static int check_name(enum image_kind kind, const char *name, struct err *err)
+{
+	if (kind >= POOL_IMAGE_KINDS)
+		return err_set(err, ERR_UNSUPPORTED, "kind",
+			"images of the kind %s are not kept in the pool",
+			image_kind_to_string(kind));
+	return name_check_image(name, "image", err);
+}
+
 int image_get(struct storage *storage, enum image_kind kind, const char *name, struct image *ret,
 	struct err *err)
 {
 	AUTOCLOSE int fd = -1;
-	int r = name_check_image(name, "image", err);
+	int r = check_name(kind, name, err);
 
 	if (r < 0)
 		return r;
@@ -88,7 +98,7 @@ int image_list(struct storage *storage, struct image **ret, size_t *ret_count, s
 	CLEANUP(images_finish) struct images images = {0};
 	int r = 0;
 
-	for (enum image_kind kind = 0; r == 0 && kind < IMAGE_KIND_MAX_; kind++)
+	for (enum image_kind kind = 0; r == 0 && kind < POOL_IMAGE_KINDS; kind++)
 		r = add_kind(storage, kind, &images);
 	if (r < 0)
 		return err_errno(err, r, "cannot read the images of %s", storage->path);
@@ -101,7 +111,7 @@ int image_list(struct storage *storage, struct image **ret, size_t *ret_count, s
 
 int image_delete(struct storage *storage, enum image_kind kind, const char *name, struct err *err)
 {
-	int r = name_check_image(name, "image", err);
+	int r = check_name(kind, name, err);
 
 	if (r < 0)
 		return r;

@@ -40,7 +40,7 @@ DEFINE_CLEANUP(char **, names_free)
 static void close_directories(struct storage *s)
 {
 	s->root = fd_close(s->root);
-	for (size_t kind = 0; kind < IMAGE_KIND_MAX_; kind++)
+	for (size_t kind = 0; kind < POOL_IMAGE_KINDS; kind++)
 		s->images[kind] = fd_close(s->images[kind]);
 	s->volumes = fd_close(s->volumes);
 	s->snapshots = fd_close(s->snapshots);
@@ -65,7 +65,7 @@ static struct storage *allocate(const struct storage_config *config)
 	if (!s)
 		return NULL;
 	s->root = s->volumes = s->snapshots = -1;
-	for (size_t kind = 0; kind < IMAGE_KIND_MAX_; kind++)
+	for (size_t kind = 0; kind < POOL_IMAGE_KINDS; kind++)
 		s->images[kind] = -1;
 	s->path = strdup(config->path);
 	s->loop_file = config->loop_file ? strdup(config->loop_file) : NULL;
@@ -266,7 +266,7 @@ static int settle(struct storage *s, struct err *err)
 
 	if (r == 0)
 		r = remove_unfinished(s, s->volumes, is_cloning);
-	for (size_t kind = 0; r == 0 && kind < IMAGE_KIND_MAX_; kind++)
+	for (size_t kind = 0; r == 0 && kind < POOL_IMAGE_KINDS; kind++)
 		r = remove_unfinished(s, s->images[kind], is_incoming);
 	if (r == 0)
 		r = restore_settle(s);

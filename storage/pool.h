@@ -14,6 +14,9 @@
 /* What a restore put aside, in volumes/. */
 #define POOL_REPLACED ".replaced-"
 
+/* Those kinds of images before it are kept in the pool. */
+#define POOL_IMAGE_KINDS IMAGE_OCI
+
 struct storage {
 	char *path;
 	char *loop_file; /* NULL: the pool is a directory on somebody's btrfs */
@@ -21,7 +24,7 @@ struct storage {
 	char *unpack_helper;
 	uint64_t image_max_size, image_max_entries;
 	int root, volumes, snapshots; /* directories */
-	int images[IMAGE_KIND_MAX_];  /* one for each kind */
+	int images[POOL_IMAGE_KINDS]; /* one for each kind */
 	struct quota quota;
 	bool own; /* the file system is wholly ours */
 };
