@@ -12,7 +12,6 @@
 
 #define DEADLINE_NS (10 * 1000000000LL)
 
-static struct fixture g_f;
 static pid_t g_pid;
 static int g_feed;
 
@@ -47,8 +46,7 @@ static int begin(void **state)
 {
 	int pipefd[2], target;
 
-	(void)state;
-	fixture_begin(&g_f, &g_backends[0]);
+	fixture_setup(state);
 	/* As it is wherever systemd made the root's mounts so. */
 	assert_int_equal(mount(NULL, g_f.path, NULL, MS_SHARED, NULL), 0);
 	target = open(g_f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -70,11 +68,9 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-	(void)state;
 	close(g_feed);
 	waitpid(g_pid, NULL, 0);
-	fixture_end(&g_f);
-	return 0;
+	return fixture_teardown(state);
 }
 
 static void it_is_nobody_on_the_host(void **state)

@@ -15,8 +15,6 @@
 #define ID  "0123456789ab"
 #define ID2 "ba9876543210"
 
-static struct fixture g_f;
-
 static char *in_volume(char buf[static 256], const char *id, const char *name)
 {
 	char root[160];
@@ -526,59 +524,35 @@ static void pool_survives_being_closed_and_opened(void **state)
 	assert_ok(volume_create(g_f.storage, ID2, IMAGE_TREE, "little", GIB / 2, NULL, &g_err));
 }
 
-static int begin(void **state)
-{
-	fixture_begin(&g_f, *state);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name)                                                                                    \
-	{                                                                                          \
-#name, name, begin, end, NULL                                                      \
-	}
+#define T(name) FIXTURE_TEST(name, fixture_setup)
 
 /* Runs on the kind of pool that is named, or on each. */
 int main(int argc, char **argv)
 {
-	int failed = 0;
+	struct CMUnitTest tests[] = {
+		T(image_appears_whole_and_read_only),
+		T(volume_is_a_writable_clone_that_can_be_asked_for_twice),
+		T(image_name_is_taken_unless_replaced),
+		T(image_is_deleted_under_its_volumes),
+		T(image_hash_is_of_the_archive),
+		T(image_may_be_compressed),
+		T(image_keeps_owners_modes_times_and_capabilities),
+		T(import_can_be_cancelled_while_it_waits),
+		T(import_that_did_not_come_whole_changes_nothing),
+		T(import_tells_how_far_it_is),
+		T(bad_names_are_refused),
+		T(limit_holds_within_1_percent_and_moves_live),
+		T(guest_can_hold_its_full_size_beside_its_image),
+		T(trim_below_what_is_used_is_refused_and_names_the_least),
+		T(what_was_deleted_a_moment_ago_does_not_hinder_a_trim),
+		T(impossible_sizes_are_refused),
+		T(destroy_takes_what_the_guest_nested_and_every_quota_group),
+		T(hundreds_of_volumes_leave_no_quota_group),
+		T(deleted_image_leaves_no_quota_group_after_its_last_volume),
+		T(many_threads_do_not_hinder_each_other),
+		T(pool_survives_being_closed_and_opened),
+	};
 
-	for (size_t i = 0; i < g_backends_count; i++) {
-		struct CMUnitTest tests[] = {
-			T(image_appears_whole_and_read_only),
-			T(volume_is_a_writable_clone_that_can_be_asked_for_twice),
-			T(image_name_is_taken_unless_replaced),
-			T(image_is_deleted_under_its_volumes),
-			T(image_hash_is_of_the_archive),
-			T(image_may_be_compressed),
-			T(image_keeps_owners_modes_times_and_capabilities),
-			T(import_can_be_cancelled_while_it_waits),
-			T(import_that_did_not_come_whole_changes_nothing),
-			T(import_tells_how_far_it_is),
-			T(bad_names_are_refused),
-			T(limit_holds_within_1_percent_and_moves_live),
-			T(guest_can_hold_its_full_size_beside_its_image),
-			T(trim_below_what_is_used_is_refused_and_names_the_least),
-			T(what_was_deleted_a_moment_ago_does_not_hinder_a_trim),
-			T(impossible_sizes_are_refused),
-			T(destroy_takes_what_the_guest_nested_and_every_quota_group),
-			T(hundreds_of_volumes_leave_no_quota_group),
-			T(deleted_image_leaves_no_quota_group_after_its_last_volume),
-			T(many_threads_do_not_hinder_each_other),
-			T(pool_survives_being_closed_and_opened),
-		};
-
-		if (argc > 1 && strcmp(argv[1], g_backends[i].name) != 0)
-			continue;
-		for (size_t t = 0; t < ARRAY_SIZE(tests); t++)
-			tests[t].initial_state = (void *)&g_backends[i];
-		failed += cmocka_run_group_tests_name(g_backends[i].name, tests, NULL, NULL);
-	}
-	return failed;
+	(void)argc;
+	return fixture_run_each(tests, ARRAY_SIZE(tests), argv[1]);
 }

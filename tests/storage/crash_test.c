@@ -14,8 +14,6 @@
 
 #define ID "0123456789ab"
 
-static struct fixture g_f;
-
 /* --- The child ------------------------------------------------------------------------------- */
 
 static int do_open(struct storage **storage)
@@ -225,36 +223,19 @@ static int begin(void **state)
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name)                                                                                    \
-	{                                                                                          \
-#name, name, begin, end, NULL                                                      \
-	}
+#define T(name) FIXTURE_TEST(name, begin)
 
 int main(int argc, char **argv)
 {
-	int failed = 0;
+	struct CMUnitTest tests[] = {
+		T(making_the_pool_is_recovered_from),
+		T(each_fault_point_is_recovered_from),
+		T(replacing_an_image_is_all_or_nothing),
+		T(growing_is_recovered_from),
+		T(any_instant_of_an_import_is_recovered_from),
+	};
 
 	if (argc == 5)
 		return crash_main(&g_f, g_verbs, argv);
-	for (size_t i = 0; i < g_backends_count; i++) {
-		struct CMUnitTest tests[] = {
-			T(making_the_pool_is_recovered_from),
-			T(each_fault_point_is_recovered_from),
-			T(replacing_an_image_is_all_or_nothing),
-			T(growing_is_recovered_from),
-			T(any_instant_of_an_import_is_recovered_from),
-		};
-
-		for (size_t t = 0; t < ARRAY_SIZE(tests); t++)
-			tests[t].initial_state = (void *)&g_backends[i];
-		failed += cmocka_run_group_tests_name(g_backends[i].name, tests, NULL, NULL);
-	}
-	return failed;
+	return fixture_run_each(tests, ARRAY_SIZE(tests), NULL);
 }

@@ -14,8 +14,6 @@
 #define SMALL (32 * MIB)
 #define LARGE (64 * MIB)
 
-static struct fixture g_f;
-
 /* --- The child ------------------------------------------------------------------------------- */
 
 static int do_import(struct storage **storage)
@@ -167,14 +165,7 @@ static int begin(void **state)
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T(name) FIXTURE_TEST(name, begin)
 
 int main(int argc, char **argv)
 {

@@ -12,8 +12,6 @@
 
 #define SIZE (16 * MIB)
 
-static struct fixture g_f;
-
 static const enum disk_format g_raw = DISK_RAW, g_qcow2 = DISK_QCOW2;
 
 static int import_disk(int fd, const enum disk_format *format, struct image *ret, struct err *err)
@@ -560,21 +558,7 @@ static void cut_transfer_makes_no_disk(void **state)
 	assert_nothing_left();
 }
 
-static int begin(void **state)
-{
-	(void)state;
-	fixture_begin(&g_f, &g_backends[0]);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T(name) FIXTURE_TEST(name, fixture_setup)
 
 int main(void)
 {

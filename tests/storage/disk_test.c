@@ -14,9 +14,6 @@
 #define ID2  "0123456789ac"
 #define SIZE (32 * MIB)
 
-static const struct backend *g_backend;
-static struct fixture g_f;
-
 static const char *path_of(const char *id, enum volume_part part)
 {
 	static char paths[4][256];
@@ -441,25 +438,11 @@ static void disk_that_names_other_files_reaches_none(void **state)
 
 /* --- Their frame ----------------------------------------------------------------------------- */
 
-static int begin(void **state)
-{
-	(void)state;
-	fixture_begin(&g_f, g_backend);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T(name) FIXTURE_TEST(name, fixture_setup)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		T(disk_is_an_overlay_on_its_own_base),
 		T(sizes_that_cannot_be_are_refused),
 		T(only_disks_can_be_reached),
@@ -475,8 +458,6 @@ int main(int argc, char **argv)
 		T(disk_that_names_other_files_reaches_none),
 	};
 
-	for (size_t i = 0; argc == 2 && i < g_backends_count; i++)
-		if (strcmp(argv[1], g_backends[i].name) == 0)
-			g_backend = &g_backends[i];
-	return g_backend ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
+	(void)argc;
+	return fixture_run_each(tests, ARRAY_SIZE(tests), argv[1]);
 }

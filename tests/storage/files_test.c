@@ -14,8 +14,6 @@
 
 #define ID "0123456789ab"
 
-static struct fixture g_f;
-
 static char *in_guest(char buf[static 256], const char *path)
 {
 	char root[160];
@@ -393,21 +391,13 @@ static void a_race_for_the_file_itself_does_not_lead_outside(void **state)
 
 static int begin(void **state)
 {
-	(void)state;
-	fixture_begin(&g_f, &g_backends[0]);
+	fixture_setup(state);
 	fixture_import(&g_f, "little");
 	assert_ok(volume_create(g_f.storage, ID, IMAGE_TREE, "little", 32 * MIB, NULL, &g_err));
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) FIXTURE_TEST(name, begin)
 
 int main(void)
 {

@@ -27,6 +27,7 @@ const struct backend g_backends[] = {
 const size_t g_backends_count = ARRAY_SIZE(g_backends);
 
 struct err g_err;
+struct fixture g_f;
 
 static void make_host(struct fixture *f)
 {
@@ -73,12 +74,6 @@ void fixture_prepare(struct fixture *f, const struct backend *backend)
 		make_host(f);
 }
 
-void fixture_begin(struct fixture *f, const struct backend *backend)
-{
-	fixture_prepare(f, backend);
-	fixture_open(f);
-}
-
 void fixture_open(struct fixture *f)
 {
 	assert_ok(storage_open(&f->config, &f->storage, &g_err));
@@ -113,6 +108,40 @@ void fixture_end(struct fixture *f)
 	umount2(f->path, MNT_DETACH);
 	umount2(f->host, MNT_DETACH);
 	file_remove_tree(f->dir);
+}
+
+int fixture_setup_closed(void **state)
+{
+	fixture_prepare(&g_f, *state ? *state : &g_backends[0]);
+	return 0;
+}
+
+int fixture_setup(void **state)
+{
+	fixture_setup_closed(state);
+	fixture_open(&g_f);
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	(void)state;
+	fixture_end(&g_f);
+	return 0;
+}
+
+int fixture_run_each(struct CMUnitTest *tests, size_t count, const char *only)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < g_backends_count; i++) {
+		if (only && strcmp(only, g_backends[i].name) != 0)
+			continue;
+		for (size_t t = 0; t < count; t++)
+			tests[t].initial_state = (void *)&g_backends[i];
+		failed += _cmocka_run_group_tests(g_backends[i].name, tests, count, NULL, NULL);
+	}
+	return failed;
 }
 
 int fixture_import_fd(struct fixture *f, const char *name, int fd, struct err *err)

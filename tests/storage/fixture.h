@@ -37,10 +37,21 @@ struct fixture {
 	struct storage *storage;
 };
 
-/* With the pool open; _prepare leaves that to the test. */
-void fixture_begin(struct fixture *f, const struct backend *backend);
+/* The pool is not open yet. */
 void fixture_prepare(struct fixture *f, const struct backend *backend);
 void fixture_end(struct fixture *f);
+
+/* The pool of a suite, and the setup and teardown of its tests, on the kind that *state says (NULL:
+ * the first): with the pool open, or closed as yet. */
+extern struct fixture g_f;
+int fixture_setup(void **state);
+int fixture_setup_closed(void **state);
+int fixture_teardown(void **state);
+
+#define FIXTURE_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+
+/* Runs them on the kind of pool that is named, or on each; how many failed. */
+int fixture_run_each(struct CMUnitTest *tests, size_t count, const char *only);
 
 /* Open the pool (again), and close it. */
 void fixture_open(struct fixture *f);

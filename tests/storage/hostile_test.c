@@ -11,8 +11,6 @@
 #include "fixture.h"
 #include "tarball.h"
 
-static struct fixture g_f;
-
 /* --- The archives ---------------------------------------------------------------------------- */
 
 static int named(const char *name)
@@ -522,20 +520,6 @@ static void what_follows_the_end_is_read_but_not_believed(void **state)
 	free(rest);
 }
 
-static int begin(void **state)
-{
-	(void)state;
-	fixture_begin(&g_f, &g_backends[0]);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -546,5 +530,5 @@ int main(void)
 		cmocka_unit_test(what_follows_the_end_is_read_but_not_believed),
 	};
 
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

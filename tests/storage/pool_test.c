@@ -16,8 +16,6 @@
 
 #define ID "0123456789ab"
 
-static struct fixture g_f;
-
 /* Loop devices that are made of that file. */
 static size_t count_devices(const char *file)
 {
@@ -270,21 +268,7 @@ static void quotas_are_of_the_kind_that_was_asked_for(void **state)
 	close(fd);
 }
 
-static int begin(void **state)
-{
-	(void)state;
-	fixture_prepare(&g_f, &g_backends[0]);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T(name) FIXTURE_TEST(name, fixture_setup_closed)
 
 int main(void)
 {

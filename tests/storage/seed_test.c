@@ -11,7 +11,6 @@
 
 #define ID "0123456789ab"
 
-static struct fixture g_f;
 static char g_iso[256];
 
 static const struct volume_seed_file FILES[] = {
@@ -108,19 +107,11 @@ static void what_cannot_be_leaves_the_old_one(void **state)
 
 static int begin(void **state)
 {
-	(void)state;
-	fixture_begin(&g_f, &g_backends[0]);
+	fixture_setup(state);
 	fixture_import(&g_f, "busybox");
 	assert_int_equal(
 		volume_create(g_f.storage, ID, IMAGE_TREE, "busybox", 64 * MIB, NULL, NULL), 0);
 	return volume_path(g_f.storage, ID, VOLUME_SEED, g_iso, sizeof(g_iso));
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
 }
 
 int main(void)
@@ -131,5 +122,5 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_leaves_the_old_one),
 	};
 
-	return cmocka_run_group_tests_name("seed", tests, begin, end);
+	return cmocka_run_group_tests_name("seed", tests, begin, fixture_teardown);
 }

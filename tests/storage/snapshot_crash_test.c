@@ -10,8 +10,6 @@
 #define ID2  "ba9876543210"
 #define SIZE (100 * MIB)
 
-static struct fixture g_f;
-
 /* --- The child ------------------------------------------------------------------------------- */
 
 static int do_open(struct storage **storage)
@@ -286,33 +284,16 @@ static int begin(void **state)
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name)                                                                                    \
-	{                                                                                          \
-#name, name, begin, end, NULL                                                      \
-	}
+#define T(name) FIXTURE_TEST(name, begin)
 
 int main(int argc, char **argv)
 {
-	int failed = 0;
+	struct CMUnitTest tests[] = {
+		T(each_fault_point_is_recovered_from),
+		T(first_snapshot_is_recovered_from),
+	};
 
 	if (argc == 5)
 		return crash_main(&g_f, g_verbs, argv);
-	for (size_t i = 0; i < g_backends_count; i++) {
-		struct CMUnitTest tests[] = {
-			T(each_fault_point_is_recovered_from),
-			T(first_snapshot_is_recovered_from),
-		};
-
-		for (size_t t = 0; t < ARRAY_SIZE(tests); t++)
-			tests[t].initial_state = (void *)&g_backends[i];
-		failed += cmocka_run_group_tests_name(g_backends[i].name, tests, NULL, NULL);
-	}
-	return failed;
+	return fixture_run_each(tests, ARRAY_SIZE(tests), NULL);
 }

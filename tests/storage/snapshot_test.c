@@ -11,8 +11,6 @@
 #define ID  "0123456789ab"
 #define ID2 "ba9876543210"
 
-static struct fixture g_f;
-
 static char *in_volume(char buf[static 256], const char *id, const char *name)
 {
 	char root[160];
@@ -581,59 +579,35 @@ static void disk_is_the_block_device_under_the_pool(void **state)
 	assert_error(storage_disk(g_f.storage, disk, 2, &g_err), ERR_INTERNAL);
 }
 
-static int begin(void **state)
-{
-	fixture_begin(&g_f, *state);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fixture_end(&g_f);
-	return 0;
-}
-
-#define T(name)                                                                                    \
-	{                                                                                          \
-#name, name, begin, end, NULL                                                      \
-	}
+#define T(name) FIXTURE_TEST(name, fixture_setup)
 
 /* Runs on the kind of pool that is named, or on each. */
 int main(int argc, char **argv)
 {
-	int failed = 0;
+	struct CMUnitTest tests[] = {
+		T(snapshot_keeps_the_moment_read_only),
+		T(snapshot_goes_alone_and_twice),
+		T(bad_names_and_absent_things_are_told),
+		T(restore_brings_back_an_older_one_and_keeps_the_newer),
+		T(restore_can_be_taken_back),
+		T(snapshot_may_go_while_its_restore_is_undecided),
+		T(restore_of_more_than_the_guest_may_hold_names_the_least),
+		T(clone_is_a_guest_of_its_own),
+		T(clone_has_its_full_size_beside_what_was_copied),
+		T(full_guest_holds_its_full_size_anew_whatever_its_snapshots_hold),
+		T(full_guest_holds_its_full_size_anew_beside_its_clones),
+		T(limit_is_the_bare_size_again_when_the_snapshots_are_gone),
+		T(usage_and_trim_know_only_what_the_guest_holds),
+		T(guest_cannot_stay_above_its_size),
+		T(what_a_restore_brought_counts),
+		T(middle_snapshot_goes_and_the_others_hold),
+		T(undone_restore_leaves_the_guest_all_its_room),
+		T(full_pool_refuses_and_a_guest_that_fills_leaves_its_neighbour_room),
+		T(destroy_takes_snapshots_what_is_aside_and_every_quota_group),
+		T(nested_subvolumes_stay_with_their_volume),
+		T(disk_is_the_block_device_under_the_pool),
+	};
 
-	for (size_t i = 0; i < g_backends_count; i++) {
-		struct CMUnitTest tests[] = {
-			T(snapshot_keeps_the_moment_read_only),
-			T(snapshot_goes_alone_and_twice),
-			T(bad_names_and_absent_things_are_told),
-			T(restore_brings_back_an_older_one_and_keeps_the_newer),
-			T(restore_can_be_taken_back),
-			T(snapshot_may_go_while_its_restore_is_undecided),
-			T(restore_of_more_than_the_guest_may_hold_names_the_least),
-			T(clone_is_a_guest_of_its_own),
-			T(clone_has_its_full_size_beside_what_was_copied),
-			T(full_guest_holds_its_full_size_anew_whatever_its_snapshots_hold),
-			T(full_guest_holds_its_full_size_anew_beside_its_clones),
-			T(limit_is_the_bare_size_again_when_the_snapshots_are_gone),
-			T(usage_and_trim_know_only_what_the_guest_holds),
-			T(guest_cannot_stay_above_its_size),
-			T(what_a_restore_brought_counts),
-			T(middle_snapshot_goes_and_the_others_hold),
-			T(undone_restore_leaves_the_guest_all_its_room),
-			T(full_pool_refuses_and_a_guest_that_fills_leaves_its_neighbour_room),
-			T(destroy_takes_snapshots_what_is_aside_and_every_quota_group),
-			T(nested_subvolumes_stay_with_their_volume),
-			T(disk_is_the_block_device_under_the_pool),
-		};
-
-		if (argc > 1 && strcmp(argv[1], g_backends[i].name) != 0)
-			continue;
-		for (size_t t = 0; t < ARRAY_SIZE(tests); t++)
-			tests[t].initial_state = (void *)&g_backends[i];
-		failed += cmocka_run_group_tests_name(g_backends[i].name, tests, NULL, NULL);
-	}
-	return failed;
+	(void)argc;
+	return fixture_run_each(tests, ARRAY_SIZE(tests), argv[1]);
 }

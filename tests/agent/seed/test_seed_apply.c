@@ -8,12 +8,12 @@
 #include "base/file.h"
 #include "fixture.h"
 #include "keys.h"
+#include "tree.h"
 
-static struct fixture g_f;
 static struct guest *g_guest;
 static struct seed_result g_result;
 
-static char *in_guest(char buf[static 256], const char *path)
+char *in_tree(char buf[static 256], const char *path)
 {
 	char root[160];
 
@@ -21,35 +21,6 @@ static char *in_guest(char buf[static 256], const char *path)
 		volume_path(g_f.storage, g_guest->id, VOLUME_ROOTFS, root, sizeof(root)), 0);
 	snprintf(buf, 256, "%s%s", root, path);
 	return buf;
-}
-#define IN(path) in_guest((char[256]){0}, path)
-
-static void put(const char *path, const char *text)
-{
-	assert_int_equal(file_replace(IN(path), text, 0644, false), 0);
-}
-
-static char *get(const char *path)
-{
-	char *text = NULL;
-
-	assert_int_equal(file_read(IN(path), 65536, &text, NULL), 0);
-	return text;
-}
-
-static void assert_holds(const char *path, const char *expected)
-{
-	AUTOFREE char *text = get(path);
-
-	assert_string_equal(text, expected);
-}
-
-static void assert_mode(const char *path, mode_t mode)
-{
-	struct stat st;
-
-	assert_int_equal(stat(IN(path), &st), 0);
-	assert_int_equal(st.st_mode & 07777, mode);
 }
 
 static void assert_absent(const char *path)
@@ -93,8 +64,8 @@ static void a_whole_image_gets_everything_and_again_the_same(void **state)
 	AUTOFREE char *first = NULL;
 
 	(void)state;
-	put("/etc/hosts", "127.0.0.1 localhost\n");
-	put("/etc/shadow", "root:*:19000:0:99999:7:::\n");
+	put("/etc/hosts", "127.0.0.1 localhost\n", 0644);
+	put("/etc/shadow", "root:*:19000:0:99999:7:::\n", 0644);
 	g_guest->ssh_keys = calloc(2, sizeof(char *));
 	g_guest->ssh_keys[0] = strdup(KEY_ED25519);
 	g_guest->user_data = strdup("#!/bin/sh\n");
@@ -129,7 +100,7 @@ static void an_image_with_cloud_init_gets_its_seed(void **state)
 
 	(void)state;
 	assert_int_equal(mkdir(IN("/etc/cloud"), 0755), 0);
-	put("/etc/cloud/cloud.cfg", "");
+	put("/etc/cloud/cloud.cfg", "", 0644);
 	g_guest->user_data = strdup("#cloud-config\npackages: [nginx]\n");
 	seeded(SEED_NEW);
 	assert_true(g_result.cloud_init);
@@ -152,10 +123,10 @@ static void a_clone_is_nobody_elses_double(void **state)
 
 	(void)state;
 	assert_int_equal(mkdir(IN("/etc/ssh"), 0755), 0);
-	put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
-	put("/etc/ssh/ssh_host_rsa_key", "secret");
-	put("/etc/ssh/ssh_host_ed25519_key.pub", "public");
-	put("/etc/ssh/sshd_config", "");
+	put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0644);
+	put("/etc/ssh/ssh_host_rsa_key", "secret", 0644);
+	put("/etc/ssh/ssh_host_ed25519_key.pub", "public", 0644);
+	put("/etc/ssh/sshd_config", "", 0644);
 	seeded(SEED_CLONE);
 	assert_holds("/etc/machine-id", "");
 	assert_absent("/etc/ssh/ssh_host_rsa_key");
@@ -216,8 +187,7 @@ static void what_was_asked_for_and_cannot_be_is_an_error_with_the_path(void **st
 
 static int begin(void **state)
 {
-	(void)state;
-	fixture_begin(&g_f, &g_backends[0]);
+	fixture_setup(state);
 	fixture_import(&g_f, "little");
 	g_guest = guest_create();
 	strcpy(g_guest->id, "0123456789ab");
@@ -234,10 +204,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-	(void)state;
 	g_guest = guest_free(g_guest);
-	fixture_end(&g_f);
-	return 0;
+	return fixture_teardown(state);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "keys.h"
+#include "tree.h"
 
 #define HASH	 "$6$rounds=1000$salt$abc./XYZ"
 #define NODE_KEY "ssh-ed25519 AAAAnode corpus-node\n"
@@ -38,39 +39,10 @@ static struct guest g_guest;
 
 /* --- The machine's files --------------------------------------------------------------------- */
 
-static char *in_machine(char buf[static 256], const char *path)
+char *in_tree(char buf[static 256], const char *path)
 {
 	assert_int_equal(file_path(buf, 256, "%s%s", g_root, path), 0);
 	return buf;
-}
-#define IN(path) in_machine((char[256]){0}, path)
-
-static void put(const char *path, const char *text, mode_t mode)
-{
-	assert_int_equal(file_replace(IN(path), text, mode, false), 0);
-}
-
-static char *get(const char *path)
-{
-	char *text = NULL;
-
-	assert_int_equal(file_read(IN(path), 65536, &text, NULL), 0);
-	return text;
-}
-
-static void assert_holds(const char *path, const char *expected)
-{
-	AUTOFREE char *text = get(path);
-
-	assert_string_equal(text, expected);
-}
-
-static void assert_mode(const char *path, mode_t mode)
-{
-	struct stat st;
-
-	assert_int_equal(stat(IN(path), &st), 0);
-	assert_int_equal(st.st_mode & 07777, mode);
 }
 
 static bool is_there(const char *path)
