@@ -233,17 +233,30 @@ static void without_an_agent_commands_and_files_go_by_ssh(void **state)
 	write_big("/big-by-ssh");
 }
 
-static void a_command_by_ssh_needs_no_libvirt(void **state)
+/* It has been told a line, and no libvirtd is there any more. */
+static struct run begin_and_lose_libvirt(void)
 {
 	struct run run;
 
-	(void)state;
 	borrow_guest();
 	run = begin_ok(SH("read line; echo \"got $line\"; exit 5"));
 	kvm_node_signal(SIGKILL);
 	assert_int_equal(file_write_all(run.in, "it\n", 3), 0);
-	wait_for(run.out, "got it");
-	assert_int_equal(end_of(&run), W_EXITCODE(5, 0));
+	return run;
+}
+
+static void end_well(struct run *run)
+{
+	wait_for(run->out, "got it");
+	assert_int_equal(end_of(run), W_EXITCODE(5, 0));
+}
+
+static void a_command_by_ssh_needs_no_libvirt(void **state)
+{
+	struct run run = begin_and_lose_libvirt();
+
+	(void)state;
+	end_well(&run);
 	kvm_node_start();
 }
 
@@ -252,16 +265,11 @@ static void a_command_by_ssh_needs_no_libvirt(void **state)
 
 static void a_command_goes_on_when_libvirt_is_back(void **state)
 {
-	struct run run;
+	struct run run = begin_and_lose_libvirt();
 
 	(void)state;
-	borrow_guest();
-	run = begin_ok(SH("read line; echo \"got $line\"; exit 5"));
-	kvm_node_signal(SIGKILL);
-	assert_int_equal(file_write_all(run.in, "it\n", 3), 0);
 	kvm_node_start();
-	wait_for(run.out, "got it");
-	assert_int_equal(end_of(&run), W_EXITCODE(5, 0));
+	end_well(&run);
 }
 
 static void freeze(bool frozen)

@@ -34,9 +34,7 @@ static void a_failed_step_is_undone_with_all_before_it(void **state)
 {
 	struct world *w = *state;
 
-	w->fail_step = "three";
-	w->fail_code = ERR_DRIVER;
-	w->fail_times = 1;
+	fail_at(w, "three", ERR_DRIVER, 1);
 	submit(w, &BOTH_WAYS, "a");
 	run_until_ended(w, 1);
 	/* Step two has nothing to undo. */
@@ -51,9 +49,7 @@ static void what_only_goes_forward_is_not_undone(void **state)
 {
 	struct world *w = *state;
 
-	w->fail_step = "two";
-	w->fail_code = ERR_DRIVER;
-	w->fail_times = 1;
+	fail_at(w, "two", ERR_DRIVER, 1);
 	submit(w, &FORWARD, "a");
 	run_until_ended(w, 1);
 	assert_string_equal(w->trace, "a:one a:two");
@@ -64,9 +60,7 @@ static void what_is_unavailable_is_tried_again(void **state)
 {
 	struct world *w = *state;
 
-	w->fail_step = "two";
-	w->fail_code = ERR_UNAVAILABLE;
-	w->fail_times = 2;
+	fail_at(w, "two", ERR_UNAVAILABLE, 2);
 	submit(w, &BOTH_WAYS, "a");
 	run_until_ended(w, 1);
 	assert_string_equal(w->trace, "a:one a:two a:two a:two a:three");
@@ -107,9 +101,7 @@ static void one_failed_part_fails_the_step_after_the_others_ended(void **state)
 {
 	struct world *w = *state;
 
-	w->fail_step = "two";
-	w->fail_code = ERR_DRIVER;
-	w->fail_times = 1;
+	fail_at(w, "two", ERR_DRIVER, 1);
 	submit(w, &IN_PARTS, "a");
 	run_until_ended(w, 1);
 	assert_string_equal(w->trace, "a:one a:two a:two a:-two a:-one");

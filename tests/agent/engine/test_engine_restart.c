@@ -22,9 +22,7 @@ static void after_a_restart_the_journalled_step_is_begun_again(void **state)
 	w->hold_step = "two";
 	submit(w, &BOTH_WAYS, "a");
 	run_until_held(w);
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 1);
+	restart_and_end(w, 1);
 	assert_string_equal(w->trace, "a:two a:three");
 	assert_int_equal(w->last.state, OPERATION_DONE);
 }
@@ -38,9 +36,7 @@ static void after_a_restart_those_that_waited_run_in_their_order(void **state)
 	run_until_held(w);
 	submit(w, &BOTH_WAYS, "a");
 	submit(w, &BOTH_WAYS, "a");
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 3);
+	restart_and_end(w, 3);
 	assert_string_equal(
 		w->trace, "a:one a:two a:three a:one a:two a:three a:one a:two a:three");
 }
@@ -62,9 +58,7 @@ static void after_a_restart_undoing_goes_on(void **state)
 	steps[0].undo = undo_hold;
 	verb = BOTH_WAYS;
 	verb.steps = steps;
-	w->fail_step = "three";
-	w->fail_code = ERR_DRIVER;
-	w->fail_times = 1;
+	fail_at(w, "three", ERR_DRIVER, 1);
 	op = op_create(w->engine, &verb, json_object());
 	snprintf(op->info.target, sizeof(op->info.target), "a");
 	snprintf(op->lanes[0], sizeof(op->lanes[0]), "a");
@@ -85,9 +79,7 @@ static void what_cannot_be_taken_up_ends_as_failed(void **state)
 	w->hold_step = "one";
 	submit_args(w, &BOTH_WAYS, "a", json_pack("{s:b}", "lost", 1));
 	run_until_held(w);
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 1);
+	restart_and_end(w, 1);
 	assert_int_equal(w->last.state, OPERATION_FAILED);
 	assert_int_equal(w->last.error.code, ERR_NOT_FOUND);
 	assert_string_equal(w->trace, "");
@@ -106,9 +98,7 @@ static void after_a_restart_a_step_finds_what_the_one_before_noted(void **state)
 	memcpy(id, submit_args(w, &BOTH_WAYS, "a", json_pack("{s:b}", "note", 1))->info.id,
 		sizeof(id));
 	run_until_held(w);
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 1);
+	restart_and_end(w, 1);
 	assert_string_equal(w->trace, "a:three");
 	assert_int_equal(db_get_operation(w->db, id, &info, &stored, &err), 0);
 	assert_true(json_is_true(json_object_get(stored, "noted")));
@@ -137,9 +127,7 @@ static void after_a_restart_an_operation_has_the_steps_that_it_had(void **state)
 	w->hold_step = "three";
 	submit_args(w, &SHORT_WAY, "a", json_pack("{s:b}", "short", 1));
 	run_until_held(w);
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 1);
+	restart_and_end(w, 1);
 	assert_string_equal(w->trace, "a:three");
 	assert_int_equal(w->last.steps_count, 1);
 	assert_int_equal(w->last.state, OPERATION_DONE);
@@ -170,9 +158,7 @@ static void what_the_first_step_needs_is_journalled_when_the_disk_has_room_again
 	w->hold_step = "one";
 	submit_accepted(w, json_object());
 	run_until_held(w);
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 1);
+	restart_and_end(w, 1);
 	assert_string_equal(w->trace, "a:one a:two a:three");
 	/* Noted by `begin`, which is not called again. */
 	assert_true(w->resumed_begun);
@@ -208,9 +194,7 @@ static void a_cancel_is_kept_over_a_restart(void **state)
 	submit(w, &BOTH_WAYS, "a");
 	run_until_held(w);
 	assert_int_equal(engine_cancel(w->held, &err), 0);
-	w->hold_step = NULL;
-	restart(w);
-	run_until_ended(w, 1);
+	restart_and_end(w, 1);
 	assert_int_equal(w->last.state, OPERATION_CANCELLED);
 	assert_string_equal(w->trace, "a:one a:-one");
 }

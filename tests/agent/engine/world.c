@@ -270,3 +270,17 @@ void restart(struct world *w)
 	assert_int_equal(db_load_unfinished(w->db, resume_one, w, &err), 0);
 	engine_start(w->engine);
 }
+
+void restart_and_end(struct world *w, unsigned count)
+{
+	w->hold_step = NULL;
+	restart(w);
+	run_until_ended(w, count);
+}
+
+void fail_at(struct world *w, const char *step, enum err_code code, unsigned times)
+{
+	w->fail_step = step;
+	w->fail_code = code;
+	w->fail_times = times;
+}

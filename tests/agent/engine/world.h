@@ -57,7 +57,12 @@ struct op *submit(struct world *w, const struct op_verb *verb, const char *lane)
 void run_until_ended(struct world *w, unsigned count);
 void run_until_held(struct world *w);
 
+/* The step fails so often. */
+void fail_at(struct world *w, const char *step, enum err_code code, unsigned times);
+
 /* As after the death of the process: what was under way is in the journal only. */
 void restart(struct world *w);
+/* The same, and nothing stands any more. */
+void restart_and_end(struct world *w, unsigned count);
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
