@@ -77,33 +77,35 @@ static int open_lock(const char *path)
 	return fd >= 0 && flock(fd, LOCK_SH) == 0 ? TAKE_FD(fd) : -1;
 }
 
+/* What was asked for, and what is held meanwhile. */
+struct asked {
+	const struct driver_exec *exec;
+	bool machine;
+	int root, guest, lock;
+};
+
+static void be_waiter(void *data, int call)
+{
+	struct asked asked = *(const struct asked *)data;
+	struct driver_exec e = *asked.exec;
+	int *const fds[] = {&e.stdin_fd, &e.stdout_fd, &e.stderr_fd, &e.status_fd, &call,
+		&asked.root, &asked.guest, &asked.lock};
+
+	apart_keep_only(fds, ARRAY_SIZE(fds));
+	wait_in_background(&e, asked.machine);
+}
+
 int fake_exec_start(const struct driver_exec *exec, const struct fake_exec *where, pid_t *ret_pid,
 	struct err *err)
 {
-	struct driver_exec e = *exec;
 	AUTOCLOSE int guest = process_pidfd(where->guest);
 	AUTOCLOSE int root = open(where->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTOCLOSE int lock = open_lock(where->lock_file);
-	AUTOCLOSE int ours = -1;
-	AUTOCLOSE int theirs = -1;
-	int pair[2], r;
+	struct asked asked = {exec, where->machine, root, guest, lock};
 
-	if (guest < 0 || root < 0 || lock < 0 || pipe2(pair, O_CLOEXEC) < 0)
+	if (guest < 0 || root < 0 || lock < 0)
 		return err_errno(err, errno, "cannot run a command");
-	ours = pair[0];
-	theirs = pair[1];
-	r = apart_fork();
-	if (r < 0)
-		return err_errno(err, r, "cannot fork for a command");
-	if (r == 0) {
-		int *const fds[] = {&e.stdin_fd, &e.stdout_fd, &e.stderr_fd, &e.status_fd, &theirs,
-			&root, &guest, &lock};
-
-		apart_keep_only(fds, ARRAY_SIZE(fds));
-		wait_in_background(&e, where->machine);
-	}
-	theirs = fd_close(theirs);
-	return command_await(ours, ret_pid, err);
+	return command_start(be_waiter, &asked, ret_pid, err);
 }
 
 void fake_exec_wait_all(const char *lock_file)

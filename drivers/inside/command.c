@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "drivers/inside/apart.h"
 #include "drivers/inside/user.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -218,7 +219,7 @@ void command_wait(pid_t pid, int status_fd)
 /* --- In the call -------------------------------------------------------------------------------
  */
 
-int command_await(int call, pid_t *ret_pid, struct err *err)
+static int await(int call, pid_t *ret_pid, struct err *err)
 {
 	struct report report = {0};
 	ssize_t n;
@@ -233,4 +234,25 @@ int command_await(int call, pid_t *ret_pid, struct err *err)
 	else
 		*ret_pid = report.pid;
 	return report.result;
+}
+
+int command_start(void (*be)(void *data, int call), void *data, pid_t *ret_pid, struct err *err)
+{
+	AUTOCLOSE int ours = -1;
+	AUTOCLOSE int theirs = -1;
+	int pair[2], r;
+
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_errno(err, errno, "cannot make a pipe");
+	ours = pair[0];
+	theirs = pair[1];
+	r = apart_fork();
+	if (r < 0)
+		return err_errno(err, r, "cannot fork for a command");
+	if (r == 0) {
+		be(data, theirs);
+		_exit(1);
+	}
+	theirs = fd_close(theirs);
+	return await(ours, ret_pid, err);
 }

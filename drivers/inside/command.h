@@ -29,5 +29,6 @@ bool command_tell_started(int call);
 /* Waits for the end of a child and tells its wait status. Does not return. */
 void command_wait(pid_t pid, int status_fd) __attribute__((noreturn));
 
-/* In the call: what became of it. */
-int command_await(int call, pid_t *ret_pid, struct err *err);
+/* In the call: starts a process that belongs to no call and runs `be`, which does not return and
+ * tells by `call` what becomes of the command; waits for that word. */
+int command_start(void (*be)(void *data, int call), void *data, pid_t *ret_pid, struct err *err);

@@ -259,10 +259,17 @@ static void clean_up(struct carrier *c)
 	ledger_leave(&c->note);
 }
 
-static void be_carrier(
-	struct driver *driver, const char *id, const struct driver_exec *exec, int call)
+/* What was asked for. */
+struct asked {
+	struct driver *driver;
+	const char *id;
+	const struct driver_exec *exec;
+};
+
+static void be_carrier(void *data, int call)
 {
-	struct carrier c = {.exec = *exec, .note = {.fd = -1}, .call = call};
+	const struct asked *asked = data;
+	struct carrier c = {.exec = *asked->exec, .note = {.fd = -1}, .call = call};
 	sigset_t resized;
 	int *const fds[] = {
 		&c.exec.stdin_fd, &c.exec.stdout_fd, &c.exec.stderr_fd, &c.exec.status_fd, &c.call};
@@ -279,7 +286,7 @@ static void be_carrier(
 		(struct carrier_stream){.fd = c.exec.stdout_fd, .head = c.exec.terminal};
 	c.outputs[CARRIER_ERR] =
 		(struct carrier_stream){.fd = c.exec.stderr_fd, .head = !c.exec.terminal};
-	carry(&c, driver, id);
+	carry(&c, asked->driver, asked->id);
 	clean_up(&c);
 	_exit(0);
 }
@@ -287,19 +294,7 @@ static void be_carrier(
 int kvm_exec(struct driver *driver, const char *id, const struct driver_exec *exec, pid_t *ret_pid,
 	struct err *err)
 {
-	AUTOCLOSE int ours = -1;
-	AUTOCLOSE int theirs = -1;
-	int pair[2], r;
+	struct asked asked = {driver, id, exec};
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	ours = pair[0];
-	theirs = pair[1];
-	r = apart_fork();
-	if (r < 0)
-		return err_errno(err, r, "cannot fork for a command");
-	if (r == 0)
-		be_carrier(driver, id, exec, theirs);
-	theirs = fd_close(theirs);
-	return command_await(ours, ret_pid, err);
+	return command_start(be_carrier, &asked, ret_pid, err);
 }

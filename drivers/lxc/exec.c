@@ -60,14 +60,27 @@ static void give_to_guest(const struct lxc *lxc)
 			continue; /* it can still be used, but not opened again */
 }
 
+/* What was asked for. */
+struct asked {
+	const struct lxc *lxc;
+	const struct definition *definition;
+	const struct driver_exec *exec;
+};
+
 /* Keeps nothing but the descriptor for the wait status. */
-static void wait_in_background(
-	const struct lxc *lxc, const struct definition *d, const struct driver_exec *exec)
+static void wait_in_background(void *data, int call)
 {
-	struct command command = {.exec = exec};
+	const struct asked *asked = data;
+	const struct lxc *lxc = asked->lxc;
+	const struct definition *d = asked->definition;
+	struct driver_exec e = *asked->exec;
+	int *const fds[DESCRIPTORS] = {
+		&e.stdin_fd, &e.stdout_fd, &e.stderr_fd, &e.status_fd, &call};
+	struct command command = {.exec = &e};
 	struct err err = {0};
 	pid_t pid = -1;
 
+	apart_keep_only(fds, DESCRIPTORS);
 	if (!d->guest.privileged)
 		give_to_guest(lxc);
 	if (pipe2(command.failure, O_CLOEXEC) == 0)
@@ -91,25 +104,7 @@ static void wait_in_background(
 int lxc_guest_exec(const struct lxc *lxc, const struct definition *d,
 	const struct driver_exec *exec, pid_t *ret_pid, struct err *err)
 {
-	struct driver_exec e = *exec;
-	AUTOCLOSE int ours = -1;
-	AUTOCLOSE int theirs = -1;
-	int pair[2], r;
+	struct asked asked = {lxc, d, exec};
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	ours = pair[0];
-	theirs = pair[1];
-	r = apart_fork();
-	if (r < 0)
-		return err_errno(err, r, "cannot fork for a command");
-	if (r == 0) {
-		int *const fds[DESCRIPTORS] = {
-			&e.stdin_fd, &e.stdout_fd, &e.stderr_fd, &e.status_fd, &theirs};
-
-		apart_keep_only(fds, DESCRIPTORS);
-		wait_in_background(lxc, d, &e);
-	}
-	theirs = fd_close(theirs);
-	return command_await(ours, ret_pid, err);
+	return command_start(wait_in_background, &asked, ret_pid, err);
 }
