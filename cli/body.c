@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/names.h"
 #include "base/parse.h"
 #include "cli/args.h"
 #include "cli/health.h"
@@ -145,10 +146,9 @@ static const char *const PROTOS[] = {"tcp", "udp"};
 
 static const char *find_proto(const char *text)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(PROTOS); i++)
-		if (strcmp(PROTOS[i], text) == 0)
-			return PROTOS[i];
-	return NULL;
+	int found = names_find(PROTOS, ARRAY_SIZE(PROTOS), text);
+
+	return found < 0 ? NULL : PROTOS[found];
 }
 
 static int refuse_port(const char *word, struct err *err)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/names.h"
 #include "base/strv.h"
 #include "model/guest_fields.h"
 
@@ -25,20 +26,7 @@ static const char *const STATES[] = {
 	[GUEST_UNKNOWN] = "unknown",
 };
 
-const char *guest_state_to_string(enum guest_state state)
-{
-	return STATES[state];
-}
-
-int guest_state_from_string(const char *text, enum guest_state *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(STATES); i++)
-		if (strcmp(STATES[i], text) == 0) {
-			*ret = (enum guest_state)i;
-			return 0;
-		}
-	return -EINVAL;
-}
+DEFINE_NAMES(guest_state, STATES)
 
 struct guest *guest_create(void)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/names.h"
 #include "base/strv.h"
 #include "model/guest_fields.h"
 
@@ -12,20 +13,17 @@
 
 static const char *const POLICIES[] = {[GUEST_RESTART_NEVER] = "never",
 	[GUEST_RESTART_ON_FAILURE] = "on-failure",
-	[GUEST_RESTART_ALWAYS] = "always",
-	NULL};
+	[GUEST_RESTART_ALWAYS] = "always"};
 
 static const char *const CHECKS[] = {[GUEST_CHECK_NONE] = "none",
 	[GUEST_CHECK_HTTP] = "http",
 	[GUEST_CHECK_TCP] = "tcp",
-	[GUEST_CHECK_EXEC] = "exec",
-	NULL};
+	[GUEST_CHECK_EXEC] = "exec"};
 
 static const char *const HEALTH[] = {[GUEST_HEALTH_NONE] = "none",
 	[GUEST_HEALTH_STARTING] = "starting",
 	[GUEST_HEALTH_HEALTHY] = "healthy",
-	[GUEST_HEALTH_UNHEALTHY] = "unhealthy",
-	NULL};
+	[GUEST_HEALTH_UNHEALTHY] = "unhealthy"};
 
 const char *guest_restart_to_string(enum guest_restart policy)
 {
@@ -42,18 +40,10 @@ const char *guest_health_to_string(enum guest_health_state state)
 	return HEALTH[state];
 }
 
-static int find(const char *const *words, const char *text)
-{
-	for (int i = 0; text && words[i]; i++)
-		if (strcmp(words[i], text) == 0)
-			return i;
-	return -EINVAL;
-}
-
 int guest_read_policy(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	int policy = find(POLICIES, json_string_value(value));
+	int policy = names_find(POLICIES, ARRAY_SIZE(POLICIES), json_string_value(value));
 
 	(void)field;
 	if (policy < 0)
@@ -65,7 +55,7 @@ int guest_read_policy(const struct reader_field *field, const json_t *value, con
 int guest_read_health_state(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	int state = find(HEALTH, json_string_value(value));
+	int state = names_find(HEALTH, ARRAY_SIZE(HEALTH), json_string_value(value));
 
 	(void)field;
 	if (state < 0)
@@ -77,7 +67,7 @@ int guest_read_health_state(const struct reader_field *field, const json_t *valu
 int guest_read_check(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	int check = find(CHECKS, json_string_value(value));
+	int check = names_find(CHECKS, ARRAY_SIZE(CHECKS), json_string_value(value));
 
 	(void)field;
 	if (check <= GUEST_CHECK_NONE)

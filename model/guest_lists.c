@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/names.h"
 #include "base/parse.h"
 #include "base/strv.h"
 #include "model/guest_fields.h"
@@ -103,15 +104,13 @@ const char *snapshot_consistency_to_string(enum snapshot_consistency consistency
 static int read_consistency(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	const char *text = json_string_value(value);
+	int found = names_find(CONSISTENCIES, ARRAY_SIZE(CONSISTENCIES), json_string_value(value));
 
 	(void)field;
-	for (unsigned i = 0; text && i < ARRAY_SIZE(CONSISTENCIES); i++)
-		if (strcmp(CONSISTENCIES[i], text) == 0) {
-			*(enum snapshot_consistency *)member = (enum snapshot_consistency)i;
-			return 0;
-		}
-	return reader_expected(path, "what a snapshot is like", err);
+	if (found < 0)
+		return reader_expected(path, "what a snapshot is like", err);
+	*(enum snapshot_consistency *)member = (enum snapshot_consistency)found;
+	return 0;
 }
 
 static const struct reader_field SNAPSHOT[] = {

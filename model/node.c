@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "base/parse.h"
 #include "model/reader.h"
 
@@ -19,20 +20,7 @@ static const char *const MODES[] = {
 	[NODE_MAINTENANCE] = "maintenance",
 };
 
-const char *node_mode_to_string(enum node_mode mode)
-{
-	return MODES[mode];
-}
-
-int node_mode_from_string(const char *text, enum node_mode *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(MODES); i++)
-		if (strcmp(MODES[i], text) == 0) {
-			*ret = (enum node_mode)i;
-			return 0;
-		}
-	return -EINVAL;
-}
+DEFINE_NAMES(node_mode, MODES)
 
 static int read_mode(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)

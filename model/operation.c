@@ -1,11 +1,10 @@
 /* Operations. */
 #include "model/operation.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "base/cleanup.h"
+#include "base/names.h"
 #include "base/parse.h"
+#include <errno.h>
 
 static const char *const STATES[] = {
 	[OPERATION_QUEUED] = "queued",
@@ -16,20 +15,7 @@ static const char *const STATES[] = {
 	[OPERATION_CANCELLED] = "cancelled",
 };
 
-const char *operation_state_to_string(enum operation_state state)
-{
-	return STATES[state];
-}
-
-int operation_state_from_string(const char *text, enum operation_state *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(STATES); i++)
-		if (strcmp(STATES[i], text) == 0) {
-			*ret = (enum operation_state)i;
-			return 0;
-		}
-	return -EINVAL;
-}
+DEFINE_NAMES(operation_state, STATES)
 
 bool operation_state_is_final(enum operation_state state)
 {

@@ -6,27 +6,15 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "model/reader.h"
 
-static const char *const PROTOS[] = {[PORT_TCP] = "tcp", [PORT_UDP] = "udp", NULL};
+static const char *const PROTOS[] = {[PORT_TCP] = "tcp", [PORT_UDP] = "udp"};
 
 /* What a node needs for itself or serves by domain. */
 static const uint16_t RESERVED[] = {22, 25, 53, 80, 443};
 
-const char *port_proto_to_string(enum port_proto proto)
-{
-	return PROTOS[proto];
-}
-
-int port_proto_from_string(const char *text, enum port_proto *ret)
-{
-	for (size_t i = 0; PROTOS[i]; i++)
-		if (strcmp(PROTOS[i], text) == 0) {
-			*ret = (enum port_proto)i;
-			return 0;
-		}
-	return -EINVAL;
-}
+DEFINE_NAMES(port_proto, PROTOS)
 
 int port_check_host(uint16_t host, const char *field, struct err *err)
 {

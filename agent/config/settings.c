@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "base/parse.h"
 #include "model/name.h"
 #include "model/role.h"
@@ -356,8 +357,7 @@ int setting_environment(
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(names[i], text) == 0)
-			return replace_text(member, text, err);
+	if (names_find(names, ARRAY_SIZE(names), text) >= 0)
+		return replace_text(member, text, err);
 	return place_fail(place, err, "must be dev, staging, preprod or prod, not \"%.40s\"", text);
 }

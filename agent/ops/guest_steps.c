@@ -11,6 +11,7 @@
 #include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "net/net.h"
 #include "storage/storage.h"
 
@@ -277,11 +278,9 @@ void op_set_cause(struct op *op, enum op_cause cause)
 enum op_cause op_cause(const struct op *op)
 {
 	const char *text = json_string_value(json_object_get(op->args, "cause"));
+	int found = names_find(CAUSES, ARRAY_SIZE(CAUSES), text);
 
-	for (size_t i = 0; text && i < ARRAY_SIZE(CAUSES); i++)
-		if (strcmp(CAUSES[i], text) == 0)
-			return (enum op_cause)i;
-	return CAUSE_REQUEST;
+	return found < 0 ? CAUSE_REQUEST : (enum op_cause)found;
 }
 
 void op_plan_drop(struct op_plan *plan)

@@ -6,11 +6,13 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "base/random.h"
 #include "base/strbuf.h"
 #include "base/utf8.h"
@@ -232,6 +234,28 @@ static void scrubbing_leaves_one_valid_line(void **state)
 	assert_string_equal(text, "ok \xc3\xa9 ?\?( [0m?\?");
 }
 
+enum colour { RED, BLUE = 2, COLOUR_MAX_ };
+const char *colour_to_string(enum colour value);
+int colour_from_string(const char *text, enum colour *ret);
+
+static const char *const COLOURS[] = {[RED] = "red", [BLUE] = "blue"};
+DEFINE_NAMES(colour, COLOURS)
+
+static void one_table_names_an_enum_both_ways(void **state)
+{
+	enum colour colour = COLOUR_MAX_;
+
+	(void)state;
+	assert_string_equal(colour_to_string(BLUE), "blue");
+	assert_string_equal(colour_to_string(COLOUR_MAX_), "unknown");
+	assert_int_equal(colour_from_string("blue", &colour), 0);
+	assert_int_equal(colour, BLUE);
+	assert_int_equal(colour_from_string("Red", &colour), -EINVAL);
+	assert_int_equal(colour_from_string("", &colour), -EINVAL);
+	assert_int_equal(colour_from_string(NULL, &colour), -EINVAL);
+	assert_int_equal(colour, BLUE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +272,7 @@ int main(void)
 		cmocka_unit_test(levels_have_names),
 		cmocka_unit_test(characters_are_measured),
 		cmocka_unit_test(scrubbing_leaves_one_valid_line),
+		cmocka_unit_test(one_table_names_an_enum_both_ways),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
