@@ -331,6 +331,17 @@ int process_start_time(pid_t pid, uint64_t *ret)
 	return 0;
 }
 
+int process_set_limits(const struct process_limit *limits, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct rlimit limit = {limits[i].most, limits[i].most};
+
+		if (setrlimit((__rlimit_resource_t)limits[i].what, &limit) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 void process_raise_files(void)
 {
 	struct rlimit files;

@@ -42,6 +42,15 @@ int process_pidfd(pid_t pid);
  * process for ever. -ESRCH when it is gone. */
 int process_start_time(pid_t pid, uint64_t *ret);
 
+/* A limit of the calling process (setrlimit(2)), soft and hard. */
+struct process_limit {
+	int what; /* RLIMIT_… */
+	uint64_t most;
+};
+
+/* Sets all of them, with only what a signal handler might do. */
+int process_set_limits(const struct process_limit *limits, size_t count);
+
 /* Raises the number of descriptors that may be open to the most that we may have: a shell's usual
  * 1024 are fewer than many guests need. Inherited by what is started afterwards. */
 void process_raise_files(void);

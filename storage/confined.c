@@ -159,10 +159,7 @@ static int make_root(const struct confined *c, const struct world *world)
 
 static int set_limits(const struct confined *c)
 {
-	const struct {
-		__rlimit_resource_t what;
-		rlim_t limit;
-	} limits[] = {
+	const struct process_limit limits[] = {
 		{RLIMIT_AS, MEMORY_MAX},
 		{RLIMIT_CPU, CPU_SECONDS},
 		{RLIMIT_FSIZE, c->file_max > WORDS_MAX ? c->file_max : WORDS_MAX},
@@ -172,13 +169,7 @@ static int set_limits(const struct confined *c)
 		{RLIMIT_MEMLOCK, 0},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct rlimit limit = {limits[i].limit, limits[i].limit};
-
-		if (setrlimit(limits[i].what, &limit) < 0)
-			return -errno;
-	}
-	return 0;
+	return process_set_limits(limits, ARRAY_SIZE(limits));
 }
 
 /* Root of its own user namespace, which is needed to mount there, and of nothing else. What is not

@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/process.h"
 
 #define FILE_MAX   (16U << 20)
 #define OUTPUT_MAX (64U << 20)
@@ -93,12 +94,14 @@ static int add_all(struct archive *archive)
 
 static int confine(void)
 {
-	const struct rlimit output = {OUTPUT_MAX, OUTPUT_MAX}, open = {OPEN_MAX, OPEN_MAX},
-			    none = {0, 0};
+	static const struct process_limit limits[] = {
+		{RLIMIT_FSIZE, OUTPUT_MAX},
+		{RLIMIT_NOFILE, OPEN_MAX},
+		{RLIMIT_CORE, 0},
+	};
 
 	syscall(SYS_close_range, 3U, ~0U, 0U);
-	if (setrlimit(RLIMIT_FSIZE, &output) < 0 || setrlimit(RLIMIT_NOFILE, &open) < 0 ||
-		setrlimit(RLIMIT_CORE, &none) < 0 ||
+	if (process_set_limits(limits, ARRAY_SIZE(limits)) < 0 ||
 		unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 || setgroups(0, NULL) < 0 ||
 		setresgid(HOST_ID, HOST_ID, HOST_ID) < 0 ||
 		setresuid(HOST_ID, HOST_ID, HOST_ID) < 0 ||

@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "storage/unpack/extract.h"
 
 /* Where the ids of the namespace lie on the host while it runs: near the end of their range, far
@@ -180,10 +181,7 @@ static int drop_capabilities(void)
 
 static int set_limits(uint64_t max_size)
 {
-	const struct {
-		__rlimit_resource_t what;
-		rlim_t limit;
-	} limits[] = {
+	const struct process_limit limits[] = {
 		/* A sanitizer maps terabytes of shadow memory. */
 		{RLIMIT_AS, SANITIZED ? RLIM_INFINITY : MEMORY_MAX},
 		{RLIMIT_CPU, CPU_SECONDS},
@@ -193,13 +191,7 @@ static int set_limits(uint64_t max_size)
 		{RLIMIT_MEMLOCK, 0},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct rlimit limit = {limits[i].limit, limits[i].limit};
-
-		if (setrlimit(limits[i].what, &limit) < 0)
-			return -errno;
-	}
-	return 0;
+	return process_set_limits(limits, ARRAY_SIZE(limits));
 }
 
 /* --- System calls ---------------------------------------------------------------------------- */
