@@ -3,9 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libxml/parser.h>
-#include <libxml/tree.h>
-#include <libxml/xpath.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -18,27 +15,20 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "drivers/kvm/xpath.h"
 
-DEFINE_CLEANUP(xmlDocPtr, xmlFreeDoc)
-DEFINE_CLEANUP(xmlXPathContextPtr, xmlXPathFreeContext)
-DEFINE_CLEANUP(xmlXPathObjectPtr, xmlXPathFreeObject)
-
-#define LABEL "string(/capabilities/host/secmodel[model='dac']/baselabel[1])"
+#define LABEL "/capabilities/host/secmodel[model='dac']/baselabel[1]"
 
 void owner_of(const char *capabilities, struct owner *ret)
 {
-	CLEANUP(xmlFreeDocp)
-	xmlDocPtr doc = xmlReadMemory(capabilities, (int)strlen(capabilities), NULL, NULL,
-		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-	CLEANUP(xmlXPathFreeContextp)
-	xmlXPathContextPtr context = doc ? xmlXPathNewContext(doc) : NULL;
-	CLEANUP(xmlXPathFreeObjectp)
-	xmlXPathObjectPtr label = context ? xmlXPathEval(BAD_CAST LABEL, context) : NULL;
+	CLEANUP(xpath_close) struct xpath xml = {0};
+	AUTOFREE char *label = NULL;
 	unsigned uid, gid;
 
 	*ret = (struct owner){0};
-	if (!label || !label->stringval ||
-		sscanf((const char *)label->stringval, "+%u:+%u", &uid, &gid) != 2)
+	xpath_open(&xml, capabilities);
+	label = xpath_text(&xml, LABEL);
+	if (!label || sscanf(label, "+%u:+%u", &uid, &gid) != 2)
 		return;
 	*ret = (struct owner){.known = true, .uid = uid, .gid = gid};
 }

@@ -1,9 +1,6 @@
 /* Whether machines can run here: what is missing is said in a way that can be acted upon. */
 #include "drivers/kvm/probe.h"
 
-#include <libxml/parser.h>
-#include <libxml/tree.h>
-#include <libxml/xpath.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,10 +10,7 @@
 #include "base/err.h"
 #include "drivers/kvm/accel.h"
 #include "drivers/kvm/connect.h"
-
-DEFINE_CLEANUP(xmlDocPtr, xmlFreeDoc)
-DEFINE_CLEANUP(xmlXPathContextPtr, xmlXPathFreeContext)
-DEFINE_CLEANUP(xmlXPathObjectPtr, xmlXPathFreeObject)
+#include "drivers/kvm/xpath.h"
 
 #define PROBE_MS	 4500
 #define CONNECT_LEAST_MS 1000
@@ -43,15 +37,9 @@ static void fill_version(virConnectPtr conn, enum kvm_type type, struct driver_i
 
 bool probe_offers_kvm(const char *capabilities)
 {
-	CLEANUP(xmlFreeDocp)
-	xmlDocPtr doc = xmlReadMemory(capabilities, (int)strlen(capabilities), NULL, NULL,
-		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-	CLEANUP(xmlXPathFreeContextp)
-	xmlXPathContextPtr context = doc ? xmlXPathNewContext(doc) : NULL;
-	CLEANUP(xmlXPathFreeObjectp)
-	xmlXPathObjectPtr offers = context ? xmlXPathEval(BAD_CAST OFFERS, context) : NULL;
+	CLEANUP(xpath_close) struct xpath xml = {0};
 
-	return offers && offers->boolval;
+	return xpath_open(&xml, capabilities) && xpath_is(&xml, OFFERS);
 }
 
 bool probe_accelerated(
