@@ -25,12 +25,12 @@ def pytest_collection_modifyitems(items):
 
 
 @contextlib.contextmanager
-def node_for(request, settings=None, drivers=("lxc",)):
+def node_for(request, settings=None, drivers=("lxc",), docker=None):
     """A node with the busybox image. In the end everything on it is destroyed through the API and
     nothing may be left; the log of a node on which something failed is kept."""
     failed_before = request.session.testsfailed
     with Testbed() as bed:
-        node = Node(bed, settings, drivers)
+        node = Node(bed, settings, drivers, docker)
         good = False
         try:
             node.start()
@@ -75,8 +75,15 @@ def machine_node(request):
         yield node
 
 
+@pytest.fixture(scope="module")
+def docker_node(request):
+    """A node of the whole module with real containers of a dockerd."""
+    with node_for(request, drivers=("docker",)) as node:
+        yield node
+
+
 @pytest.fixture
 def make_node(request):
-    """Makes nodes of the test's own: make_node(settings=…, drivers=…)."""
+    """Makes nodes of the test's own: make_node(settings=…, drivers=…, docker=options of dockerd)."""
     with contextlib.ExitStack() as stack:
         yield lambda **options: stack.enter_context(node_for(request, **options))

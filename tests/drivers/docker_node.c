@@ -8,10 +8,12 @@
 #include <glob.h>
 #include <limits.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -186,22 +188,18 @@ static void add_option(const char **argv, const char *option)
 
 static pid_t begin(void)
 {
-	char storage[64], group[NAME_MAX + 32], registry[256];
+	char storage[64], group[NAME_MAX + 32];
 	const char *argv[WORDS_MAX] = {"sh", TESTS "/harness/docker.sh", "run", folder(),
 		docker_node_socket(), storage, group};
 
 	snprintf(storage, sizeof(storage), "--storage-driver=%s", g_what.storage);
 	snprintf(group, sizeof(group), "--cgroup-parent=%s", docker_node_group());
-	snprintf(registry, sizeof(registry), "--insecure-registry=%s",
-		g_what.registry ? g_what.registry : "");
 	if (!g_what.bridge)
 		add_option(argv, "--no-bridge");
 	if (g_what.live_restore)
 		add_option(argv, "--live-restore");
 	if (g_what.userns)
 		add_option(argv, "--userns-remap=daemon:daemon");
-	if (g_what.registry)
-		add_option(argv, registry);
 	return keeper_start(argv, "dockerd");
 }
 
@@ -270,19 +268,33 @@ void docker_node_enter(const struct docker_node *what)
 	docker_node_start();
 }
 
-static void load_image(const char *name)
-{
-	char path[PATH_MAX] = "", *id;
-	FILE *said = popen("PYTHONPATH=" TESTS " python3 -m harness.oci busybox", "r");
+/* --- Images ------------------------------------------------------------------------------------
+ */
 
+/* The archive of the small image. */
+static const char *archive(void)
+{
+	static char path[PATH_MAX];
+	FILE *said;
+
+	if (path[0])
+		return path;
+	said = popen("PYTHONPATH=" TESTS " python3 -m harness.oci busybox", "r");
 	if (!said || !fgets(path, sizeof(path), said))
 		die("the image of busybox");
 	pclose(said);
 	path[strcspn(path, "\n")] = '\0';
-	id = strdup(DOCKER("load", "--quiet", "--input", path) ?: "");
-	if (!strstr(id, "sha256:") || !DOCKER("tag", strstr(id, "sha256:"), name))
+	return path;
+}
+
+static void load_image(const char *name)
+{
+	const char *said = DOCKER("load", "--quiet", "--input", archive());
+	AUTOFREE char *id =
+		said && strstr(said, "sha256:") ? strdup(strstr(said, "sha256:")) : NULL;
+
+	if (!id || !DOCKER("tag", id, name))
 		die("loading the image of busybox");
-	free(id);
 }
 
 const char *docker_node_image(void)
@@ -294,6 +306,49 @@ const char *docker_node_image(void)
 		name = "busybox:small";
 	}
 	return name;
+}
+
+/* A program of the tests' harness that serves at that port of ours; waits until it does. */
+static pid_t serve(const char *const *words, uint16_t port)
+{
+	const struct sockaddr_in where = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const char *argv[WORDS_MAX] = {"env", "PYTHONPATH=" TESTS, "python3", "-m"};
+	pid_t pid;
+
+	for (size_t i = 0; words[i]; i++)
+		add_option(argv, words[i]);
+	pid = keeper_start(argv, words[0]);
+	for (int tries = ANSWER_MS * 1000 / PAUSE_US; tries > 0 && kill(pid, 0) == 0; tries--) {
+		AUTOCLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(fd, (const struct sockaddr *)&where, sizeof(where)) == 0)
+			return pid;
+		usleep(PAUSE_US);
+	}
+	fprintf(stderr, "%s does not answer\n", words[0]);
+	exit(1);
+}
+
+const char *docker_node_registry(void)
+{
+	static const char address[] = "127.0.0.1:5000";
+	char folder_of_its[PATH_MAX];
+
+	snprintf(folder_of_its, sizeof(folder_of_its), "%s/registry", node_dir());
+	serve((const char *const[]){"harness.registry", folder_of_its, address, NULL}, 5000);
+	return address;
+}
+
+const char *docker_node_odd_registry(const char *fault, pid_t *ret_pid)
+{
+	static const char address[] = "127.0.0.1:5001";
+
+	*ret_pid = serve(
+		(const char *const[]){"harness.odd_registry", address, fault, archive(), NULL},
+		5001);
+	return address;
 }
 
 /* --- Leftovers ---------------------------------------------------------------------------------

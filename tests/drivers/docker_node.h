@@ -9,11 +9,10 @@
 #include "node.h"
 
 struct docker_node {
-	const char *storage;  /* NULL: overlay2, in memory; btrfs: can bound layers; vfs */
-	const char *registry; /* host:port that is spoken to without TLS, or NULL */
-	bool bridge;	      /* docker0 and its rules, as on any host */
-	bool live_restore;    /* containers outlive it */
-	bool userns;	      /* containers have user namespaces, which begin at 20000000 */
+	const char *storage; /* NULL: overlay2, in memory; btrfs: can bound layers; vfs */
+	bool bridge;	     /* docker0 and its rules, as on any host */
+	bool live_restore;   /* containers outlive it */
+	bool userns;	     /* containers have user namespaces, which begin at 20000000 */
 };
 
 /* NULL: all as on a host without settings, but without a bridge. Exits with a message when it
@@ -36,6 +35,15 @@ const char *docker_node_run(const char *const *words);
 /* The small image, as `corpus image build busybox` makes it, by its name there: loaded when it is
  * not. From the cache: it is built when it is not there. */
 const char *docker_node_image(void);
+
+/* Starts Docker's own registry, empty, without TLS, where USER is let in. Where it is is its
+ * result. */
+const char *docker_node_registry(void);
+#define DOCKER_NODE_USER     "puller"
+#define DOCKER_NODE_PASSWORD "a secret word"
+/* Starts one that has the small image by every name, and does that to who pulls it: a word of
+ * tests/harness/odd_registry.py. It ends with the node or by keeper_stop(*ret_pid). */
+const char *docker_node_odd_registry(const char *fault, pid_t *ret_pid);
 
 /* The control group that containers lie in, below each hierarchy: "/NAME". */
 const char *docker_node_group(void);

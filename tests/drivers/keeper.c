@@ -74,6 +74,12 @@ void keeper_end_process(pid_t pid)
 	waitpid(pid, NULL, WNOHANG);
 }
 
+void keeper_stop(pid_t pid)
+{
+	while (kill(pid, SIGKILL) == 0)
+		usleep(PAUSE_US);
+}
+
 static int remove_group(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
 	(void)st;

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/process.h"
 #include "docker_node.h"
+#include "keeper.h"
 
 #define ID "0123456789ab"
 
@@ -70,6 +71,38 @@ static void a_dockerd_that_hangs_does_not_answer_until_it_goes_on(void **ctx)
 	assert_non_null(DOCKER("version"));
 }
 
+static void images_come_from_a_registry_to_who_may_have_them(void **ctx)
+{
+	const char *address = docker_node_registry();
+	char name[64];
+
+	(void)ctx;
+	snprintf(name, sizeof(name), "%s/team/app:1", address);
+	assert_non_null(DOCKER("tag", docker_node_image(), name));
+	assert_non_null(DOCKER("login", "--username", DOCKER_NODE_USER, "--password",
+		DOCKER_NODE_PASSWORD, address));
+	assert_non_null(DOCKER("push", name));
+	assert_non_null(DOCKER("rmi", name));
+	assert_non_null(DOCKER("pull", name));
+	assert_non_null(DOCKER("logout", address));
+	assert_null(DOCKER("pull", name));
+}
+
+static void an_odd_registry_does_as_it_is_told(void **ctx)
+{
+	char name[64];
+	pid_t pid;
+
+	(void)ctx;
+	snprintf(name, sizeof(name), "%s/any:1", docker_node_odd_registry("none", &pid));
+	assert_non_null(DOCKER("pull", name));
+	assert_non_null(DOCKER("rmi", name));
+	keeper_stop(pid);
+	docker_node_odd_registry("garbage", &pid);
+	assert_null(DOCKER("pull", name));
+	keeper_stop(pid);
+}
+
 /* The other process: makes a container, which is frozen, and is killed. */
 static int become_victim(void)
 {
@@ -113,6 +146,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(containers_outlive_a_dockerd_that_restores_them),
 		cmocka_unit_test(a_dockerd_that_hangs_does_not_answer_until_it_goes_on),
+		cmocka_unit_test(images_come_from_a_registry_to_who_may_have_them),
+		cmocka_unit_test(an_odd_registry_does_as_it_is_told),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "victim") == 0)

@@ -14,11 +14,13 @@ from .shell import run, wait_for
 
 HERE = pathlib.Path(__file__).parent
 DAEMONS = ("dockerd", "containerd")
+SHIM = "containerd-shim"
+LISTS = {"container": ("ps", "--all"), "volume": ("volume", "ls"), "image": ("images", "--all")}
 
 
 class Dockerd:
     """`bridge`: it makes docker0 and its rules, as on any host. `storage`: overlay2 (in memory),
-    btrfs, vfs. `userns`: containers have user namespaces. `registries`: spoken to without TLS."""
+    btrfs (which bounds layers), vfs. `userns`: containers have user namespaces. `registries`: spoken to without TLS."""
 
     def __init__(self, bed, bridge=False, storage="overlay2", live_restore=False, userns=False,
                  registries=()):
@@ -91,6 +93,20 @@ class Dockerd:
         """Names of all containers, ours and others, by id."""
         return {c["Id"]: c["Names"][0][1:] for c in self.request("GET", "/containers/json?all=1")}
 
+    def ours(self):
+        """Containers, volumes and images with the label of a guest, and what holds containers that
+        dockerd does not know."""
+        here = self.containers()
+        return [f"{kind} {name}" for kind, list in LISTS.items() for name in self.docker(
+            *list, "--quiet", "--filter=label=corpus.guest").split()] + [
+                f"shim of {id}" for id in self.shims().values() if id not in here]
+
+    def shims(self):
+        """Processes that hold a container each, and its id."""
+        words = {pid: _text(pathlib.Path(f"/proc/{pid}/cmdline")).split("\0")
+                 for pid in self.pids(SHIM)}
+        return {pid: line[line.index("-id") + 1] for pid, line in words.items() if "-id" in line}
+
     def pids(self, *names):
         """Processes of the node with these names."""
         return [pid for pid in self.bed.pids() if _name(pid) in names]
@@ -114,7 +130,7 @@ class Dockerd:
     def _contained(self):
         """The shims, and all processes in groups of containers."""
         groups = pathlib.Path("/sys/fs/cgroup").glob(f"*/{self.group}/**/cgroup.procs")
-        return {*self.pids("containerd-shim"),
+        return {*self.pids(SHIM),
                 *(int(pid) for group in groups for pid in _text(group).split())}
 
 

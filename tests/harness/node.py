@@ -14,7 +14,7 @@ import time
 
 import yaml
 
-from . import disks, rootfs, testbed, virt
+from . import disks, dockerd, oci, rootfs, testbed, virt
 from .api import Api, Problem
 from .http import fetch
 from .shell import run, wait_for
@@ -43,11 +43,12 @@ def lay_libexec(folder):
 
 class Node:
     """`settings` go over the configuration, section by section. With the driver kvm it has a libvirtd
-    of its own: virt."""
+    of its own: virt. With docker a dockerd, of those options: docker."""
 
-    def __init__(self, bed, settings=None, drivers=("lxc",)):
-        self.bed, self.process = bed, None
+    def __init__(self, bed, settings=None, drivers=("lxc",), docker=None):
+        self.bed, self.process, self.drivers = bed, None, drivers
         self.virt = virt.Libvirt(bed) if "kvm" in drivers else None
+        self.docker = dockerd.Dockerd(bed, **(docker or {})) if "docker" in drivers else None
         self.dir = bed.dir
         self.config = self.dir / "corpusd.yaml"
         self.socket_path = self.dir / "run/agent.sock"
@@ -174,7 +175,9 @@ class Node:
         """The image busybox, of each kind that its drivers take."""
         if self.virt:
             self.api.import_image("busybox", disks.busybox_tar(CACHE), kind="disk")
-        if not self.virt or len(self.api.get("/v1/node")["drivers"]) > 1:
+        if self.docker:
+            self.api.import_image("busybox", oci.busybox_tar(CACHE), kind="oci")
+        if set(self.drivers) - {"kvm", "docker"}:
             self.api.import_image("busybox", rootfs.busybox_tar(self.dir / "busybox.tar"))
 
     def fetch(self, port, address=testbed.NODE_ADDRESS, role=testbed.CLIENT, timeout=5):
@@ -269,7 +272,8 @@ class Node:
 
     def monitors(self):
         """Processes of guests: all of the node's but daemons, corpusd and what descends from it. A
-        monitor may look like the driver that made it, but is nobody's child."""
+        monitor may look like the driver that made it, but is nobody's child. Containers of dockerd
+        are told by it."""
         found, parents = {}, {}
         for pid in self.bed.pids():
             with contextlib.suppress(OSError):
@@ -278,13 +282,9 @@ class Node:
                 parents[pid] = int(stat[1])
                 if words[0] and stat[0] != "Z" and not _is_daemon(words):
                     found[pid] = words[0]
+        tops = {self.pid, *(self.docker.shims() if self.docker else ())}
         return {pid: name for pid, name in found.items()
-                if not self._is_ours(pid, parents) and os.path.exists(f"/proc/{pid}")}
-
-    def _is_ours(self, pid, parents):
-        while pid in parents and pid != self.pid:
-            pid = parents[pid]
-        return pid == self.pid
+                if not _descends(pid, parents, tops) and os.path.exists(f"/proc/{pid}")}
 
     def remember(self):
         """Notes the ids of the guests there are now."""
@@ -292,20 +292,22 @@ class Node:
 
     def assert_empty(self):
         """Nothing of any guest is left on the host; what belongs to the node itself may be."""
-        if self.virt:
-            wait_for("what carries commands into machines ends", lambda: not self._carriers(), 3)
+        if self.virt or self.docker:
+            wait_for("what carries commands into guests ends", lambda: not self._carriers(), 3)
         left = {"volumes": self.volumes(), "links": self.links(), "processes": self.monitors(),
                 "control groups": self.guest_cgroups(),
                 "incoming": _entries(self.pool / "incoming"),
                 "domains": self.virt.domains() if self.virt else [],
+                "of Docker": self.docker.ours() if self.docker else [],
                 "rules": [line.strip() for line in self.rules().splitlines()
                           if any(id in line for id in self._guests)]}
         left = {kind: names for kind, names in left.items() if names}
         assert not left, f"left of destroyed guests: {left}"
 
     def _carriers(self):
-        """Processes that try for a while yet to reach a machine that has just gone."""
-        return [pid for pid, name in self.monitors().items() if "corpus-driver-kvm" in name]
+        """Processes that try for a while yet to reach a guest that has just gone."""
+        return [pid for pid, name in self.monitors().items()
+                if "corpus-driver-kvm" in name or "corpus-driver-docker" in name]
 
     def assert_only(self, *names):
         """Just these guests are there, by the agent's word and on the host."""
@@ -384,9 +386,15 @@ def _cgroups_of(pid):
             yield mounts[controller] + path
 
 
+def _descends(pid, parents, tops):
+    while pid in parents and pid not in tops:
+        pid = parents[pid]
+    return pid in tops
+
+
 def _is_daemon(words):
     """Of the node itself, by its command line."""
-    daemons = ("dnsmasq", "reaper.py", *virt.DAEMONS)
+    daemons = ("dnsmasq", "reaper.py", *virt.DAEMONS, *dockerd.DAEMONS)
     return any(os.path.basename(word) in daemons for word in words[:2])
 
 
