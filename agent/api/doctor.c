@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/libexec.h"
 #include "base/process.h"
 
 #define DOCTOR_MS  5000
@@ -142,7 +143,7 @@ void api_node_doctor(struct http_request *request, void *data)
 		examination->request = request;
 		examination->drivers = drivers_text(agent);
 		examination->config = agent->config_path ? strdup(agent->config_path) : NULL;
-		r = config_libexec("corpus-doctor", &examination->program, &err);
+		r = libexec_find("corpus-doctor", &examination->program, &err);
 	}
 	if (r == 0 && (!examination->drivers || (agent->config_path && !examination->config)))
 		r = -ENOMEM;

@@ -12,6 +12,7 @@
 #include "agent/config/rules.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/libexec.h"
 #include "model/name.h"
 
 #define GIB  (1ULL << 30)
@@ -82,7 +83,7 @@ static int fill_driver(struct driver_settings *settings, struct err *err)
 	if (settings->program)
 		return 0;
 	snprintf(program, sizeof(program), "corpus-driver-%s", settings->name);
-	return config_libexec(program, &settings->program, err);
+	return libexec_find(program, &settings->program, err);
 }
 
 static int fill_drivers(struct config *config, struct err *err)

@@ -110,11 +110,6 @@ int config_load(const char *path, struct config **ret, struct err *err);
 /* Accepts NULL, returns NULL. */
 struct config *config_free(struct config *config);
 
-/* Path of one of our programs that are not for people ("corpus-driver-lxc", "corpus-unpack"): in
- * the directory that CORPUS_LIBEXEC in the environment names, else beside our own program, else
- * where it is installed. The caller frees it. */
-int config_libexec(const char *program, char **ret, struct err *err);
-
 /* The role of a peer: the highest that a grant gives to its uid or one of its groups. */
 enum role config_role(const struct config *config, uid_t uid, const gid_t *gids, size_t gids_count);
 

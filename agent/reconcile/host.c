@@ -5,13 +5,14 @@
 
 #include "agent/config/config.h"
 #include "base/cleanup.h"
+#include "base/libexec.h"
 #include "net/net.h"
 #include "storage/storage.h"
 
 int host_open_storage(const struct config *config, struct storage **ret, struct err *err)
 {
 	AUTOFREE char *unpack = NULL;
-	int r = config_libexec("corpus-unpack", &unpack, err);
+	int r = libexec_find("corpus-unpack", &unpack, err);
 	struct storage_config pool = {
 		.path = config->storage.path,
 		.loop_file = config->storage.loop_file && config->storage.loop_file[0]

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/libexec.h"
 #include "base/log.h"
 #include "base/parse.h"
 
@@ -378,7 +379,7 @@ static int prepare(struct sessions *sessions, struct err *err)
 
 	if (r < 0)
 		return err_errno(err, ENOMEM, "cannot make the table of sessions");
-	r = config_libexec("corpus-session", &sessions->program, err);
+	r = libexec_find("corpus-session", &sessions->program, err);
 	if (r < 0)
 		return r;
 	r = file_mkdirs(sessions->directory, 0700);

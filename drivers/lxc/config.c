@@ -9,7 +9,7 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "drivers/lxc/groups.h"
-#include "drivers/lxc/hostname.h"
+#include "drivers/inside/hostname.h"
 
 /* What no guest may do, not even one whose root is root outside: they are about the machine. */
 #define DROPPED                                                                                    \

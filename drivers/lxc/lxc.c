@@ -18,7 +18,7 @@
 #include "drivers/lxc/define.h"
 #include "drivers/lxc/exec.h"
 #include "drivers/lxc/file.h"
-#include "drivers/lxc/hostname.h"
+#include "drivers/inside/hostname.h"
 #include "drivers/lxc/instance.h"
 #include "drivers/lxc/probe.h"
 #include "drivers/lxc/runtime.h"

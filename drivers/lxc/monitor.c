@@ -26,7 +26,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "drivers/lxc/groups.h"
-#include "drivers/lxc/link.h"
+#include "drivers/inside/link.h"
 #include "drivers/watch/watch.h"
 
 #define STATUS_FILE_MAX 64

@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "drivers/lxc/groups.h"
-#include "drivers/lxc/link.h"
+#include "drivers/inside/link.h"
 #include "drivers/lxc/monitor.h"
 #include "drivers/lxc/runtime.h"
 

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/libexec.h"
 #include "base/strbuf.h"
 
 static char g_path[] = "/tmp/corpus-config-XXXXXX";
@@ -333,7 +334,7 @@ static void programs_beside_our_own_are_preferred_to_installed_ones(void **state
 
 	(void)state;
 	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-	assert_int_equal(config_libexec(strrchr(self, '/') + 1, &path, NULL), 0);
+	assert_int_equal(libexec_find(strrchr(self, '/') + 1, &path, NULL), 0);
 	assert_string_equal(path, self);
 }
 

@@ -1,4 +1,4 @@
-/* The node's end of a guest's link; used inside drivers/lxc only. */
+/* The node's end of the link of a guest that is a container; for drivers. */
 #pragma once
 
 struct err;

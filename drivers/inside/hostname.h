@@ -1,4 +1,4 @@
-/* The host name that the kernel tells in a guest; used inside drivers/lxc only. */
+/* The host name that the kernel tells in a guest that is a container; for drivers. */
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 /* The host name of a guest, which belongs to its UTS namespace. */
-#include "drivers/lxc/hostname.h"
+#include "drivers/inside/hostname.h"
 
 #include <errno.h>
 #include <fcntl.h>

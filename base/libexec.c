@@ -1,4 +1,6 @@
-/* Where our own helper programs are. */
+/* Where our own programs are that are not for people. */
+#include "base/libexec.h"
+
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -6,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/config/config.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -24,7 +25,7 @@ static bool beside_us(const char *program, char path[static PATH_MAX])
 	       access(path, X_OK) == 0;
 }
 
-int config_libexec(const char *program, char **ret, struct err *err)
+int libexec_find(const char *program, char **ret, struct err *err)
 {
 	const char *directory = getenv("CORPUS_LIBEXEC");
 	char path[PATH_MAX];

@@ -1,6 +1,6 @@
 /* The node's end of a guest's link. Two calls to the kernel: no library, since each monitor is a
  * copy of the process that this is part of. */
-#include "drivers/lxc/link.h"
+#include "drivers/inside/link.h"
 
 #include <errno.h>
 #include <linux/ethtool.h>
