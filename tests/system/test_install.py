@@ -8,7 +8,7 @@ import pytest
 from harness.node import BUILD, TOP
 
 EXPECTED = {"sbin/corpusd", "bin/corpus", "libexec/corpus/corpus-driver-lxc",
-            "libexec/corpus/corpus-driver-kvm",
+            "libexec/corpus/corpus-driver-kvm", "libexec/corpus/corpus-driver-docker",
             "libexec/corpus/corpus-iso", "libexec/corpus/corpus-unpack", "libexec/corpus/corpus-session",
             "libexec/corpus/corpus-doctor",
             "libexec/corpus/image-build/busybox",
