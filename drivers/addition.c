@@ -1,4 +1,4 @@
-/* Files that ops write by hand. */
+/* What people add to configurations. */
 #include "drivers/addition.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/strbuf.h"
 
 #define FILE_MAX 65536
 
@@ -29,15 +30,14 @@ static int open_trusted(const char *path, struct err *err)
 	return TAKE_FD(fd);
 }
 
-int addition_read(const char *dir, const char *name, const char *suffix, char **ret_path,
+/* *ret_text stays NULL where there is none. */
+static int read_file(const char *dir, const char *name, const char *suffix, char **ret_path,
 	char **ret_text, struct err *err)
 {
 	AUTOFREE char *path = NULL, *text = NULL;
 	size_t size = 0;
 	int r;
 
-	if (!dir)
-		return 0;
 	if (asprintf(&path, "%s/%s.%s", dir, name, suffix) < 0) {
 		path = NULL;
 		return err_errno(err, ENOMEM, "no memory for additions");
@@ -56,5 +56,73 @@ int addition_read(const char *dir, const char *name, const char *suffix, char **
 		return err_errno(err, r, "cannot read %s", path);
 	*ret_path = TAKE_PTR(path);
 	*ret_text = TAKE_PTR(text);
+	return 0;
+}
+
+int addition_refuse(const struct addition *a, int line, const char *why, struct err *err)
+{
+	const char *slash = strrchr(a->origin, '/');
+	char field[ERR_FIELD_MAX];
+
+	if (a->by_line) {
+		snprintf(field, sizeof(field), "%.48s[%d]", a->origin, line - 1);
+		return err_set(err, ERR_INVALID, field, "%s: %s", field, why);
+	}
+	snprintf(field, sizeof(field), "%.48s:%d", slash ? slash + 1 : a->origin, line);
+	return err_set(err, ERR_INVALID, field, "%s, line %d: %s", a->origin, line, why);
+}
+
+void additions_finish(struct additions *a)
+{
+	for (size_t i = 0; i < ADDITIONS; i++) {
+		free(a->origins[i]);
+		free(a->texts[i]);
+	}
+	*a = (struct additions){0};
+}
+
+static int add_file(
+	struct additions *a, const char *dir, const char *name, const char *suffix, struct err *err)
+{
+	size_t i = a->count;
+	int r = read_file(dir, name, suffix, &a->origins[i], &a->texts[i], err);
+
+	if (r == 0 && a->texts[i])
+		a->list[a->count++] =
+			(struct addition){.text = a->texts[i], .origin = a->origins[i]};
+	return r;
+}
+
+int additions_read_files(
+	struct additions *a, const char *dir, const char *name, const char *suffix, struct err *err)
+{
+	int r = dir ? add_file(a, dir, "all", suffix, err) : 0;
+
+	/* A guest called "all" has no file of its own. */
+	return r == 0 && dir && strcmp(name, "all") != 0 ? add_file(a, dir, name, suffix, err) : r;
+}
+
+static char *join(const char *const *lines)
+{
+	CLEANUP(strbuf_finish) struct strbuf b = {0};
+
+	for (size_t i = 0; lines[i]; i++) {
+		strbuf_add(&b, i ? "\n" : "");
+		strbuf_add(&b, lines[i]);
+	}
+	return strbuf_take(&b);
+}
+
+int additions_add_raw(struct additions *a, const char *const *lines, struct err *err)
+{
+	size_t i = a->count;
+
+	if (!lines || !lines[0])
+		return 0;
+	a->texts[i] = join(lines);
+	if (!a->texts[i])
+		return err_errno(err, ENOMEM, "no memory for additions");
+	a->list[a->count++] =
+		(struct addition){.text = a->texts[i], .origin = "raw", .by_line = true};
 	return 0;
 }

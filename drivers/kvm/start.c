@@ -19,7 +19,6 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/parse.h"
-#include "base/strbuf.h"
 #include "drivers/addition.h"
 #include "drivers/kvm/limits.h"
 #include "drivers/kvm/owner.h"
@@ -28,72 +27,6 @@
 #include "drivers/kvm/stop.h"
 #include "drivers/kvm/update.h"
 #include "drivers/kvm/xml.h"
-
-/* --- Additions ---------------------------------------------------------------------------------
- */
-
-#define ADDITIONS 3 /* all.xml, GUEST.xml, raw */
-
-struct additions {
-	char *paths[ADDITIONS], *texts[ADDITIONS];
-	struct xml_addition list[ADDITIONS];
-	size_t count;
-};
-
-static void additions_finish(struct additions *a)
-{
-	for (size_t i = 0; i < ADDITIONS; i++) {
-		free(a->paths[i]);
-		free(a->texts[i]);
-	}
-}
-
-static int add_file(struct additions *a, const char *dir, const char *name, struct err *err)
-{
-	size_t i = a->count;
-	int r = addition_read(dir, name, "xml", &a->paths[i], &a->texts[i], err);
-
-	if (r == 0 && a->texts[i])
-		a->list[a->count++] =
-			(struct xml_addition){.text = a->texts[i], .origin = a->paths[i]};
-	return r;
-}
-
-static char *join(const char *const *lines)
-{
-	CLEANUP(strbuf_finish) struct strbuf b = {0};
-
-	for (size_t i = 0; lines[i]; i++) {
-		strbuf_add(&b, i ? "\n" : "");
-		strbuf_add(&b, lines[i]);
-	}
-	return strbuf_take(&b);
-}
-
-static int add_raw(struct additions *a, const char *const *lines, struct err *err)
-{
-	size_t i = a->count;
-
-	if (!lines || !lines[0])
-		return 0;
-	a->texts[i] = join(lines);
-	if (!a->texts[i])
-		return err_errno(err, ENOMEM, "no memory for additions");
-	a->list[a->count++] =
-		(struct xml_addition){.text = a->texts[i], .origin = "raw", .by_line = true};
-	return 0;
-}
-
-static int read_additions(
-	const char *dir, const struct driver_guest *g, struct additions *a, struct err *err)
-{
-	int r = add_file(a, dir, "all", err);
-
-	/* A guest called "all" has no file of its own. */
-	if (r == 0 && strcmp(g->name, "all") != 0)
-		r = add_file(a, dir, g->name, err);
-	return r == 0 ? add_raw(a, g->raw, err) : r;
-}
 
 /* --- What has to be so -------------------------------------------------------------------------
  */
@@ -109,7 +42,7 @@ int start_check(const struct driver_guest *g, struct err *err)
 	if (r == 0)
 		r = limits_check(&g->limits, &host, err);
 	if (r == 0)
-		r = add_raw(&raw, g->raw, err);
+		r = additions_add_raw(&raw, g->raw, err);
 	return r == 0 && raw.count ? xml_check(&raw.list[0], err) : r;
 }
 
@@ -191,7 +124,9 @@ static int render(const struct kvm_guest *g, const struct limits_plan *plan,
 
 	if (!text)
 		return err_errno(err, ENOMEM, "no memory for a domain");
-	r = read_additions(g->kvm->additions_dir, guest, &additions, err);
+	r = additions_read_files(&additions, g->kvm->additions_dir, guest->name, "xml", err);
+	if (r == 0)
+		r = additions_add_raw(&additions, guest->raw, err);
 	return r == 0 ? xml_merge(text, additions.list, additions.count, ret, err) : r;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "drivers/addition.h"
 #include "drivers/kvm/instance.h"
 #include "drivers/kvm/limits.h"
 
@@ -24,20 +25,13 @@ struct xml_facts {
 /* The text of a domain, which the caller frees; NULL when memory ran out. */
 char *xml_render(const struct xml_facts *facts);
 
-/* Text that people add to a domain: elements of it, one after the other, or all of them in one
- * <domain>. */
-struct xml_addition {
-	const char *text;
-	const char *origin; /* "/etc/corpus/kvm/all.xml", "raw": for messages */
-	bool by_line;	    /* its lines are fields of their own, "raw[0]" */
-};
-
-/* What can be known of additions without a domain: ERR_INVALID names origin and line. */
-int xml_check(const struct xml_addition *addition, struct err *err);
+/* Additions are elements of a domain, one after the other, or all of them in one <domain>. What can
+ * be known of one without a domain: ERR_INVALID names origin and line. */
+int xml_check(const struct addition *addition, struct err *err);
 
 /* A domain with additions, one after the other. An element of <domain> that is there already gets
  * the attributes of the added one, and its children in the place of those with their names; devices
  * and security labels are added to those that are there. Errors as xml_check. The caller frees
  * *ret. */
-int xml_merge(const char *domain, const struct xml_addition *additions, size_t count, char **ret,
+int xml_merge(const char *domain, const struct addition *additions, size_t count, char **ret,
 	struct err *err);

@@ -55,23 +55,9 @@ static const char *const SINGLE_DEVICES[] = {"emulator", "memballoon"};
 
 /* --- Messages -------------------------------------------------------------------------------- */
 
-static int refuse(const struct xml_addition *a, int line, const char *text, struct err *err)
+static int refuse_node(const struct addition *a, xmlNodePtr node, const char *text, struct err *err)
 {
-	const char *slash = strrchr(a->origin, '/');
-	char field[ERR_FIELD_MAX];
-
-	if (a->by_line) {
-		snprintf(field, sizeof(field), "%.48s[%d]", a->origin, line - 1);
-		return err_set(err, ERR_INVALID, field, "%s: %s", field, text);
-	}
-	snprintf(field, sizeof(field), "%.48s:%d", slash ? slash + 1 : a->origin, line);
-	return err_set(err, ERR_INVALID, field, "%s, line %d: %s", a->origin, line, text);
-}
-
-static int refuse_node(
-	const struct xml_addition *a, xmlNodePtr node, const char *text, struct err *err)
-{
-	return refuse(a, (int)xmlGetLineNo(node), text, err);
+	return addition_refuse(a, (int)xmlGetLineNo(node), text, err);
 }
 
 static int no_memory(struct err *err)
@@ -86,8 +72,7 @@ static bool is_called(xmlNodePtr node, const char *name)
 	return strcmp((const char *)node->name, name) == 0;
 }
 
-static int check_path(
-	const struct xml_addition *a, xmlNodePtr node, const char *path, struct err *err)
+static int check_path(const struct addition *a, xmlNodePtr node, const char *path, struct err *err)
 {
 	char text[200];
 
@@ -99,7 +84,7 @@ static int check_path(
 	return 0;
 }
 
-static int check_below(const struct xml_addition *a, xmlNodePtr node, struct err *err)
+static int check_below(const struct addition *a, xmlNodePtr node, struct err *err)
 {
 	char path[128];
 	int r = 0;
@@ -117,7 +102,7 @@ static int check_below(const struct xml_addition *a, xmlNodePtr node, struct err
 	return r;
 }
 
-static int check_label(const struct xml_addition *a, xmlNodePtr node, struct err *err)
+static int check_label(const struct addition *a, xmlNodePtr node, struct err *err)
 {
 	xmlChar *model = xmlGetProp(node, BAD_CAST "model");
 	bool ours = !model || strcmp((const char *)model, "dac") == 0;
@@ -131,7 +116,7 @@ static int check_label(const struct xml_addition *a, xmlNodePtr node, struct err
 		err);
 }
 
-static int check_element(const struct xml_addition *a, xmlNodePtr node, struct err *err)
+static int check_element(const struct addition *a, xmlNodePtr node, struct err *err)
 {
 	int r = check_path(a, node, (const char *)node->name, err);
 
@@ -140,7 +125,7 @@ static int check_element(const struct xml_addition *a, xmlNodePtr node, struct e
 	return r == 0 ? check_label(a, node, err) : r;
 }
 
-static int check_all(const struct xml_addition *a, xmlNodePtr parent, struct err *err)
+static int check_all(const struct addition *a, xmlNodePtr parent, struct err *err)
 {
 	for (xmlNodePtr n = parent->children; n; n = n->next) {
 		int r = 0;
@@ -165,7 +150,7 @@ static xmlNodePtr parent_of_elements(xmlDocPtr doc)
 	return first && is_called(first, "domain") && !xmlNextElementSibling(first) ? first : root;
 }
 
-static int refuse_text(const struct xml_addition *a, xmlParserCtxtPtr parser, struct err *err)
+static int refuse_text(const struct addition *a, xmlParserCtxtPtr parser, struct err *err)
 {
 	const xmlError *e = xmlCtxtGetLastError(parser);
 	char text[200];
@@ -174,10 +159,10 @@ static int refuse_text(const struct xml_addition *a, xmlParserCtxtPtr parser, st
 		return no_memory(err);
 	snprintf(text, sizeof(text), "%.*s", e->message ? (int)strcspn(e->message, "\n") : 0,
 		e->message ? e->message : "");
-	return refuse(a, e->line, text, err);
+	return addition_refuse(a, e->line, text, err);
 }
 
-static int read_addition(const struct xml_addition *a, xmlDocPtr *ret, struct err *err)
+static int read_addition(const struct addition *a, xmlDocPtr *ret, struct err *err)
 {
 	CLEANUP(xmlFreeParserCtxtp) xmlParserCtxtPtr parser = xmlNewParserCtxt();
 	CLEANUP(xmlFreeDocp) xmlDocPtr doc = NULL;
@@ -198,7 +183,7 @@ static int read_addition(const struct xml_addition *a, xmlDocPtr *ret, struct er
 	return r;
 }
 
-int xml_check(const struct xml_addition *addition, struct err *err)
+int xml_check(const struct addition *addition, struct err *err)
 {
 	CLEANUP(xmlFreeDocp) xmlDocPtr doc = NULL;
 
@@ -317,7 +302,7 @@ static int merge_one(xmlNodePtr domain, xmlNodePtr added)
 					   : merge_element(ours, added);
 }
 
-static int merge(xmlNodePtr domain, const struct xml_addition *a, struct err *err)
+static int merge(xmlNodePtr domain, const struct addition *a, struct err *err)
 {
 	CLEANUP(xmlFreeDocp) xmlDocPtr doc = NULL;
 	int r = read_addition(a, &doc, err);
@@ -331,7 +316,7 @@ static int merge(xmlNodePtr domain, const struct xml_addition *a, struct err *er
 	return 0;
 }
 
-int xml_merge(const char *domain, const struct xml_addition *additions, size_t count, char **ret,
+int xml_merge(const char *domain, const struct addition *additions, size_t count, char **ret,
 	struct err *err)
 {
 	CLEANUP(xmlFreeDocp)

@@ -128,45 +128,36 @@ int raw_check(const char *const *lines, struct err *err)
 
 /* --- Files ------------------------------------------------------------------------------------ */
 
-static int add_lines(struct strbuf *b, const char *path, char *text, struct err *err)
+static int add_lines(struct strbuf *b, const struct addition *a, struct err *err)
 {
-	const char *name = strrchr(path, '/') + 1;
-	char why[RAW_WHY_MAX], field[ERR_FIELD_MAX];
-	size_t number = 1;
+	char why[RAW_WHY_MAX];
+	AUTOFREE char *text = strdup(a->text);
+	int number = 1;
 
-	strbuf_addf(b, "# From %s:\n", path);
+	if (!text)
+		return err_errno(err, ENOMEM, "no memory for a configuration");
+	strbuf_addf(b, "# From %s:\n", a->origin);
 	for (char *line = text, *next; line; line = next, number++) {
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		snprintf(field, sizeof(field), "%.48s:%zu", name, number);
 		if (!raw_line_allowed(line, why))
-			return err_set(
-				err, ERR_INVALID, field, "%s, line %zu: %s", path, number, why);
+			return addition_refuse(a, number, why, err);
 		if (line[strspn(line, " \t")] != '\0')
 			strbuf_addf(b, "%s\n", line);
 	}
 	return 0;
 }
 
-static int add_file(struct strbuf *b, const char *dir, const char *name, struct err *err)
-{
-	AUTOFREE char *path = NULL, *text = NULL;
-	int r = addition_read(dir, name, "conf", &path, &text, err);
-
-	return r < 0 || !text ? r : add_lines(b, path, text, err);
-}
-
 int raw_read_additions(const char *dir, const char *name, char **ret, struct err *err)
 {
+	CLEANUP(additions_finish) struct additions additions = {0};
 	CLEANUP(strbuf_finish) struct strbuf b = {0};
-	int r;
+	int r = additions_read_files(&additions, dir, name, "conf", err);
 
 	strbuf_add(&b, "");
-	r = add_file(&b, dir, "all", err);
-	/* A guest called "all" has no file of its own. */
-	if (r == 0 && strcmp(name, "all") != 0)
-		r = add_file(&b, dir, name, err);
+	for (size_t i = 0; r == 0 && i < additions.count; i++)
+		r = add_lines(&b, &additions.list[i], err);
 	if (r < 0)
 		return r;
 	*ret = strbuf_take(&b);

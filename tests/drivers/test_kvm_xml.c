@@ -229,7 +229,7 @@ static void other_hypervisors_get_what_they_know(void **state)
 
 static void additions_join_what_is_there(void **state)
 {
-	struct xml_addition additions[] = {
+	struct addition additions[] = {
 		{.origin = "/etc/corpus/kvm/all.xml",
 			.text = "<!-- for all -->\n<features><hyperv><relaxed state='on'/></hyperv>"
 				"</features>\n<clock offset='localtime'><timer name='kvmclock' "
@@ -266,7 +266,7 @@ static void additions_join_what_is_there(void **state)
 
 static void a_later_addition_has_the_last_word(void **state)
 {
-	struct xml_addition additions[] = {
+	struct addition additions[] = {
 		{.origin = "all.xml",
 			.text = "<memtune><hard_limit unit='KiB'>1</hard_limit></memtune>"},
 		{.origin = "web1.xml",
@@ -315,7 +315,7 @@ static void what_the_agent_relies_on_is_refused_with_the_way_to_do_it(void **sta
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		struct xml_addition a = {.text = texts[i][0], .origin = "/x/all.xml"};
+		struct addition a = {.text = texts[i][0], .origin = "/x/all.xml"};
 		struct err err = {0};
 
 		if (xml_check(&a, &err) == 0)
@@ -328,7 +328,7 @@ static void what_the_agent_relies_on_is_refused_with_the_way_to_do_it(void **sta
 
 static void a_refusal_names_the_file_and_the_line(void **state)
 {
-	struct xml_addition a = {.text = "<features/>\n\n<devices>\n</devices>\n<vcpu>1</vcpu>\n",
+	struct addition a = {.text = "<features/>\n\n<devices>\n</devices>\n<vcpu>1</vcpu>\n",
 		.origin = "/etc/corpus/kvm/web1.xml"};
 	struct err err = {0};
 
@@ -341,7 +341,7 @@ static void a_refusal_names_the_file_and_the_line(void **state)
 	a.text = "<features/>\n<devices\n\n";
 	assert_true(xml_check(&a, &err) < 0);
 	assert_non_null(strstr(err.message, "/etc/corpus/kvm/web1.xml, line "));
-	a = (struct xml_addition){.text = "<features/>\n<uuid/>", .origin = "raw", .by_line = true};
+	a = (struct addition){.text = "<features/>\n<uuid/>", .origin = "raw", .by_line = true};
 	assert_true(xml_check(&a, &err) < 0);
 	assert_string_equal(err.field, "raw[1]");
 	assert_string_equal(
