@@ -68,13 +68,13 @@ const char *guest_seed_to_string(enum guest_seed part)
 /* At its first boot it finds all as it is then. */
 void guest_note_seed(struct guest *guest, uint32_t parts)
 {
-	if (guest->disk && guest->first_boot_done)
+	if (guest_image_kind(guest) != IMAGE_TREE && guest->first_boot_done)
 		guest->seed_pending |= parts;
 }
 
 enum image_kind guest_image_kind(const struct guest *guest)
 {
-	return guest->disk ? IMAGE_DISK : IMAGE_TREE;
+	return guest->container ? IMAGE_OCI : guest->disk ? IMAGE_DISK : IMAGE_TREE;
 }
 
 struct guest *guest_free(struct guest *guest)
@@ -92,6 +92,7 @@ struct guest *guest_free(struct guest *guest)
 	free(guest->user_data);
 	free(guest->snapshots);
 	free(guest->disk);
+	guest_container_free(guest->container);
 	free(guest);
 	return NULL;
 }
@@ -178,7 +179,8 @@ static bool copy_lists(struct guest *copy, const struct guest *guest)
 {
 	return copy_ports(copy, guest) && copy_labels(copy, guest) && copy_snapshots(copy, guest) &&
 	       strv_copy(&copy->ssh_keys, guest->ssh_keys) && strv_copy(&copy->raw, guest->raw) &&
-	       guest_health_copy(&copy->health, &guest->health) && copy_disk(copy, guest);
+	       guest_health_copy(&copy->health, &guest->health) && copy_disk(copy, guest) &&
+	       guest_container_copy(&copy->container, guest->container);
 }
 
 struct guest *guest_copy(const struct guest *guest)
@@ -196,6 +198,7 @@ struct guest *guest_copy(const struct guest *guest)
 	copy->labels = NULL;
 	copy->snapshots = NULL;
 	copy->disk = NULL;
+	copy->container = NULL;
 	copy->ports_count = copy->labels_count = copy->snapshots_count = 0;
 	return copy_texts(copy, guest) && copy_lists(copy, guest) ? TAKE_PTR(copy) : NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "model/guest_container.h"
 #include "model/image.h"
 #include "model/name.h"
 #include "model/port.h"
@@ -152,7 +153,8 @@ struct guest_snapshot {
 /* As the API shows it; a new reference. */
 json_t *guest_snapshot_to_json(const struct guest_snapshot *snapshot);
 
-/* What of its seed a machine does not have yet, or is not known to have (docs/first-boot.md). */
+/* What of its seed a machine or a container does not have yet, or is not known to have
+ * (docs/first-boot.md). */
 enum guest_seed {
 	GUEST_SEED_NAME = 1 << 0,
 	GUEST_SEED_KEYS = 1 << 1,
@@ -172,6 +174,9 @@ struct guest {
 	struct image_disk *disk;
 
 	/* The specification. */
+	/* Owned; of a guest made of an image of the kind oci. NULL: it is of another kind, or a
+	 * request does not say. */
+	struct guest_container *container;
 	char *name;
 	char driver[DRIVER_NAME_MAX + 1];
 	char *image;
@@ -201,7 +206,7 @@ struct guest {
 	/* What is kept with it. */
 	char password[GUEST_PASSWORD_LEN + 1]; /* of root, made at creation; admins only */
 	bool first_boot_done;		       /* its user data have been run, or handed over */
-	uint32_t seed_pending;		       /* enum guest_seed; of guests with a disk */
+	uint32_t seed_pending;		       /* enum guest_seed; not of trees */
 	struct guest_snapshot *snapshots;      /* owned array, oldest first */
 	size_t snapshots_count;
 
@@ -221,7 +226,8 @@ struct guest {
 /* What its volume is: of that kind of image it was made. */
 enum image_kind guest_image_kind(const struct guest *guest);
 
-/* Parts that a machine which ran already has yet to be given; nothing for other guests. */
+/* Parts that a machine or a container which ran already has yet to be given; nothing for other
+ * guests. */
 void guest_note_seed(struct guest *guest, uint32_t parts);
 
 /* Releases everything; accepts NULL; returns NULL. */
@@ -252,10 +258,10 @@ int guest_from_clone_request(
 	const struct guest *from, const json_t *request, struct guest **ret, struct err *err);
 
 /* Applies a JSON merge patch (RFC 7396) of the changeable fields (limits, slots, environment,
- * autostart, restart, health, labels, ssh_keys, raw, user_data) to a guest; null resets a field to
- * its default. On failure the guest is as it was. Fields that cannot be changed after creation are
- * ERR_INVALID, with the way to do it instead (storage: enlarge and trim; ports: the ports
- * resource); user data after the first boot are ERR_CONFLICT. */
+ * autostart, restart, health, labels, ssh_keys, raw, user_data, container) to a guest; null resets
+ * a field to its default. On failure the guest is as it was. Fields that cannot be changed after
+ * creation are ERR_INVALID, with the way to do it instead (storage: enlarge and trim; ports: the
+ * ports resource); user data after the first boot are ERR_CONFLICT. */
 int guest_patch(struct guest *guest, const json_t *patch, struct err *err);
 
 /* The guest as the API shows it; `node_address` fills ssh.host; a new reference. Neither password

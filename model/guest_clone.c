@@ -42,6 +42,21 @@ static int check_fixed(const json_t *request, struct err *err)
 	return 0;
 }
 
+/* Its image is what the other one's name meant, whatever the name means today. */
+static int take_image(const struct guest_container *from, struct guest **guest, struct err *err)
+{
+	struct guest_container **container = &(*guest)->container;
+
+	if (!*container)
+		*container = guest_container_create();
+	if (!*container) {
+		*guest = guest_free(*guest);
+		return err_errno(err, ENOMEM, "cannot read the request");
+	}
+	memcpy((*container)->image_id, from->image_id, sizeof(from->image_id));
+	return 0;
+}
+
 int guest_from_clone_request(
 	const struct guest *from, const json_t *request, struct guest **ret, struct err *err)
 {
@@ -58,6 +73,8 @@ int guest_from_clone_request(
 		return err_errno(err, ENOMEM, "cannot read the request");
 	guest_merge(merged, request);
 	r = guest_from_request(merged, ret, err);
+	if (r == 0 && from->container)
+		r = take_image(from->container, ret, err);
 	/* A machine does all of its first boot again: its id is another. */
 	if (r == 0)
 		(*ret)->first_boot_done = from->first_boot_done && !from->disk;

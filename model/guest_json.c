@@ -108,7 +108,7 @@ static const struct reader_field REQUEST[] = {
 		.read = reader_text,
 		.offset = offsetof(struct guest, image),
 		.required = true,
-		.check = name_check_image},
+		.check = name_check_any_image},
 	{.name = "driver",
 		.read = reader_chars,
 		.offset = offsetof(struct guest, driver),
@@ -159,10 +159,14 @@ static const struct reader_field REQUEST[] = {
 		.offset = offsetof(struct guest, raw),
 		.check = guest_check_raw,
 		.count = GUEST_RAW_MAX},
+	{.name = "container",
+		.read = guest_container_read,
+		.offset = offsetof(struct guest, container)},
 	{.name = "labels", .read = guest_read_labels},
 	{.name = "privileged", .read = reader_bool, .offset = offsetof(struct guest, privileged)},
 	{.name = "start", .read = reader_bool, .offset = offsetof(struct guest, want_running)},
 	{.name = "disk", READ_ONLY},
+	{.name = "image_id", READ_ONLY},
 	{.name = "id", READ_ONLY},
 	{.name = "state", READ_ONLY},
 	{.name = "since", READ_ONLY},
@@ -330,13 +334,14 @@ json_t *guest_ports_to_json(const struct guest *guest)
 
 json_t *guest_changeable_to_json(const struct guest *guest)
 {
-	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "slots",
+	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "slots",
 		(json_int_t)guest->slots, "limits", guest_limits_to_json(&guest->limits),
 		"environment", guest->environment, "autostart", guest_autostart_to_json(guest),
 		"restart", guest_restart_to_json(guest), "health", guest_health_to_json(guest),
 		"labels", guest_labels_to_json(guest), "ssh_keys",
 		guest_texts_to_json(guest->ssh_keys), "raw", guest_texts_to_json(guest->raw),
-		"user_data", text_or_null(guest->user_data));
+		"user_data", text_or_null(guest->user_data), "container",
+		guest_container_to_json(guest->container));
 }
 
 static json_t *ssh_to_json(const struct guest *guest, const char *node_address)
@@ -383,8 +388,8 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 	char etag[GUEST_ETAG_MAX];
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:o, s:s}", "id",
-		guest->id, "state", guest_state_to_string(guest->state), "since",
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:o, s:o, s:s}",
+		"id", guest->id, "state", guest_state_to_string(guest->state), "since",
 		time_or_null(guest->since_ms), "problem", text_or_null(guest->problem), "pid",
 		number_or_null((uint64_t)guest->pid), "addresses", addresses_to_json(guest), "ssh",
 		ssh_to_json(guest, node_address), "created", time_or_null(guest->created_ms),
@@ -392,7 +397,9 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 		(json_int_t)guest->restarts, "snapshots", guest_snapshots_to_json(guest),
 		"user_data_size", (json_int_t)(guest->user_data ? strlen(guest->user_data) : 0),
 		"seed_pending", seed_pending_to_json(guest->seed_pending), "disk",
-		disk_or_null(guest->disk), "etag", guest_etag(etag, guest));
+		disk_or_null(guest->disk), "image_id",
+		text_or_null(guest->container ? guest->container->image_id : NULL), "etag",
+		guest_etag(etag, guest));
 }
 
 /* The fields that are set once. */

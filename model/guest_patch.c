@@ -49,6 +49,9 @@ static const struct reader_field PATCH[] = {
 		.offset = offsetof(struct guest, raw),
 		.check = guest_check_raw,
 		.count = GUEST_RAW_MAX},
+	{.name = "container",
+		.read = guest_container_read,
+		.offset = offsetof(struct guest, container)},
 	{.name = "labels", .read = guest_read_labels},
 	{.name = "name", ELSEWHERE("actions/rename")},
 	{.name = "driver", FOR_LIFE},
@@ -58,6 +61,8 @@ static const struct reader_field PATCH[] = {
 	{.name = "storage", ELSEWHERE("storage/enlarge or storage/trim")},
 	{.name = "ports", ELSEWHERE("the guest's ports")},
 	{.name = "start", ELSEWHERE("actions/start or actions/stop")},
+	{.name = "disk", READ_ONLY},
+	{.name = "image_id", READ_ONLY},
 	{.name = "id", READ_ONLY},
 	{.name = "state", READ_ONLY},
 	{.name = "since", READ_ONLY},
@@ -112,6 +117,11 @@ static int read_changeable(const json_t *json, struct guest **ret, struct err *e
 
 static void take_changeable(struct guest *guest, struct guest *from)
 {
+	if (guest->container)
+		memcpy(from->container->image_id, guest->container->image_id,
+			sizeof(from->container->image_id));
+	guest_container_free(guest->container);
+	guest->container = TAKE_PTR(from->container);
 	guest_clear_labels(guest);
 	guest->labels = TAKE_PTR(from->labels);
 	guest->labels_count = from->labels_count;
@@ -145,6 +155,24 @@ static int check_user_data(const struct guest *guest, const struct guest *patche
 		"user_data cannot be changed after the first boot: make another guest");
 }
 
+static int wrong_kind(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "container",
+		"container is only for guests whose driver takes images of the kind oci");
+}
+
+/* Each guest of that kind has one, and no other. */
+static int check_container(const struct guest *guest, struct guest *patched, struct err *err)
+{
+	if (!guest->container && patched->container)
+		return wrong_kind(err);
+	if (guest->container && !patched->container)
+		patched->container = guest_container_create();
+	return guest->container && !patched->container
+		       ? err_errno(err, ENOMEM, "cannot read the patch")
+		       : 0;
+}
+
 int guest_patch(struct guest *guest, const json_t *patch, struct err *err)
 {
 	json_auto_t *merged = NULL;
@@ -162,6 +190,8 @@ int guest_patch(struct guest *guest, const json_t *patch, struct err *err)
 		r = guest_check_health(merged, patched, err);
 	if (r == 0)
 		r = check_user_data(guest, patched, err);
+	if (r == 0)
+		r = check_container(guest, patched, err);
 	if (r == 0)
 		take_changeable(guest, patched);
 	return r;
@@ -275,17 +305,34 @@ static int compare_fixed(const struct guest *have, const struct guest *want, str
 	return compare_ports(have, want, err);
 }
 
+/* With the defaults of what it is: a request does not know that; and it leaves to the node which
+ * its data are. Pieces of both are borrowed. */
+static void complete(struct guest *as, struct guest_container *container, const struct guest *have)
+{
+	as->disk = have->disk;
+	if (!have->container)
+		return;
+	if (as->container)
+		*container = *as->container;
+	if (!container->data)
+		container->data = have->container->data;
+	as->container = container;
+}
+
 int guest_diff(
 	const struct guest *have, const struct guest *want, json_t **ret_patch, struct err *err)
 {
 	json_auto_t *now = NULL;
 	json_auto_t *then = NULL;
-	struct guest as = *want; /* with the defaults of what it is: a request does not know that */
+	struct guest_container container = {.terminal = true};
+	struct guest as = *want;
 	int r = compare_fixed(have, want, err);
 
 	if (r < 0)
 		return r;
-	as.disk = have->disk;
+	if (!have->container && want->container)
+		return wrong_kind(err);
+	complete(&as, &container, have);
 	now = guest_changeable_to_json(have);
 	then = guest_changeable_to_json(&as);
 	if (!want->user_data) {

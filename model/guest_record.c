@@ -131,6 +131,7 @@ static const struct reader_field RECORD[] = {
 	{MEMBER("mac", reader_mac, mac)},
 	PLAIN64("created_ms", created_ms),
 	{MEMBER("disk", read_disk, disk)},
+	{MEMBER("container", guest_container_read_record, container)},
 	PLAIN32("slots", slots),
 	PLAIN32("cpu_milli", limits.cpu_milli),
 	PLAIN64("memory", limits.memory),
@@ -241,14 +242,15 @@ static void merge(json_t *record, json_t *part)
 json_t *guest_to_record(const struct guest *guest)
 {
 	json_t *record = json_pack(
-		"{s:s, s:s, s:s, s:s?, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:o, s:o}",
+		"{s:s, s:s, s:s, s:s?, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o}",
 		"id", guest->id, "name", guest->name, "driver", guest->driver, "image",
 		guest->image, "address", FMT_IPV4(guest->address), "mac", FMT_MAC(guest->mac),
 		"created_ms", (json_int_t)guest->created_ms, "slots", (json_int_t)guest->slots,
 		"storage_size", (json_int_t)guest->storage_size, "environment", guest->environment,
 		"privileged", guest->privileged, "ports", guest_ports_to_json(guest), "labels",
 		guest_labels_to_json(guest), "snapshots", guest_snapshots_to_record(guest), "disk",
-		disk_to_record(guest->disk));
+		disk_to_record(guest->disk), "container",
+		guest_container_to_record(guest->container));
 
 	merge(record, limits_to_record(&guest->limits));
 	merge(record, life_to_record(guest));

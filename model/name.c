@@ -1,6 +1,7 @@
 /* Names that people give. */
 #include "model/name.h"
 
+#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -86,6 +87,51 @@ int name_check_image(const char *name, const char *field, struct err *err)
 			"and at most one :tag of the same",
 			field);
 	return 0;
+}
+
+/* The grammar of github.com/distribution/reference, as an extended regular expression. */
+#define HOST_PART "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
+#define HOST	  "(" HOST_PART "(\\." HOST_PART ")*|\\[[0-9a-fA-F:]+\\])"
+#define PATH_PART "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+#define TAG	  "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+#define DIGEST	  "[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+#define REFERENCE "^(" HOST "(:[0-9]+)?/)?" PATH_PART "(/" PATH_PART ")*(:" TAG ")?(@" DIGEST ")?$"
+
+static bool is_reference(const char *name)
+{
+	regex_t regex;
+	bool matches;
+
+	/* A name that Docker would take for an id. */
+	if (strlen(name) == 64 && consists_of(name, 64, DIGITS "abcdef"))
+		return false;
+	if (regcomp(&regex, REFERENCE, REG_EXTENDED | REG_NOSUB) != 0)
+		return false;
+	matches = regexec(&regex, name, 0, NULL, 0) == 0;
+	regfree(&regex);
+	return matches;
+}
+
+int name_check_reference(const char *name, const char *field, struct err *err)
+{
+	if (strlen(name) > IMAGE_NAME_MAX)
+		return err_set(err, ERR_INVALID, field, "%s must have at most %d characters", field,
+			IMAGE_NAME_MAX);
+	if (!is_reference(name))
+		return err_set(err, ERR_INVALID, field,
+			"%s must be an image's name as Docker has it, like \"debian:12\" or "
+			"\"registry.example.org:5000/team/app:1.2\"",
+			field);
+	return 0;
+}
+
+int name_check_any_image(const char *name, const char *field, struct err *err)
+{
+	if (name_check_image(name, field, NULL) == 0 || is_reference(name))
+		return strlen(name) <= IMAGE_NAME_MAX ? 0 : name_check_image(name, field, err);
+	if (strpbrk(name, "/@"))
+		return name_check_reference(name, field, err);
+	return name_check_image(name, field, err);
 }
 
 int name_check_word(const char *name, const char *field, struct err *err)

@@ -21,6 +21,13 @@ int name_check_guest(const char *name, const char *field, struct err *err);
  * characters. */
 int name_check_image(const char *name, const char *field, struct err *err);
 
+/* Images that a daemon keeps (IMAGE_OCI), as Docker refers to them:
+ * [HOST[:PORT]/]PATH[:TAG][@DIGEST], of which only the host may have upper-case letters. */
+int name_check_reference(const char *name, const char *field, struct err *err);
+
+/* One of those two: which of them it has to be is known when the driver is. */
+int name_check_any_image(const char *name, const char *field, struct err *err);
+
 /* Drivers, purposes, label keys: 1-31 of a-z 0-9 - beginning with a letter. */
 int name_check_word(const char *name, const char *field, struct err *err);
 

@@ -14,7 +14,9 @@
  *     snapshots/ID/SNAPSHOT/     read-only subvolume: a volume at one moment
  * where NAME is the image's name and ID the guest's id. The parts of a tree are rootfs/; those of a
  * disk are base (the image's disk, never written), kernel, initrd, and in a volume disk.qcow2, an
- * overlay on base that the guest writes, and what a machine keeps beside it.
+ * overlay on base that the guest writes, and what a machine keeps beside it. Images of the kind oci
+ * are none of the pool's: the volume of such a guest has data/, empty at first, and all that is
+ * said of trees holds for it.
  *
  * The size of a volume with a disk is that of the disk, as the guest sees it. The size of a tree's
  * volume is the room for what the guest writes. The files of its image that it leaves
@@ -121,7 +123,8 @@ int image_delete(struct storage *storage, enum image_kind kind, const char *name
 
 /* --- Volumes --------------------------------------------------------------------------------- */
 
-/* A writable clone of the image, limited to `size` bytes: ERR_INVALID (storage.size) below 16 MiB
+/* A writable clone of the image (of IMAGE_OCI: a volume without anything in it; `image` is only
+ * noted), limited to `size` bytes: ERR_INVALID (storage.size) below 16 MiB
  * or, with the least possible in the message, below the size of the image's disk; ERR_NO_ROOM
  * beyond what the pool can ever hold. `id` is the guest's. `ret_disk` gets what is to be known of
  * the image's disk, for that kind; may be NULL. Done already is success, and
@@ -174,7 +177,7 @@ int volume_disk_least(struct storage *storage, const char *id, uint64_t *ret_lea
 	size_t reason_size, struct err *err);
 
 enum volume_part {
-	VOLUME_ROOTFS, /* of a tree; all others are of a disk */
+	VOLUME_ROOTFS, /* of a tree; those behind it are of a disk */
 	VOLUME_BASE,
 	VOLUME_DISK,
 	VOLUME_KERNEL,
@@ -182,6 +185,7 @@ enum volume_part {
 	VOLUME_NVRAM,
 	VOLUME_SEED,
 	VOLUME_MEMORY,
+	VOLUME_DATA, /* of a container */
 };
 
 /* Writes the path of a part of the guest's volume into buf, there or not. Pure; -ENAMETOOLONG. */

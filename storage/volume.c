@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
@@ -36,8 +37,6 @@ static int clone_image(struct storage *s, const char *id, enum image_kind kind, 
 	struct image image;
 	int r;
 
-	if (faccessat(s->volumes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
 	source = open_image(s, kind, name, &image, err);
 	r = source < 0 ? source : 0;
 	if (r == 0 && kind == IMAGE_DISK)
@@ -51,6 +50,43 @@ static int clone_image(struct storage *s, const char *id, enum image_kind kind, 
 		return err_errno(err, r, "cannot clone image %s", name);
 	fault_point("storage.volume.cloned");
 	return 0;
+}
+
+/* An empty one gets its name when it is whole. */
+static int make_empty(struct storage *s, const char *id, const char *image, struct err *err)
+{
+	char temporary[sizeof(POOL_CLONING) + GUEST_ID_LEN];
+	struct image meta = {.kind = IMAGE_OCI, .created_ms = clock_realtime_ms()};
+	AUTOCLOSE int fd = -1;
+	int r = pool_want_room(s, err);
+
+	if (r < 0)
+		return r;
+	snprintf(temporary, sizeof(temporary), POOL_CLONING "%s", id);
+	snprintf(meta.name, sizeof(meta.name), "%s", image);
+	r = pool_delete(s, s->volumes, temporary);
+	if (r == 0)
+		r = btrfs_subvolume_create(s->volumes, temporary);
+	fault_point("storage.volume.empty");
+	if (r == 0)
+		fd = openat(s->volumes, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r == 0 && (fd < 0 || mkdirat(fd, "data", 0755) < 0))
+		r = -errno;
+	if (r < 0)
+		return err_errno(err, r, "cannot make volume %s", id);
+	r = image_meta_write(fd, &meta, 0, err);
+	if (r == 0 && renameat2(s->volumes, temporary, s->volumes, id, RENAME_NOREPLACE) < 0)
+		r = err_errno(err, errno, "cannot give volume %s its name", id);
+	return r;
+}
+
+static int make_volume(struct storage *s, const char *id, enum image_kind kind, const char *image,
+	uint64_t size, struct err *err)
+{
+	if (faccessat(s->volumes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return kind == IMAGE_OCI ? make_empty(s, id, image, err)
+				 : clone_image(s, id, kind, image, size, err);
 }
 
 /* What of it lies beside its files: a disk, and who gets as far as that. */
@@ -79,11 +115,12 @@ int volume_create(struct storage *storage, const char *id, enum image_kind kind,
 	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
 
 	if (r == 0)
-		r = name_check_image(image, "image", err);
+		r = kind == IMAGE_OCI ? name_check_reference(image, "image", err)
+				      : name_check_image(image, "image", err);
 	if (r == 0)
 		r = volume_check_size(storage, size, err);
 	if (r == 0)
-		r = clone_image(storage, id, kind, image, size, err);
+		r = make_volume(storage, id, kind, image, size, err);
 	if (r == 0)
 		r = volume_apply_size(storage, id, size, err);
 	return r < 0 ? r : finish_clone(storage, id, size, ret_disk, err);
@@ -122,6 +159,7 @@ static const char *const PARTS[] = {
 	[VOLUME_NVRAM] = "nvram",
 	[VOLUME_SEED] = "seed.iso",
 	[VOLUME_MEMORY] = "memory",
+	[VOLUME_DATA] = "data",
 };
 
 int volume_path(const struct storage *storage, const char *id, enum volume_part part, char *buf,

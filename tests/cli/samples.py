@@ -15,7 +15,7 @@ GUEST = {
     "environment": "prod", "autostart": {"on": True, "order": 0, "delay": "0s"},
     "restart": {"policy": "never", "max": 10}, "health": None, "health_state": "none",
     "restarts": 0, "ssh_keys": [], "user_data_size": 0, "seed_pending": [], "raw": [], "snapshots": [],
-    "disk": None,
+    "disk": None, "container": None, "image_id": None,
     "labels": {"project": "shop", "team": "web"},
     "privileged": False, "state": "running", "since": "2026-11-22T12:00:01.250Z", "pid": 4242,
     "problem": None, "addresses": ["10.5.0.2"],

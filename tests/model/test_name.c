@@ -103,6 +103,53 @@ static void images(void **state)
 	assert_int_equal(name_check_image(text, "the.field", NULL), -EINVAL);
 }
 
+static void references(void **state)
+{
+	static const char *const good[] = {"debian", "debian:12", "a/b/c", "a__b-c--d.e",
+		"docker.io/library/debian:12", "localhost:5000/a",
+		"R.example.org:5000/team/app:V1.2_x", "[::1]:5000/a:1",
+		"a@sha256:0123456789abcdef0123456789abcdef",
+		"r/a:1@sha256:0123456789abcdef0123456789abcdef"};
+	static const char *const bad[] = {"", "A", "a/B", "-a", "a-", "a..b", "a/", "/a", "a//b",
+		"a:", "a:-b", "a:b:c", "a@", "a@sha256", "a@sha256:0123", "a b", "a\n", "a:b\n",
+		"https://r/a", "../a", "a/../b", "r.example.org:port/a", "a;b",
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+	char text[IMAGE_NAME_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(name_check_reference(good[i], "the.field", NULL), 0);
+		assert_int_equal(name_check_any_image(good[i], "the.field", NULL), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = {0};
+		int r = name_check_reference(bad[i], "the.field", &err);
+
+		assert_refused(r, &err, bad[i], "as Docker has it");
+	}
+	memset(text, 'a', sizeof(text));
+	text[IMAGE_NAME_MAX] = '\0';
+	assert_int_equal(name_check_reference(text, "the.field", NULL), 0);
+	text[IMAGE_NAME_MAX] = 'a';
+	text[IMAGE_NAME_MAX + 1] = '\0';
+	assert_int_equal(name_check_reference(text, "the.field", NULL), -EINVAL);
+	assert_int_equal(name_check_any_image(text, "the.field", NULL), -EINVAL);
+}
+
+static void any_image_is_named_in_either_way(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(name_check_any_image("a..b-", "the.field", NULL), 0);
+	assert_int_equal(name_check_any_image("a/b", "the.field", NULL), 0);
+	assert_refused(
+		name_check_any_image("a/B", "the.field", &err), &err, "a/B", "as Docker has it");
+	err = (struct err){0};
+	assert_refused(
+		name_check_any_image("A B", "the.field", &err), &err, "A B", "an image's name");
+}
+
 static void words(void **state)
 {
 	static const char *const good[] = {"a", "lxc", "web-2", "abcdefghijklmnopqrstuvwxyz01234"};
@@ -159,6 +206,8 @@ int main(void)
 		cmocka_unit_test(guests_are_named_like_hosts),
 		cmocka_unit_test(what_is_no_host_name_is_refused),
 		cmocka_unit_test(images),
+		cmocka_unit_test(references),
+		cmocka_unit_test(any_image_is_named_in_either_way),
 		cmocka_unit_test(words),
 		cmocka_unit_test(ids),
 	};

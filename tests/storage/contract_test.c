@@ -71,6 +71,73 @@ static void volume_is_a_writable_clone_that_can_be_asked_for_twice(void **state)
 	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
 }
 
+/* --- Containers ------------------------------------------------------------------------------ */
+
+static char *in_data(char buf[static 256], const char *id, const char *name)
+{
+	char data[160];
+
+	assert_int_equal(volume_path(g_f.storage, id, VOLUME_DATA, data, sizeof(data)), 0);
+	snprintf(buf, 256, "%s/%s", data, name);
+	return buf;
+}
+#define DATA(id, name) in_data((char[256]){0}, id, name)
+
+static void make_container(uint64_t size)
+{
+	assert_ok(volume_create(
+		g_f.storage, ID, IMAGE_OCI, "r.example.org:5000/app:1", size, NULL, &g_err));
+}
+
+static void volume_of_a_container_is_empty_and_bounded(void **state)
+{
+	struct volume_usage usage;
+
+	(void)state;
+	assert_error(volume_create(g_f.storage, ID, IMAGE_OCI, "a/B", 64 * MIB, NULL, &g_err),
+		ERR_INVALID);
+	make_container(64 * MIB);
+	assert_int_equal(fixture_fill(DATA(ID, "file"), 4096), 4096);
+	make_container(32 * MIB);
+	assert_int_equal(access(DATA(ID, "file"), F_OK), 0);
+	assert_true(fixture_fill(DATA(ID, "large"), 64 * MIB) < 32 * MIB);
+	assert_ok(volume_usage(g_f.storage, ID, true, &usage, &g_err));
+	assert_int_equal(usage.size, 32 * MIB);
+	assert_int_equal(unlink(DATA(ID, "large")), 0);
+	assert_ok(volume_resize(g_f.storage, ID, 64 * MIB, NULL, &g_err));
+	assert_int_equal(fixture_fill(DATA(ID, "more"), 40 * MIB), 40 * MIB);
+	assert_error(volume_resize(g_f.storage, ID, 32 * MIB, NULL, &g_err), ERR_INVALID);
+	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
+	assert_int_equal(fixture_count(&g_f, "volumes"), 0);
+}
+
+static void data_of_a_container_are_restored_and_cloned(void **state)
+{
+	(void)state;
+	make_container(64 * MIB);
+	assert_int_equal(fixture_fill(DATA(ID, "old"), 4096), 4096);
+	assert_ok(snapshot_create(g_f.storage, ID, "one", &g_err));
+	assert_int_equal(unlink(DATA(ID, "old")), 0);
+	assert_ok(volume_clone(g_f.storage, ID2, ID, "one", 64 * MIB, &g_err));
+	assert_int_equal(access(DATA(ID2, "old"), F_OK), 0);
+	assert_ok(snapshot_restore(g_f.storage, ID, "one", 64 * MIB, &g_err));
+	assert_int_equal(access(DATA(ID, "old"), F_OK), 0);
+	assert_ok(snapshot_restore_undo(g_f.storage, ID, &g_err));
+	assert_int_equal(access(DATA(ID, "old"), F_OK), -1);
+	assert_ok(snapshot_restore(g_f.storage, ID, "one", 64 * MIB, &g_err));
+	assert_ok(snapshot_restore_finish(g_f.storage, ID, &g_err));
+	assert_int_equal(access(DATA(ID, "old"), F_OK), 0);
+}
+
+static void images_of_containers_are_not_in_the_pool(void **state)
+{
+	struct image image;
+
+	(void)state;
+	assert_error(image_get(g_f.storage, IMAGE_OCI, "a", &image, &g_err), ERR_UNSUPPORTED);
+	assert_error(image_delete(g_f.storage, IMAGE_OCI, "a", &g_err), ERR_UNSUPPORTED);
+}
+
 /* --- Images ---------------------------------------------------------------------------------- */
 
 static void image_name_is_taken_unless_replaced(void **state)
@@ -532,6 +599,9 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[] = {
 		T(image_appears_whole_and_read_only),
 		T(volume_is_a_writable_clone_that_can_be_asked_for_twice),
+		T(volume_of_a_container_is_empty_and_bounded),
+		T(data_of_a_container_are_restored_and_cloned),
+		T(images_of_containers_are_not_in_the_pool),
 		T(image_name_is_taken_unless_replaced),
 		T(image_is_deleted_under_its_volumes),
 		T(image_hash_is_of_the_archive),
