@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,52 @@ int definition_remove(const char *path, struct err *err)
 {
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "cannot remove %s", path);
+	return 0;
+}
+
+/* --- Paths and checks ------------------------------------------------------------------------- */
+
+int definition_paths(
+	const char *id, const struct definition_path *paths, size_t count, struct err *err)
+{
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		if (file_path(paths[i].buf, PATH_MAX, "%s/%s%s", paths[i].dir, id, paths[i].rest) <
+			0)
+			return err_set(
+				err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	return 0;
+}
+
+int definition_check_text(const char *field, const char *text, const char *refused, struct err *err)
+{
+	for (const char *p = text ? text : ""; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f || strchr(refused, *p))
+			return err_set(err, ERR_INVALID, field,
+				"%s has a character that cannot be used", field);
+	return 0;
+}
+
+int definition_check_path(const char *field, const char *path, struct err *err)
+{
+	if (path && path[0] != '/')
+		return err_set(err, ERR_INVALID, field, "%s must be an absolute path", field);
+	return definition_check_text(field, path, "", err);
+}
+
+int definition_check_names(const struct driver_guest *g, const char *refused, struct err *err)
+{
+	int r;
+
+	if ((r = definition_check_text("name", g->name, refused, err)) < 0 ||
+		(r = definition_check_text("net.bridge", g->net.bridge, " /", err)) < 0 ||
+		(r = definition_check_text("net.link", g->net.link, " /", err)) < 0)
+		return r;
+	if (g->net.bridge && !g->net.link)
+		return err_set(err, ERR_INVALID, "net.link", "a link on a bridge needs a name");
 	return 0;
 }
 

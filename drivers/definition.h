@@ -36,6 +36,24 @@ int definition_save(
 /* From then on the guest is not defined. One that is not there is no error. */
 int definition_remove(const char *path, struct err *err);
 
+/* Where a driver keeps something of a guest: DIR/ID and what comes behind it. */
+struct definition_path {
+	char *buf; /* of PATH_MAX */
+	const char *dir, *rest;
+};
+
+/* Fills them all; ERR_INVALID for an id that cannot be ours. */
+int definition_paths(
+	const char *id, const struct definition_path *paths, size_t count, struct err *err);
+
+/* Refuses control characters and those in `refused`, by the field's name; NULL is fine. */
+int definition_check_text(
+	const char *field, const char *text, const char *refused, struct err *err);
+/* The same, and what is no absolute path. */
+int definition_check_path(const char *field, const char *path, struct err *err);
+/* The same of the name, and of bridge and link, which belong together. */
+int definition_check_names(const struct driver_guest *guest, const char *refused, struct err *err);
+
 /* What a guest is; false when it is not defined, or this is no id. */
 typedef bool (*definition_look_fn)(void *data, const char *id, struct driver_status *ret);
 

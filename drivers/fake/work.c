@@ -36,14 +36,10 @@ static int console_path(const struct fake *f, const char *id, char path[static P
 static int paths(const struct fake *f, const char *id, char definition[static PATH_MAX],
 	char pid_file[static PATH_MAX], struct err *err)
 {
-	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+	const struct definition_path all[] = {
+		{definition, f->state_dir, ".json"}, {pid_file, f->run_dir, ".pid"}};
 
-	if (r < 0)
-		return r;
-	if (file_path(definition, PATH_MAX, "%s/%s.json", f->state_dir, id) < 0 ||
-		file_path(pid_file, PATH_MAX, "%s/%s.pid", f->run_dir, id) < 0)
-		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
-	return 0;
+	return definition_paths(id, all, ARRAY_SIZE(all), err);
 }
 
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err)

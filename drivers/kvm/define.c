@@ -11,30 +11,19 @@
 
 int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *p, struct err *err)
 {
-	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+	const struct definition_path paths[] = {
+		{p->state, kvm->state_dir, ""},
+		{p->definition, kvm->state_dir, "/guest.json"},
+		{p->run, kvm->run_dir, ""},
+		{p->ended, kvm->run_dir, ".ended"},
+		{p->console_socket, kvm->run_dir, "/console"},
+		{p->console, kvm->log_dir, ".console"},
+	};
 
-	if (r < 0)
-		return r;
-	if (file_path(p->state, PATH_MAX, "%s/%s", kvm->state_dir, id) < 0 ||
-		file_path(p->definition, PATH_MAX, "%s/%s/guest.json", kvm->state_dir, id) < 0 ||
-		file_path(p->run, PATH_MAX, "%s/%s", kvm->run_dir, id) < 0 ||
-		file_path(p->ended, PATH_MAX, "%s/%s.ended", kvm->run_dir, id) < 0 ||
-		file_path(p->console_socket, PATH_MAX, "%s/%s/console", kvm->run_dir, id) < 0 ||
-		file_path(p->console, PATH_MAX, "%s/%s.console", kvm->log_dir, id) < 0)
-		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
-	return 0;
+	return definition_paths(id, paths, ARRAY_SIZE(paths), err);
 }
 
-/* XML has no way to write these. */
-static int check_text(const char *field, const char *text, struct err *err)
-{
-	for (const char *p = text ? text : ""; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return err_set(err, ERR_INVALID, field,
-				"%s has a character that cannot be used", field);
-	return 0;
-}
-
+/* XML has no way to write control characters. */
 static int check_paths(const struct driver_disk *disk, struct err *err)
 {
 	const struct {
@@ -48,28 +37,15 @@ static int check_paths(const struct driver_disk *disk, struct err *err)
 		{"disk.seed", disk->seed},
 		{"disk.memory", disk->memory},
 	};
+	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (paths[i].path && paths[i].path[0] != '/')
-			return err_set(err, ERR_INVALID, paths[i].field,
-				"%s must be an absolute path", paths[i].field);
-		else if (check_text(paths[i].field, paths[i].path, err) < 0)
-			return -EINVAL;
+		if ((r = definition_check_path(paths[i].field, paths[i].path, err)) < 0)
+			return r;
 	if (disk->uefi && !disk->kernel && !disk->nvram)
 		return err_set(
 			err, ERR_INVALID, "disk.nvram", "UEFI needs a place for its variables");
 	return 0;
-}
-
-static int check_texts(const struct driver_guest *g, struct err *err)
-{
-	int r;
-
-	if ((r = check_text("name", g->name, err)) < 0 ||
-		(r = check_text("disk.cmdline", g->disk->cmdline, err)) < 0 ||
-		(r = check_text("net.bridge", g->net.bridge, err)) < 0)
-		return r;
-	return check_text("net.link", g->net.link, err);
 }
 
 int define_check(const struct driver_guest *g, struct err *err)
@@ -79,9 +55,9 @@ int define_check(const struct driver_guest *g, struct err *err)
 	if (!g->disk)
 		return err_set(
 			err, ERR_INVALID, "disk", "a machine needs a disk, not a tree of files");
-	if (g->net.bridge && !g->net.link)
-		return err_set(err, ERR_INVALID, "net.link", "a link on a bridge needs a name");
-	r = check_texts(g, err);
+	r = definition_check_names(g, "", err);
+	if (r == 0)
+		r = definition_check_text("disk.cmdline", g->disk->cmdline, "", err);
 	return r == 0 ? check_paths(g->disk, err) : r;
 }
 

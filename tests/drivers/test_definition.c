@@ -1,6 +1,7 @@
 /* What drivers keep of their guests. */
 #include "drivers/definition.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -157,6 +158,47 @@ static void test_says_that_there_is_no_directory(void **state)
 	assert_null(list);
 }
 
+static void test_paths_are_made_of_the_id_and_nothing_else(void **state)
+{
+	char file[PATH_MAX], dir[PATH_MAX], long_dir[PATH_MAX];
+	const struct definition_path paths[] = {{dir, "/state", ""}, {file, "/run", "/a.json"}};
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(definition_paths(ID, paths, ARRAY_SIZE(paths), NULL), 0);
+	assert_string_equal(dir, "/state/" ID);
+	assert_string_equal(file, "/run/" ID "/a.json");
+	assert_true(definition_paths("../../etc", paths, ARRAY_SIZE(paths), &err) < 0);
+	assert_int_equal(err.code, ERR_INVALID);
+	memset(long_dir, 'a', sizeof(long_dir));
+	long_dir[PATH_MAX - 8] = '\0';
+	assert_true(
+		definition_paths(ID, &(struct definition_path){dir, long_dir, ""}, 1, &err) < 0);
+}
+
+static void test_what_cannot_be_written_anywhere_is_refused_by_its_field(void **state)
+{
+	struct driver_guest guest = a_guest();
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(definition_check_names(&guest, "", NULL), 0);
+	guest.net.bridge = "br0";
+	assert_true(definition_check_names(&guest, "", &err) < 0);
+	assert_string_equal(err.field, "net.link");
+	guest.net.link = "cg 1";
+	assert_true(definition_check_names(&guest, "", &err) < 0);
+	assert_string_equal(err.field, "net.link");
+	guest.name = "a\nb";
+	assert_true(definition_check_names(&guest, "", &err) < 0);
+	assert_string_equal(err.field, "name");
+	assert_int_equal(definition_check_path("p", NULL, NULL), 0);
+	assert_int_equal(definition_check_path("p", "/a b", NULL), 0);
+	assert_true(definition_check_path("p", "a", &err) < 0);
+	assert_string_equal(err.field, "p");
+	assert_true(definition_check_path("p", "/a\x7f", &err) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +208,8 @@ int main(void)
 		cmocka_unit_test(test_names_the_file_that_is_damaged),
 		cmocka_unit_test(test_lists_all_that_the_driver_knows),
 		cmocka_unit_test(test_says_that_there_is_no_directory),
+		cmocka_unit_test(test_paths_are_made_of_the_id_and_nothing_else),
+		cmocka_unit_test(test_what_cannot_be_written_anywhere_is_refused_by_its_field),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
