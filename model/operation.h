@@ -29,7 +29,7 @@ struct operation {
 	char id[OPERATION_ID_LEN + 1];
 	char verb[32];			 /* "guest.create", "image.import" */
 	char guest_id[GUEST_ID_LEN + 1]; /* empty: not about a guest */
-	char target[GUEST_NAME_MAX + 1]; /* name of the guest or image */
+	char target[IMAGE_NAME_MAX + 1]; /* name of the guest or image: the longer of both */
 	enum operation_state state;
 	char step[32]; /* the one it is in, or was in when it failed */
 	uint32_t step_index, steps_count;
