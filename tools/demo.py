@@ -1,6 +1,6 @@
 """./dev demo: from nothing to a page behind a published port, and back to nothing, on a real guest in
 network namespaces of its own, by the command line that users have: a container, or with --driver kvm
-a virtual machine. Each step is shown with its time; in the end nothing may be left."""
+a virtual machine, with --driver docker a container of a dockerd that is there for it. Each step is shown with its time; in the end nothing may be left."""
 import argparse
 import os
 import subprocess
@@ -13,7 +13,7 @@ from harness.node import FetchLoop, Node, program
 from harness.shell import wait_for
 from harness.testbed import Testbed
 
-NAME, PORT = "web1.example.org", 45080
+NAME, OTHER, PORT = "web1.example.org", "web2.example.org", 45080
 BOOT = 90  # seconds that an emulated machine may take on a busy host
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -23,7 +23,7 @@ def paint(code, text):
 
 
 class Demo:
-    """What both kinds of guest show."""
+    """What all kinds of guest show."""
 
     limits = ("--size", "300MiB", "--memory", "128MiB")
 
@@ -78,8 +78,12 @@ class Demo:
         return ["$ kill -9 corpusd; corpusd", *while_away,
                 f"the guest's first process is still {pid}; {loop.done} fetches meanwhile, 0 failed"]
 
-    def build(self):
-        return self.corpus("image", "build", "busybox")
+    def inside(self, script):
+        return self.corpus("exec", NAME, "--", "sh", "-c", script)
+
+    def create(self, name, *words):
+        return self.corpus("create", name, "--image", "busybox", "--driver", self.driver,
+                           *self.limits, *words)
 
     def change(self):
         self.step("It is enlarged, live", lambda: self.corpus("enlarge", NAME, "200MiB"))
@@ -89,10 +93,10 @@ class Demo:
         self.step("The agent comes up on an empty node", lambda: self.node.start() and
                   [f"$ corpusd --config {self.node.config}"])
         self.step("It shows itself", lambda: self.corpus("node"))
-        self.step("An image is built", self.build)
-        self.step("A guest is created, its page published", lambda: self.corpus(
-            "create", NAME, "--image", "busybox", "--driver", self.driver, *self.limits,
-            "--port", f"{PORT}:80:web"))
+        self.step("An image is built", lambda: self.corpus(
+            "image", "build", "busybox", "--driver", self.driver))
+        self.step("A guest is created, its page published", lambda: self.create(
+            NAME, "--port", f"{PORT}:80:web"))
         self.step("Its page is fetched through the node's port", self.first_fetch)
         self.step("Guests and ports are listed", lambda: self.corpus("list") + self.corpus("ports"))
         self.change()
@@ -109,12 +113,6 @@ class MachineDemo(Demo):
     """A virtual machine: what is changed of it shows inside."""
 
     limits = ("--size", "128MiB", "--memory", "192MiB", "--cpus", "1")
-
-    def build(self):
-        return self.corpus("image", "build", "busybox", "--driver", self.driver)
-
-    def inside(self, script):
-        return self.corpus("exec", NAME, "--", "sh", "-c", script)
 
     def see_memory(self):
         self.node.await_inside(NAME, BOOT)
@@ -145,7 +143,50 @@ class MachineDemo(Demo):
         self.step("It holds what it held then", self.see_note)
 
 
-DEMOS = {"lxc": Demo, "kvm": MachineDemo}
+class ContainerDemo(Demo):
+    """A container of dockerd's, which has its own bridge and rules besides."""
+
+    limits = ("--size", "100MiB", "--memory", "64MiB", "--cpus", "1")
+
+    def restore(self):
+        said = self.corpus("restore", NAME, "good")
+        lines = self.inside("cat /srv/note /etc/note")
+        assert lines[-2:] == ["before", "before"], lines
+        return said + lines
+
+    def hand_over(self):
+        self.node.await_page(self.node.port_of(OTHER, "web"), f"{OTHER}\n".encode())
+        self.page = None
+        said = self.corpus("switch", str(PORT), "--to", OTHER) + self.fetch()
+        assert self.page == f"{OTHER}\n".encode()
+        self.page = None
+        return said + self.corpus("switch", str(PORT), "--to", NAME) + self.fetch()
+
+    def change(self):
+        self.step("For Docker it is one of its containers", lambda: [
+            "$ docker ps", *self.node.docker.docker("ps").splitlines()])
+        self.step("A command runs in it", lambda: self.inside("id; df -h / /srv"))
+        self.step("What it said to its console", lambda: self.corpus("logs", NAME))
+        self.step("More processors and memory, live", lambda: self.corpus(
+            "set", NAME, "cpus=2", "memory=128MiB"))
+        self.step("It is enlarged, live", lambda: self.corpus("enlarge", NAME, "100MiB"))
+        self.step("It is trimmed, live", lambda: self.corpus("trim", NAME, "50MiB"))
+        self.step("What is bounded is said", lambda: self.corpus("storage", NAME))
+        write = "echo {0} >/srv/note; echo {0} >/etc/note"
+        self.step("Something is written, to data and layer", lambda: self.inside(
+            write.format("before")))
+        self.step("A snapshot is taken while it runs", lambda: self.corpus(
+            "snapshot", "create", NAME, "good"))
+        self.step("What was written is spoilt", lambda: self.inside(write.format("after")))
+        self.step("The snapshot is restored: it holds what it held", self.restore)
+        self.step("Its page is there again", self.first_fetch)
+        self.step("A second one, on another port", lambda: self.create(
+            OTHER, "--port", f"{PORT + 1}:80:web"))
+        self.step("The port is switched to it, and back", self.hand_over)
+        self.step("The second one is destroyed", lambda: self.corpus("destroy", "--yes", OTHER))
+
+
+DEMOS = {"lxc": (Demo, None), "kvm": (MachineDemo, None), "docker": (ContainerDemo, {"bridge": True})}
 
 
 def main():
@@ -153,9 +194,10 @@ def main():
     parser.add_argument("--driver", default="lxc", choices=list(DEMOS))
     options = parser.parse_args()
     before, began = leftovers.snapshot(), time.monotonic()
-    node = Node(Testbed(), {"log_level": "info"}, (options.driver,))
+    kind, docker = DEMOS[options.driver]
+    node = Node(Testbed(), {"log_level": "info"}, (options.driver,), docker)
     try:
-        DEMOS[options.driver](node, options.driver).run()
+        kind(node, options.driver).run()
     except BaseException:
         print(f"the agent's log ends so:{node.tail() if node.log.exists() else ' (none)'}")
         raise
