@@ -25,12 +25,12 @@
 
 static int token_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/%s.token", f->run_dir, id);
+	return file_path(path, PATH_MAX, "%s/%s.token", f->dirs.run, id);
 }
 
 static int held_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/%s.held", f->run_dir, id);
+	return file_path(path, PATH_MAX, "%s/%s.held", f->dirs.run, id);
 }
 
 static int too_long(struct err *err)

@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "drivers/fake/fault.h"
 #include "drivers/fake/machine.h"
 #include "drivers/fake/work.h"
@@ -27,7 +26,7 @@ static int before(struct driver *d, enum driver_call call, struct fault *fault, 
 {
 	const struct fake *f = fake_of(d);
 
-	return fault_before(f->state_dir, call, f->host, fault, err);
+	return fault_before(f->dirs.state, call, f->host, fault, err);
 }
 
 static int fake_probe(struct driver *d, struct driver_info *ret, struct err *err)
@@ -222,34 +221,26 @@ static void fake_close(struct driver *d)
 	struct fake *f = fake_of(d);
 
 	watch_free(f->watch);
-	free(f->state_dir);
-	free(f->run_dir);
-	free(f->log_dir);
+	dirs_finish(&f->dirs);
 	free(f);
 }
 
 static int fake_open(const struct driver_config *config, struct driver **ret, struct err *err)
 {
 	struct fake *f = calloc(1, sizeof(*f));
-	int r = -ENOMEM;
+	int r;
 
 	if (!f)
-		return err_errno(err, r, "no memory for a driver");
+		return err_errno(err, ENOMEM, "no memory for a driver");
 	f->driver.ops = &fake_driver_ops;
 	f->host = getpid();
 	f->disks = config->endpoint && strcmp(config->endpoint, FAKE_DISKS) == 0;
-	f->state_dir = strdup(config->state_dir);
-	f->run_dir = strdup(config->run_dir);
-	f->log_dir = strdup(config->log_dir);
-	if (f->state_dir && f->run_dir && f->log_dir)
-		r = file_mkdirs(f->state_dir, 0700);
+	r = dirs_take(&f->dirs, config, FAKE_TITLE, err);
 	if (r == 0)
-		r = file_mkdirs(f->log_dir, 0700);
-	if (r == 0)
-		r = file_mkdirs(f->run_dir, 0700);
+		r = dirs_make(&f->dirs, err);
 	if (r < 0) {
 		fake_close(&f->driver);
-		return err_errno(err, r, "cannot make the driver's directories");
+		return r;
 	}
 	*ret = &f->driver;
 	return 0;

@@ -12,13 +12,13 @@
 
 static bool pattern_path(const struct fake *f, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/machine", f->state_dir) == 0 &&
+	return file_path(path, PATH_MAX, "%s/machine", f->dirs.state) == 0 &&
 	       access(path, F_OK) == 0;
 }
 
 static int root_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/roots/%s", f->state_dir, id);
+	return file_path(path, PATH_MAX, "%s/roots/%s", f->dirs.state, id);
 }
 
 static bool has_pattern(const struct fake *f)
@@ -56,7 +56,7 @@ int machine_make(const struct fake *f, const char *id, struct err *err)
 	if (!pattern_path(f, machine))
 		return 0;
 	if (root_path(f, id, root) < 0 ||
-		file_path(roots, sizeof(roots), "%s/roots", f->state_dir) < 0)
+		file_path(roots, sizeof(roots), "%s/roots", f->dirs.state) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
 	if (access(root, F_OK) == 0)
 		return 0;

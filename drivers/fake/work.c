@@ -21,23 +21,21 @@
 #include "drivers/inside/console.h"
 #include "drivers/inside/tree.h"
 
-#define TITLE "fake"
-
 static int lock_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/%s.exec", f->run_dir, id);
+	return file_path(path, PATH_MAX, "%s/%s.exec", f->dirs.run, id);
 }
 
 static int console_path(const struct fake *f, const char *id, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/%s.console", f->log_dir, id);
+	return file_path(path, PATH_MAX, "%s/%s.console", f->dirs.log, id);
 }
 
 static int paths(const struct fake *f, const char *id, char definition[static PATH_MAX],
 	char pid_file[static PATH_MAX], struct err *err)
 {
 	const struct definition_path all[] = {
-		{definition, f->state_dir, ".json"}, {pid_file, f->run_dir, ".pid"}};
+		{definition, f->dirs.state, ".json"}, {pid_file, f->dirs.run, ".pid"}};
 
 	return definition_paths(id, all, ARRAY_SIZE(all), err);
 }
@@ -73,7 +71,7 @@ int work_look(struct fake *f, const char *id, struct driver_status *ret, struct 
 	if (r < 0)
 		return r;
 	if (!definition_exists(definition))
-		return definition_missing(TITLE, id, err);
+		return definition_missing(FAKE_TITLE, id, err);
 	*ret = (struct driver_status){.pid = fake_process_pid(pid_file), .exit_status = -1};
 	memcpy(ret->id, id, GUEST_ID_LEN);
 	ret->state = ret->pid == 0			? GUEST_STOPPED
@@ -144,7 +142,7 @@ int work_start(struct fake *f, const char *id, struct driver_status *ret, struct
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
-		r = definition_load(definition, TITLE, id, &d, err);
+		r = definition_load(definition, FAKE_TITLE, id, &d, err);
 	if (r < 0)
 		return r;
 	r = d.guest.disk ? start_machine(f, &d.guest, pid_file, err)
@@ -172,7 +170,7 @@ int work_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, st
 	if (r < 0)
 		return r;
 	if (!definition_exists(definition))
-		return definition_missing(TITLE, id, err);
+		return definition_missing(FAKE_TITLE, id, err);
 	return end_all(f, id, pid_file, signal, timeout_ms, err);
 }
 
@@ -205,7 +203,7 @@ static bool look(void *data, const char *id, struct driver_status *ret)
 
 int work_list(struct fake *f, struct driver_status **ret, size_t *ret_count, struct err *err)
 {
-	return definition_list(f->state_dir, look, f, ret, ret_count, err);
+	return definition_list(f->dirs.state, look, f, ret, ret_count, err);
 }
 
 int work_update(struct fake *f, const struct driver_guest *guest, struct err *err)
@@ -217,7 +215,7 @@ int work_update(struct fake *f, const struct driver_guest *guest, struct err *er
 	if (r < 0)
 		return r;
 	if (!definition_exists(definition))
-		return definition_missing(TITLE, guest->id, err);
+		return definition_missing(FAKE_TITLE, guest->id, err);
 	if (memory && memory < FAKE_MEMORY_USED && fake_process_pid(pid_file) > 0)
 		return err_set(err, ERR_INVALID, "limits.memory", "the guest uses %d bytes now",
 			FAKE_MEMORY_USED);
@@ -283,7 +281,7 @@ int work_exec(struct fake *f, const char *id, const struct driver_exec *exec, pi
 			err, ERR_ILLEGAL_STATE, NULL, "guest %s is frozen: thaw it first", id);
 	r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
-		r = definition_load(definition, TITLE, id, &d, err);
+		r = definition_load(definition, FAKE_TITLE, id, &d, err);
 	if (r < 0)
 		return r;
 	where.rootfs = inside(f, &d.guest, buf, err);
@@ -333,7 +331,7 @@ int work_file(struct fake *f, const char *id, const struct driver_file *asked,
 	int r = paths(f, id, definition, pid_file, err);
 
 	if (r == 0)
-		r = definition_load(definition, TITLE, id, &d, err);
+		r = definition_load(definition, FAKE_TITLE, id, &d, err);
 	if (r == 0 && !(root = inside(f, &d.guest, buf, err)))
 		r = err_errnum(ERR_UNSUPPORTED);
 	if (r == 0)
@@ -394,7 +392,7 @@ int work_disk(struct fake *f, const char *id, const struct driver_disk_work *wan
 	if (r == 0)
 		r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
-		r = definition_load(definition, TITLE, id, &d, err);
+		r = definition_load(definition, FAKE_TITLE, id, &d, err);
 	if (r == 0)
 		r = fake_disk_work(f, &d.guest, wanted, ret ? ret : &ignored, err);
 	return r;
@@ -425,7 +423,7 @@ int work_save(struct fake *f, const char *id, struct err *err)
 	if (r == 0)
 		r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
-		r = definition_load(definition, TITLE, id, &d, err);
+		r = definition_load(definition, FAKE_TITLE, id, &d, err);
 	if (r == 0)
 		r = save_memory(f, &d.guest, pid_file, err);
 	return r;

@@ -6,14 +6,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "drivers/dirs.h"
 #include "drivers/driver.h"
 
 struct err;
 struct watch;
 
+#define FAKE_TITLE "fake"
+
 struct fake {
 	struct driver driver; /* first */
-	char *state_dir, *run_dir, *log_dir;
+	struct dirs dirs;
 	bool disks; /* it was told to make machines */
 	pid_t host;
 	struct watch *watch;

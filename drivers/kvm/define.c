@@ -12,12 +12,12 @@
 int kvm_paths(const struct kvm *kvm, const char *id, struct kvm_paths *p, struct err *err)
 {
 	const struct definition_path paths[] = {
-		{p->state, kvm->state_dir, ""},
-		{p->definition, kvm->state_dir, "/guest.json"},
-		{p->run, kvm->run_dir, ""},
-		{p->ended, kvm->run_dir, ".ended"},
-		{p->console_socket, kvm->run_dir, "/console"},
-		{p->console, kvm->log_dir, ".console"},
+		{p->state, kvm->dirs.state, ""},
+		{p->definition, kvm->dirs.state, "/guest.json"},
+		{p->run, kvm->dirs.run, ""},
+		{p->ended, kvm->dirs.run, ".ended"},
+		{p->console_socket, kvm->dirs.run, "/console"},
+		{p->console, kvm->dirs.log, ".console"},
 	};
 
 	return definition_paths(id, paths, ARRAY_SIZE(paths), err);

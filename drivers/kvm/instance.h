@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "drivers/dirs.h"
 #include "drivers/driver.h"
 
 struct err;
@@ -17,10 +18,10 @@ enum kvm_type {
 
 struct kvm {
 	struct driver driver; /* first */
-	char *state_dir;      /* ID/guest.json; more of the driver's own beside them */
-	char *run_dir;	      /* ID/: what belongs to a run; ID.ended: it was us who ended it */
-	char *log_dir;	      /* ID.console, rotated by virtlogd to .0, .1, … */
-	char *additions_dir;  /* NULL: none */
+	/* state: ID/guest.json; more of the driver's own beside them. run: ID/, what belongs to a
+	 * run; ID.ended: it was us who ended it. log: ID.console, rotated by virtlogd to .0, .1, …
+	 */
+	struct dirs dirs;
 	char *uri;
 	char *ssh_key; /* NULL: the node has none */
 	enum kvm_type type;

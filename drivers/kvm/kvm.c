@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
-#include "base/file.h"
 #include "drivers/definition.h"
+#include "drivers/dirs.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/console.h"
 #include "drivers/kvm/define.h"
@@ -219,43 +218,20 @@ static void kvm_close(struct driver *d)
 	struct kvm *kvm = kvm_of(d);
 
 	remote_free(kvm->watcher);
-	free(kvm->state_dir);
-	free(kvm->run_dir);
-	free(kvm->log_dir);
-	free(kvm->additions_dir);
+	dirs_finish(&kvm->dirs);
 	free(kvm->uri);
 	free(kvm->ssh_key);
 	free(kvm);
 }
 
-static int make_dirs(const struct kvm *kvm, struct err *err)
-{
-	int r = file_mkdirs(kvm->state_dir, 0700);
-
-	/* What QEMU opens by itself lies below these. */
-	if (r == 0)
-		r = file_mkdirs(kvm->run_dir, 0711);
-	if (r == 0 && chmod(kvm->run_dir, 0711) < 0)
-		r = -errno;
-	if (r == 0)
-		r = file_mkdirs(kvm->log_dir, 0700);
-	return r < 0 ? err_errno(err, r, "cannot make the driver's directories") : 0;
-}
-
 static int fill(struct kvm *kvm, const struct driver_config *config, struct err *err)
 {
+	int r = dirs_take(&kvm->dirs, config, KVM_TITLE, err);
+
+	if (r < 0)
+		return r;
 	kvm->driver.ops = &kvm_driver_ops;
-	kvm->state_dir = strdup(config->state_dir);
-	kvm->run_dir = strdup(config->run_dir);
-	kvm->log_dir = strdup(config->log_dir);
-	kvm->additions_dir = config->additions_dir ? strdup(config->additions_dir) : NULL;
 	kvm->ssh_key = config->ssh_key ? strdup(config->ssh_key) : NULL;
-	if (!kvm->state_dir || !kvm->run_dir || !kvm->log_dir)
-		return err_errno(err, ENOMEM, "no memory for a driver");
-	/* libvirt and QEMU, who use them, are somewhere else. */
-	if (kvm->state_dir[0] != '/' || kvm->run_dir[0] != '/' || kvm->log_dir[0] != '/')
-		return err_set(err, ERR_INVALID, "state_dir",
-			"the directories of the KVM driver must be absolute paths");
 	return connect_choose(config->endpoint, &kvm->uri, &kvm->type, err);
 }
 
@@ -268,7 +244,7 @@ static int kvm_open(const struct driver_config *config, struct driver **ret, str
 		return err_errno(err, ENOMEM, "no memory for a driver");
 	r = fill(kvm, config, err);
 	if (r == 0)
-		r = make_dirs(kvm, err);
+		r = dirs_make(&kvm->dirs, err);
 	if (r < 0) {
 		kvm_close(&kvm->driver);
 		return r;

@@ -48,5 +48,5 @@ int look_all(struct kvm *kvm, virConnectPtr conn, struct driver_status **ret, si
 {
 	struct looking l = {kvm, conn};
 
-	return definition_list(kvm->state_dir, look, &l, ret, ret_count, err);
+	return definition_list(kvm->dirs.state, look, &l, ret, ret_count, err);
 }

@@ -49,7 +49,7 @@ bool probe_accelerated(
 
 	if (kvm->type != KVM_QEMU)
 		return false;
-	accel_find(&accel_this_host, kvm->state_dir, &finding);
+	accel_find(&accel_this_host, kvm->dirs.state, &finding);
 	if (finding.works && capabilities && !probe_offers_kvm(capabilities)) {
 		snprintf(finding.reason, sizeof(finding.reason),
 			"KVM works, but libvirt does not offer it (can libvirtd see /dev/kvm?)");

@@ -124,7 +124,7 @@ static int render(const struct kvm_guest *g, const struct limits_plan *plan,
 
 	if (!text)
 		return err_errno(err, ENOMEM, "no memory for a domain");
-	r = additions_read_files(&additions, g->kvm->additions_dir, guest->name, "xml", err);
+	r = additions_read_files(&additions, g->kvm->dirs.additions, guest->name, "xml", err);
 	if (r == 0)
 		r = additions_add_raw(&additions, guest->raw, err);
 	return r == 0 ? xml_merge(text, additions.list, additions.count, ret, err) : r;

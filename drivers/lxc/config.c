@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
-#include "drivers/lxc/groups.h"
 #include "drivers/inside/hostname.h"
+#include "drivers/lxc/groups.h"
 
 /* What no guest may do, not even one whose root is root outside: they are about the machine. */
 #define DROPPED                                                                                    \

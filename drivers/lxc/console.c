@@ -32,7 +32,7 @@ static int open_monitor(const struct lxc_paths *paths)
 static int open_terminal(
 	const struct lxc *lxc, const char *id, int *ret_hold, int *ret_terminal, struct err *err)
 {
-	struct lxc_container *c = lxc_container_new(id, lxc->run_dir);
+	struct lxc_container *c = lxc_container_new(id, lxc->dirs.run);
 	int number = 0, hold = -1;
 
 	if (c)

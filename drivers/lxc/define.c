@@ -12,16 +12,16 @@
 int lxc_paths(const struct lxc *lxc, const char *id, struct lxc_paths *p, struct err *err)
 {
 	const struct definition_path paths[] = {
-		{p->state, lxc->state_dir, ""},
-		{p->definition, lxc->state_dir, "/guest.json"},
-		{p->config, lxc->run_dir, "/config"},
-		{p->run, lxc->run_dir, ""},
-		{p->pids, lxc->run_dir, "/pids"},
-		{p->starting, lxc->run_dir, "/starting"},
-		{p->exit, lxc->run_dir, "/exit"},
-		{p->log, lxc->log_dir, ".log"},
-		{p->console, lxc->log_dir, ".console"},
-		{p->console_older, lxc->log_dir, ".console.1"},
+		{p->state, lxc->dirs.state, ""},
+		{p->definition, lxc->dirs.state, "/guest.json"},
+		{p->config, lxc->dirs.run, "/config"},
+		{p->run, lxc->dirs.run, ""},
+		{p->pids, lxc->dirs.run, "/pids"},
+		{p->starting, lxc->dirs.run, "/starting"},
+		{p->exit, lxc->dirs.run, "/exit"},
+		{p->log, lxc->dirs.log, ".log"},
+		{p->console, lxc->dirs.log, ".console"},
+		{p->console_older, lxc->dirs.log, ".console.1"},
 	};
 
 	return definition_paths(id, paths, ARRAY_SIZE(paths), err);

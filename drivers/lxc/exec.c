@@ -38,7 +38,7 @@ static int be_command(void *data)
 
 static pid_t attach(const struct lxc *lxc, const char *id, struct command *command)
 {
-	struct lxc_container *c = lxc_container_new(id, lxc->run_dir);
+	struct lxc_container *c = lxc_container_new(id, lxc->dirs.run);
 	lxc_attach_options_t options = LXC_ATTACH_OPTIONS_DEFAULT;
 	pid_t pid = -1;
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "drivers/dirs.h"
 #include "drivers/driver.h"
 #include "drivers/lxc/groups.h"
 
@@ -13,13 +14,11 @@ struct watch;
 
 struct lxc {
 	struct driver driver; /* first */
-	char *state_dir;      /* ID/guest.json */
-	/* ID/config; ID/pids of what runs; ID/starting: the monitor of a start that is or was under
-	 * way; ID/exit: how init ended. */
-	char *run_dir;
-	char *log_dir;	     /* ID.log of liblxc, ID.console of the guest, rotated to .1 */
-	char *additions_dir; /* NULL: none */
-	char *seccomp;	     /* path of the profile */
+	/* state: ID/guest.json. run: ID/config; ID/pids of what runs; ID/starting: the monitor of a
+	 * start that is or was under way; ID/exit: how init ended. log: ID.log of liblxc,
+	 * ID.console of the guest, rotated to .1 */
+	struct dirs dirs;
+	char *seccomp; /* path of the profile */
 	uint32_t idmap_base, idmap_count;
 	struct groups groups;
 	struct watch *watch;

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,11 +13,12 @@
 #include "base/file.h"
 #include "drivers/cgroup/limits.h"
 #include "drivers/definition.h"
+#include "drivers/dirs.h"
+#include "drivers/inside/hostname.h"
 #include "drivers/lxc/console.h"
 #include "drivers/lxc/define.h"
 #include "drivers/lxc/exec.h"
 #include "drivers/lxc/file.h"
-#include "drivers/inside/hostname.h"
 #include "drivers/lxc/instance.h"
 #include "drivers/lxc/probe.h"
 #include "drivers/lxc/runtime.h"
@@ -202,7 +202,7 @@ static bool list_look(void *data, const char *id, struct driver_status *ret)
 static int lxc_list(
 	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err)
 {
-	return definition_list(lxc_of(d)->state_dir, list_look, lxc_of(d), ret, ret_count, err);
+	return definition_list(lxc_of(d)->dirs.state, list_look, lxc_of(d), ret, ret_count, err);
 }
 
 static bool watch_look(void *data, const char *id, struct watch_look *ret)
@@ -365,10 +365,7 @@ static void lxc_close(struct driver *d)
 	struct lxc *lxc = lxc_of(d);
 
 	watch_free(lxc->watch);
-	free(lxc->state_dir);
-	free(lxc->run_dir);
-	free(lxc->log_dir);
-	free(lxc->additions_dir);
+	dirs_finish(&lxc->dirs);
 	free(lxc->seccomp);
 	free(lxc);
 }
@@ -396,34 +393,25 @@ static void choose_ids(struct lxc *lxc, const struct driver_config *config)
 
 static int make_dirs(struct lxc *lxc, struct err *err)
 {
-	int r = file_mkdirs(lxc->state_dir, 0700);
+	int r = dirs_make(&lxc->dirs, err);
 
-	if (r == 0)
-		r = file_mkdirs(lxc->run_dir, 0711);
-	/* liblxc insists that the guest's root may pass through it. */
-	if (r == 0 && chmod(lxc->run_dir, 0711) < 0)
-		r = -errno;
-	if (r == 0)
-		r = file_mkdirs(lxc->log_dir, 0700);
-	if (r == 0)
-		r = file_replace(lxc->seccomp, LXC_SECCOMP_PROFILE, 0600, false);
-	return r < 0 ? err_errno(err, r, "cannot make the driver's directories") : 0;
+	if (r < 0)
+		return r;
+	r = file_replace(lxc->seccomp, LXC_SECCOMP_PROFILE, 0600, false);
+	return r < 0 ? err_errno(err, r, "cannot write %s", lxc->seccomp) : 0;
 }
 
 static int fill(struct lxc *lxc, const struct driver_config *config, struct err *err)
 {
+	int r = dirs_take(&lxc->dirs, config, LXC_TITLE, err);
+
+	if (r < 0)
+		return r;
 	lxc->driver.ops = &lxc_driver_ops;
-	lxc->state_dir = strdup(config->state_dir);
-	lxc->run_dir = strdup(config->run_dir);
-	lxc->log_dir = strdup(config->log_dir);
-	lxc->additions_dir = config->additions_dir ? strdup(config->additions_dir) : NULL;
-	if (!lxc->state_dir || !lxc->run_dir || !lxc->log_dir ||
-		asprintf(&lxc->seccomp, "%s/seccomp", config->state_dir) < 0)
+	if (asprintf(&lxc->seccomp, "%s/seccomp", lxc->dirs.state) < 0) {
+		lxc->seccomp = NULL;
 		return err_errno(err, ENOMEM, "no memory for a driver");
-	/* The monitor changes to / before it uses them. */
-	if (lxc->state_dir[0] != '/' || lxc->run_dir[0] != '/' || lxc->log_dir[0] != '/')
-		return err_set(err, ERR_INVALID, "state_dir",
-			"the directories of the LXC driver must be absolute paths");
+	}
 	choose_ids(lxc, config);
 	return groups_find(&lxc->groups, err);
 }

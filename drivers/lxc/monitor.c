@@ -25,8 +25,8 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "drivers/lxc/groups.h"
 #include "drivers/inside/link.h"
+#include "drivers/lxc/groups.h"
 #include "drivers/watch/watch.h"
 
 #define STATUS_FILE_MAX 64
@@ -99,7 +99,7 @@ static int keep_starting(const struct lxc_paths *paths)
 static void set_title(const struct lxc *lxc, const char *id)
 {
 	char *title;
-	int n = asprintf(&title, "[lxc monitor] %s %s", lxc->run_dir, id);
+	int n = asprintf(&title, "[lxc monitor] %s %s", lxc->dirs.run, id);
 
 	/* The heap lies below the stack: the beginning may pass the old end at no time. */
 	if (n > 0 && prctl(PR_SET_MM, PR_SET_MM_ARG_START, title, 0, 0) == 0)
@@ -150,7 +150,7 @@ static bool run(struct lxc_container *c, const struct launch *l, int *ret_error_
 		unlink(l->paths->log);
 		if (l->guest->net.bridge)
 			link_remove(l->guest->net.link, NULL);
-		c = lxc_container_new(l->guest->id, l->lxc->run_dir);
+		c = lxc_container_new(l->guest->id, l->lxc->dirs.run);
 	}
 	return false;
 }
@@ -244,7 +244,7 @@ int monitor_start(const struct lxc *lxc, const struct driver_guest *guest,
 	const struct lxc_paths *paths, pid_t *ret_init, struct err *err)
 {
 	struct launch l = {.lxc = lxc, .guest = guest, .paths = paths};
-	struct lxc_container *c = lxc_container_new(guest->id, lxc->run_dir);
+	struct lxc_container *c = lxc_container_new(guest->id, lxc->dirs.run);
 	int r = c ? start_and_ask(c, &l, ret_init, err) : -EIO;
 
 	if (c)

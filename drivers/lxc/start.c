@@ -99,7 +99,7 @@ static int write_config(const struct lxc *lxc, const struct definition *d,
 	if (r < 0)
 		return r;
 	limits_host(&lxc->groups.cgroups, &config.limits);
-	r = raw_read_additions(lxc->additions_dir, d->guest.name, &additions, err);
+	r = raw_read_additions(lxc->dirs.additions, d->guest.name, &additions, err);
 	if (r < 0)
 		return r;
 	config.additions = additions;

@@ -35,13 +35,13 @@ int lxc_guest_stats(const struct lxc *lxc, const char *id, struct driver_stats *
 int lxc_guests_stats(
 	const struct lxc *lxc, struct driver_stats **ret, size_t *ret_count, struct err *err)
 {
-	CLEANUP(closedirp) DIR *dir = opendir(lxc->run_dir);
+	CLEANUP(closedirp) DIR *dir = opendir(lxc->dirs.run);
 	AUTOFREE struct driver_stats *list = calloc(1, sizeof(*list));
 	size_t count = 0, room = 1;
 	struct dirent *e;
 
 	if (!dir || !list)
-		return err_errno(err, errno, "cannot list %s", lxc->run_dir);
+		return err_errno(err, errno, "cannot list %s", lxc->dirs.run);
 	while ((e = readdir(dir))) {
 		if (count == room) {
 			struct driver_stats *grown = reallocarray(list, room * 2, sizeof(*list));

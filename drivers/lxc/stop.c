@@ -17,8 +17,8 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "drivers/lxc/groups.h"
 #include "drivers/inside/link.h"
+#include "drivers/lxc/groups.h"
 #include "drivers/lxc/monitor.h"
 #include "drivers/lxc/runtime.h"
 
