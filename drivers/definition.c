@@ -101,6 +101,16 @@ int definition_remove(const char *path, struct err *err)
 	return 0;
 }
 
+int definition_remove_with(const char *path, const char *dir, struct err *err)
+{
+	int r = definition_remove(path, err);
+
+	if (r < 0)
+		return r;
+	r = file_remove_tree(dir);
+	return r < 0 ? err_errno(err, r, "cannot remove %s", dir) : 0;
+}
+
 /* --- Paths and checks ------------------------------------------------------------------------- */
 
 int definition_paths(

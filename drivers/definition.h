@@ -35,6 +35,8 @@ int definition_save(
 
 /* From then on the guest is not defined. One that is not there is no error. */
 int definition_remove(const char *path, struct err *err);
+/* The same, and then the directory `dir` that it lies in, with all that is there. */
+int definition_remove_with(const char *path, const char *dir, struct err *err);
 
 /* Where a driver keeps something of a guest: DIR/ID and what comes behind it. */
 struct definition_path {
@@ -57,6 +59,6 @@ int definition_check_names(const struct driver_guest *guest, const char *refused
 /* What a guest is; false when it is not defined, or this is no id. */
 typedef bool (*definition_look_fn)(void *data, const char *id, struct driver_status *ret);
 
-/* As driver_ops.list: looks at all that `dir` has definitions of, as ID or ID.json. */
-int definition_list(const char *dir, definition_look_fn look, void *data,
+/* As driver_ops.list: looks at all that the directory has definitions of, as ID or ID.json. */
+int definition_list(const char *path, definition_look_fn look, void *data,
 	struct driver_status **ret, size_t *ret_count, struct err *err);

@@ -74,14 +74,10 @@ static void remove_logs(const char *log)
 
 int define_remove(const struct kvm_paths *paths, struct err *err)
 {
-	/* It goes first: from then on the guest is not listed. */
-	int r = definition_remove(paths->definition, err);
+	int r = definition_remove_with(paths->definition, paths->state, err);
 
 	if (r < 0)
 		return r;
-	r = file_remove_tree(paths->state);
-	if (r < 0)
-		return err_errno(err, r, "cannot remove %s", paths->state);
 	r = file_remove_tree(paths->run);
 	if (r < 0)
 		return err_errno(err, r, "cannot remove %s", paths->run);

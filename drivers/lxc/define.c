@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "drivers/definition.h"
 #include "drivers/lxc/raw.h"
 
@@ -43,14 +42,10 @@ int define_check(const struct driver_guest *g, struct err *err)
 
 int define_remove(const struct lxc_paths *paths, struct err *err)
 {
-	/* It goes first: from then on the guest is not listed. */
-	int r = definition_remove(paths->definition, err);
+	int r = definition_remove_with(paths->definition, paths->state, err);
 
 	if (r < 0)
 		return r;
-	r = file_remove_tree(paths->state);
-	if (r < 0)
-		return err_errno(err, r, "cannot remove %s", paths->state);
 	unlink(paths->log);
 	unlink(paths->console);
 	unlink(paths->console_older);

@@ -53,7 +53,7 @@ static void close_all_but(int a, int b)
 	close_range(high + 1, ~0U, 0);
 }
 
-static void become_process(struct remote *w, pid_t host, int reports, int orders)
+static void become_process(struct remote *remote, pid_t host, int reports, int orders)
 {
 	struct source source = {.reports = reports, .orders = orders};
 
@@ -62,16 +62,16 @@ static void become_process(struct remote *w, pid_t host, int reports, int orders
 		_exit(1);
 	signal(SIGPIPE, SIG_IGN);
 	close_all_but(reports, orders);
-	w->ops->run(w->data, &source);
+	remote->ops->run(remote->data, &source);
 	_exit(1);
 }
 
-static void start_again_later(struct remote *w)
+static void start_again_later(struct remote *remote)
 {
-	timerfd_settime(w->timer, 0, &(struct itimerspec){.it_value.tv_sec = AGAIN_S}, NULL);
+	timerfd_settime(remote->timer, 0, &(struct itimerspec){.it_value.tv_sec = AGAIN_S}, NULL);
 }
 
-static int start(struct remote *w)
+static int start(struct remote *remote)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	int up[2], down[2];
@@ -86,193 +86,194 @@ static int start(struct remote *w)
 		close(up[1]);
 		return r;
 	}
-	w->pid = fork();
-	if (w->pid == 0)
-		become_process(w, host, up[1], down[0]);
+	remote->pid = fork();
+	if (remote->pid == 0)
+		become_process(remote, host, up[1], down[0]);
 	close(up[1]);
 	close(down[0]);
-	w->reports = up[0];
-	w->orders = down[1];
-	fcntl(w->reports, F_SETFL, O_NONBLOCK);
-	fcntl(w->orders, F_SETFL, O_NONBLOCK);
-	if (w->pid < 0 || epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->reports, &event) < 0)
+	remote->reports = up[0];
+	remote->orders = down[1];
+	fcntl(remote->reports, F_SETFL, O_NONBLOCK);
+	fcntl(remote->orders, F_SETFL, O_NONBLOCK);
+	if (remote->pid < 0 || epoll_ctl(remote->epoll, EPOLL_CTL_ADD, remote->reports, &event) < 0)
 		return -errno;
 	return 0;
 }
 
-static void end(struct remote *w)
+static void end(struct remote *remote)
 {
-	if (w->pid > 0) {
-		kill(w->pid, SIGKILL);
-		while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+	if (remote->pid > 0) {
+		kill(remote->pid, SIGKILL);
+		while (waitpid(remote->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	if (w->reports >= 0) /* children of the host may hold it open */
-		epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->reports, NULL);
-	w->pid = 0;
-	w->there = false;
-	w->reports = fd_close(w->reports);
-	w->orders = fd_close(w->orders);
+	if (remote->reports >= 0) /* children of the host may hold it open */
+		epoll_ctl(remote->epoll, EPOLL_CTL_DEL, remote->reports, NULL);
+	remote->pid = 0;
+	remote->there = false;
+	remote->reports = fd_close(remote->reports);
+	remote->orders = fd_close(remote->orders);
 }
 
 /* --- What was told -----------------------------------------------------------------------------
  */
 
-static struct entry *find_or_add(struct remote *w, const char *id)
+static struct entry *find_or_add(struct remote *remote, const char *id)
 {
 	struct entry *e;
 
-	HASH_FIND_STR(w->entries, id, e);
+	HASH_FIND_STR(remote->entries, id, e);
 	if (e || !(e = calloc(1, sizeof(*e))))
 		return e;
 	snprintf(e->told.id, sizeof(e->told.id), "%s", id);
 	e->told.state = GUEST_UNKNOWN;
-	HASH_ADD_STR(w->entries, told.id, e);
+	HASH_ADD_STR(remote->entries, told.id, e);
 	return e;
 }
 
-static void forget(struct remote *w, const char *id, driver_event_fn event, void *data)
+static void forget(struct remote *remote, const char *id, driver_event_fn event, void *data)
 {
 	struct entry *e;
 
-	HASH_FIND_STR(w->entries, id, e);
+	HASH_FIND_STR(remote->entries, id, e);
 	if (!e)
 		return;
 	told_state(&e->told, GUEST_STOPPED, false, event, data);
-	HASH_DEL(w->entries, e);
+	HASH_DEL(remote->entries, e);
 	free(e);
 }
 
-static void away(struct remote *w, driver_event_fn event, void *data)
+static void away(struct remote *remote, driver_event_fn event, void *data)
 {
-	w->there = false;
-	for (struct entry *e = w->entries; e; e = e->hh.next)
+	remote->there = false;
+	for (struct entry *e = remote->entries; e; e = e->hh.next)
 		told_state(&e->told, GUEST_UNKNOWN, false, event, data);
 }
 
 /* --- Dispatching -------------------------------------------------------------------------------
  */
 
-static void take(struct remote *w, const struct source_report *r, driver_event_fn event, void *data)
+static void take(
+	struct remote *remote, const struct source_report *r, driver_event_fn event, void *data)
 {
 	struct entry *e;
 
 	switch (r->kind) {
-	case SOURCE_AWAY: away(w, event, data); return;
-	case SOURCE_THERE: w->there = true; return;
-	case SOURCE_GONE: forget(w, r->status.id, event, data); return;
+	case SOURCE_AWAY: away(remote, event, data); return;
+	case SOURCE_THERE: remote->there = true; return;
+	case SOURCE_GONE: forget(remote, r->status.id, event, data); return;
 	case SOURCE_STATUS:
-		e = find_or_add(w, r->status.id);
+		e = find_or_add(remote, r->status.id);
 		if (e)
 			told_status(&e->told, &r->status, r->asked, event, data);
 		return;
 	}
 }
 
-static void take_reports(struct remote *w, driver_event_fn event, void *data)
+static void take_reports(struct remote *remote, driver_event_fn event, void *data)
 {
 	struct source_report r;
 	ssize_t n = 0;
 
-	while (w->reports >= 0 && (n = read(w->reports, &r, sizeof(r))) == sizeof(r))
-		take(w, &r, event, data);
-	if (w->reports < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+	while (remote->reports >= 0 && (n = read(remote->reports, &r, sizeof(r))) == sizeof(r))
+		take(remote, &r, event, data);
+	if (remote->reports < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
-	end(w);
-	away(w, event, data);
-	start_again_later(w);
+	end(remote);
+	away(remote, event, data);
+	start_again_later(remote);
 }
 
-static void start_if_due(struct remote *w)
+static void start_if_due(struct remote *remote)
 {
 	uint64_t ticks;
 
-	if (read(w->timer, &ticks, sizeof(ticks)) < 0 || w->pid > 0)
+	if (read(remote->timer, &ticks, sizeof(ticks)) < 0 || remote->pid > 0)
 		return;
-	if (start(w) < 0) {
-		end(w);
-		start_again_later(w);
+	if (start(remote) < 0) {
+		end(remote);
+		start_again_later(remote);
 	}
 }
 
 /* Nobody can be asked: what was not told before is not known now. */
-static void tell_of_one(struct remote *w, const char *id, driver_event_fn event, void *data)
+static void tell_of_one(struct remote *remote, const char *id, driver_event_fn event, void *data)
 {
-	struct entry *e = w->ops->defined(w->data, id) ? find_or_add(w, id) : NULL;
+	struct entry *e = remote->ops->defined(remote->data, id) ? find_or_add(remote, id) : NULL;
 
 	if (e)
 		told_state(&e->told, GUEST_UNKNOWN, true, event, data);
 	else
-		forget(w, id, event, data);
+		forget(remote, id, event, data);
 }
 
-static void order(struct remote *w, const char *id)
+static void order(struct remote *remote, const char *id)
 {
 	struct source_order o = {0};
 
 	snprintf(o.id, sizeof(o.id), "%s", id);
 	/* It has been stuck for long. A new one looks at all. */
-	if (write(w->orders, &o, sizeof(o)) != sizeof(o))
-		kill(w->pid, SIGKILL);
+	if (write(remote->orders, &o, sizeof(o)) != sizeof(o))
+		kill(remote->pid, SIGKILL);
 }
 
-void remote_dispatch(struct remote *w, const char *id, driver_event_fn event, void *data)
+void remote_dispatch(struct remote *remote, const char *id, driver_event_fn event, void *data)
 {
-	take_reports(w, event, data);
-	start_if_due(w);
+	take_reports(remote, event, data);
+	start_if_due(remote);
 	if (!id)
 		return;
-	if (w->there)
-		order(w, id);
+	if (remote->there)
+		order(remote, id);
 	else
-		tell_of_one(w, id, event, data);
+		tell_of_one(remote, id, event, data);
 }
 
 /* --- Instances ---------------------------------------------------------------------------------
  */
 
-int remote_fd(const struct remote *w)
+int remote_fd(const struct remote *remote)
 {
-	return w->epoll;
+	return remote->epoll;
 }
 
 int remote_create(const struct remote_ops *ops, void *data, struct remote **ret, struct err *err)
 {
-	struct remote *w = calloc(1, sizeof(*w));
+	struct remote *remote = calloc(1, sizeof(*remote));
 	struct epoll_event event = {.events = EPOLLIN};
 	int r = 0;
 
-	if (!w)
+	if (!remote)
 		return err_errno(err, ENOMEM, "no memory for a watcher");
-	*w = (struct remote){.ops = ops, .data = data, .reports = -1, .orders = -1};
-	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (w->epoll < 0 || w->timer < 0 ||
-		epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->timer, &event) < 0)
+	*remote = (struct remote){.ops = ops, .data = data, .reports = -1, .orders = -1};
+	remote->epoll = epoll_create1(EPOLL_CLOEXEC);
+	remote->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (remote->epoll < 0 || remote->timer < 0 ||
+		epoll_ctl(remote->epoll, EPOLL_CTL_ADD, remote->timer, &event) < 0)
 		r = -errno;
 	if (r == 0)
-		r = start(w);
+		r = start(remote);
 	if (r < 0) {
-		remote_free(w);
+		remote_free(remote);
 		return err_errno(err, r, "cannot watch guests");
 	}
-	*ret = w;
+	*ret = remote;
 	return 0;
 }
 
-struct remote *remote_free(struct remote *w)
+struct remote *remote_free(struct remote *remote)
 {
 	struct entry *e, *next;
 
-	if (!w)
+	if (!remote)
 		return NULL;
-	end(w);
-	HASH_ITER (hh, w->entries, e, next) {
-		HASH_DEL(w->entries, e);
+	end(remote);
+	HASH_ITER (hh, remote->entries, e, next) {
+		HASH_DEL(remote->entries, e);
 		free(e);
 	}
-	fd_close(w->timer);
-	fd_close(w->epoll);
-	free(w);
+	fd_close(remote->timer);
+	fd_close(remote->epoll);
+	free(remote);
 	return NULL;
 }

@@ -93,6 +93,22 @@ static void test_says_which_guest_there_is_none_of(void **state)
 	assert_int_equal(definition_remove(path_of("none"), NULL), 0);
 }
 
+static void test_goes_with_all_that_lies_beside_it(void **state)
+{
+	struct driver_guest guest = a_guest();
+	char dir[256], path[512];
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s", path_of("gone"));
+	snprintf(path, sizeof(path), "%s/guest.json", dir);
+	assert_int_equal(definition_save(path, &guest, NULL, NULL), 0);
+	assert_int_equal(file_replace(path_of("gone/more"), "", 0600, false), 0);
+	assert_int_equal(definition_remove_with(path, dir, NULL), 0);
+	assert_false(definition_exists(path));
+	assert_false(definition_exists(dir));
+	assert_int_equal(definition_remove_with(path, dir, NULL), 0);
+}
+
 static void test_names_the_file_that_is_damaged(void **state)
 {
 	struct definition d;
@@ -205,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_comes_back_as_it_was_kept),
 		cmocka_unit_test(test_keeps_what_the_driver_found_out),
 		cmocka_unit_test(test_says_which_guest_there_is_none_of),
+		cmocka_unit_test(test_goes_with_all_that_lies_beside_it),
 		cmocka_unit_test(test_names_the_file_that_is_damaged),
 		cmocka_unit_test(test_lists_all_that_the_driver_knows),
 		cmocka_unit_test(test_says_that_there_is_no_directory),
