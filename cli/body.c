@@ -12,8 +12,10 @@
 #include "base/names.h"
 #include "base/parse.h"
 #include "cli/args.h"
+#include "cli/commands.h"
 #include "cli/health.h"
 #include "cli/keys.h"
+#include "cli/words.h"
 
 const struct setting BODY_SETTINGS[] = {
 	{"image", "image", SETTING_TEXT, false},
@@ -44,11 +46,25 @@ const struct setting BODY_SETTINGS[] = {
 	{"health-retries", "health.retries", SETTING_NUMBER, true},
 	{"health-grace", "health.grace", SETTING_TEXT, true},
 	{"health-restart", "health.restart", SETTING_SWITCH, true},
+	{"entrypoint", "container.entrypoint", SETTING_WORDS, true},
+	{"command", "container.command", SETTING_WORDS, true},
+	{"user", "container.user", SETTING_TEXT, true},
+	{"workdir", "container.working_dir", SETTING_TEXT, true},
+	{"stop-signal", "container.stop_signal", SETTING_TEXT, true},
+	{"terminal", "container.terminal", SETTING_SWITCH, true},
+	{"data", "container.data", SETTING_WORDS, true},
 	{0},
 };
 
 #define USER_DATA_MAX (1 << 20) /* what fits in a request; the agent says what it takes */
-#define LABEL_PREFIX  "label."
+
+/* What bears names that people choose: --OPTION NAME=VALUE, and OPTION.NAME=VALUE of `set`. */
+static const struct named {
+	const char *option, *path, *what;
+} NAMED[] = {
+	{"label", "labels", "a label: KEY=VALUE"},
+	{"var", "container.environment", "a variable: NAME=VALUE"},
+};
 
 static const struct setting *find_setting(const char *name, size_t length)
 {
@@ -58,12 +74,11 @@ static const struct setting *find_setting(const char *name, size_t length)
 	return NULL;
 }
 
-int body_set(json_t *body, const char *path, json_t *value, struct err *err)
+/* The object at a path of names joined by dots, made when it is not there; NULL without memory. */
+static json_t *object_at(json_t *body, const char *path)
 {
-	size_t length = strcspn(path, ".");
-	int r;
-
-	if (path[length] == '.') {
+	while (body && *path) {
+		size_t length = strcspn(path, ".");
 		json_t *inner = json_object_getn(body, path, length);
 
 		if (!inner) {
@@ -71,13 +86,25 @@ int body_set(json_t *body, const char *path, json_t *value, struct err *err)
 			if (json_object_setn_new(body, path, length, inner) < 0)
 				inner = NULL;
 		}
-		if (inner)
-			return body_set(inner, path + length + 1, value, err);
+		body = inner;
+		path += length + (path[length] == '.');
+	}
+	return body;
+}
+
+int body_set(json_t *body, const char *path, json_t *value, struct err *err)
+{
+	const char *dot = strrchr(path, '.');
+	AUTOFREE char *where = strndup(path, dot ? (size_t)(dot - path) : 0);
+	json_t *object = where ? object_at(body, where) : NULL;
+
+	if (!object) {
 		json_decref(value);
 		return err_errno(err, ENOMEM, "making a request");
 	}
-	r = json_object_set_new(body, path, value);
-	return r < 0 ? err_set(err, ERR_INVALID, NULL, "%s is not UTF-8 text", path) : 0;
+	if (json_object_set_new(object, dot ? dot + 1 : path, value) < 0)
+		return err_set(err, ERR_INVALID, NULL, "%s is not UTF-8 text", path);
+	return 0;
 }
 
 /* A number where the text is one. What is not goes as text, for the agent to refuse. */
@@ -132,11 +159,28 @@ static int set_health(json_t *body, const char *text, struct err *err)
 	return 0;
 }
 
+static int add_words(json_t *body, const char *path, const char *text, struct err *err)
+{
+	const char *name = strrchr(path, '.') + 1;
+	AUTOFREE char *where = strndup(path, (size_t)(name - 1 - path));
+	json_t *object = where ? object_at(body, where) : NULL;
+	json_t *array = json_object_get(object, name);
+
+	if (!array) {
+		array = json_array();
+		if (json_object_set_new(object, name, array) < 0)
+			return err_errno(err, ENOMEM, "making a request");
+	}
+	return words_add(array, text, err);
+}
+
 static int set_setting(
 	json_t *body, const struct setting *setting, const char *text, struct err *err)
 {
 	if (setting->kind == SETTING_HEALTH)
 		return set_health(body, text, err);
+	if (setting->kind == SETTING_WORDS)
+		return add_words(body, setting->path, text, err);
 	return body_set(body, setting->path, setting_value(setting, text), err);
 }
 
@@ -246,39 +290,34 @@ static int add_ports(json_t *body, const struct args *args, struct err *err)
 	return 0;
 }
 
-/* Keys are set as they are: one with a dot is for the agent to refuse. */
-static int set_label(json_t *body, const char *key, size_t length, json_t *value, struct err *err)
+/* Names are set as they are: one with a dot is for the agent to refuse. */
+static int set_named(
+	json_t *body, const struct named *named, const char *word, bool removes, struct err *err)
 {
-	json_t *labels = json_object_get(body, "labels");
+	const char *equals = strchr(word, '=');
+	json_t *object, *value;
 
-	if (!labels) {
-		labels = json_object();
-		json_object_set_new(body, "labels", labels);
-	}
-	if (json_object_setn_new(labels, key, length, value) < 0)
-		return err_set(err, ERR_INVALID, NULL, "the label is not UTF-8 text");
+	if (!equals || equals == word)
+		return err_set(err, ERR_INVALID, NULL, "%s is not %s", word, named->what);
+	object = object_at(body, named->path);
+	value = removes && !equals[1] ? json_null() : json_string(equals + 1);
+	if (json_object_setn_new(object, word, (size_t)(equals - word), value) < 0)
+		return err_set(err, ERR_INVALID, NULL, "the %s is not UTF-8 text", named->option);
 	return 0;
 }
 
-static int add_label(json_t *body, const char *word, struct err *err)
+static int add_all_named(json_t *body, const struct args *args, struct err *err)
 {
-	const char *equals = strchr(word, '=');
+	for (size_t i = 0; i < ARRAY_SIZE(NAMED); i++) {
+		size_t position = 0;
+		const char *word;
 
-	if (!equals || equals == word)
-		return err_set(err, ERR_INVALID, NULL, "%s is not a label: KEY=VALUE", word);
-	return set_label(body, word, (size_t)(equals - word), json_string(equals + 1), err);
-}
+		while ((word = args_next(args, NAMED[i].option, &position))) {
+			int r = set_named(body, &NAMED[i], word, false, err);
 
-static int add_labels(json_t *body, const struct args *args, struct err *err)
-{
-	size_t position = 0;
-	const char *word;
-
-	while ((word = args_next(args, "label", &position))) {
-		int r = add_label(body, word, err);
-
-		if (r < 0)
-			return r;
+			if (r < 0)
+				return r;
+		}
 	}
 	return 0;
 }
@@ -294,6 +333,7 @@ static int add_switches(json_t *body, const struct args *args, struct err *err)
 		{"autostart", "autostart.on", true},
 		{"no-autostart", "autostart.on", false},
 		{"health-restart", "health.restart", true},
+		{"no-terminal", "container.terminal", false},
 	};
 
 	if (args_has(args, "autostart") && args_has(args, "no-autostart"))
@@ -313,15 +353,33 @@ static int add_switches(json_t *body, const struct args *args, struct err *err)
 static int add_settings(json_t *body, const struct args *args, struct err *err)
 {
 	for (const struct setting *setting = BODY_SETTINGS; setting->name; setting++) {
-		const char *text = args_value(args, setting->name);
+		size_t position = 0;
+		const char *text;
 		int r = 0;
 
-		if (text && setting->kind != SETTING_SWITCH)
-			r = set_setting(body, setting, text, err);
+		while (r == 0 && (text = args_next(args, setting->name, &position)))
+			if (setting->kind != SETTING_SWITCH)
+				r = set_setting(body, setting, text, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* What follows the name of a guest that is created. */
+static int add_command(json_t *body, const struct args *args, struct err *err)
+{
+	json_t *command;
+	int r;
+
+	if (args->command->run != cmd_create || args->operands_count < 2)
+		return 0;
+	command = json_array();
+	r = body_set(body, "container.command", command, err);
+	for (size_t i = 1; r == 0 && i < args->operands_count; i++)
+		if (json_array_append_new(command, json_string(args->operands[i])) < 0)
+			r = err_set(err, ERR_INVALID, NULL, "the command is not UTF-8 text");
+	return r;
 }
 
 static int add_keys(json_t *body, const struct args *args, struct err *err)
@@ -381,7 +439,9 @@ int body_for_new(const struct args *args, const char *name, json_t **ret, struct
 	if (r == 0)
 		r = add_ports(body, args, err);
 	if (r == 0)
-		r = add_labels(body, args, err);
+		r = add_all_named(body, args, err);
+	if (r == 0)
+		r = add_command(body, args, err);
 	if (r == 0)
 		r = add_keys(body, args, err);
 	if (r == 0)
@@ -393,6 +453,14 @@ int body_for_new(const struct args *args, const char *name, json_t **ret, struct
 	return r;
 }
 
+/* "label.KEY=VALUE": the prefix's length with its dot, or 0. */
+static size_t named_prefix(const struct named *named, const char *word)
+{
+	size_t length = strlen(named->option);
+
+	return strncmp(word, named->option, length) == 0 && word[length] == '.' ? length + 1 : 0;
+}
+
 int body_add_assignment(json_t *patch, const char *word, struct err *err)
 {
 	size_t length = strcspn(word, "=");
@@ -401,9 +469,10 @@ int body_add_assignment(json_t *patch, const char *word, struct err *err)
 
 	if (word[length] != '=')
 		return err_set(err, ERR_INVALID, NULL, "%s is not KEY=VALUE", word);
-	if (strncmp(word, LABEL_PREFIX, strlen(LABEL_PREFIX)) == 0)
-		return set_label(patch, word + strlen(LABEL_PREFIX), length - strlen(LABEL_PREFIX),
-			*value ? json_string(value) : json_null(), err);
+	for (size_t i = 0; i < ARRAY_SIZE(NAMED); i++)
+		if (named_prefix(&NAMED[i], word) > 0)
+			return set_named(
+				patch, &NAMED[i], word + named_prefix(&NAMED[i], word), true, err);
 	if (!setting)
 		return err_set(err, ERR_INVALID, NULL,
 			"there is no setting %.*s: `corpus help set` lists them", (int)length,

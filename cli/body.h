@@ -11,7 +11,7 @@ struct err;
 struct setting {
 	const char *name;
 	const char *path; /* in the guest: "limits.memory" */
-	enum { SETTING_TEXT, SETTING_NUMBER, SETTING_SWITCH, SETTING_HEALTH } kind;
+	enum { SETTING_TEXT, SETTING_NUMBER, SETTING_SWITCH, SETTING_HEALTH, SETTING_WORDS } kind;
 	bool changeable; /* by `set`, too */
 };
 
@@ -20,10 +20,11 @@ extern const struct setting BODY_SETTINGS[]; /* ends with a NULL name */
 /* Sets a value at a path of names joined by dots, making objects on the way; takes `value` over. */
 int body_set(json_t *body, const char *path, json_t *value, struct err *err);
 
-/* The body of `create` and `clone` from their options. */
+/* The body of `create` and `clone` from their options, and of `create` the command that follows. */
 int body_for_new(const struct args *args, const char *name, json_t **ret, struct err *err);
 
-/* Adds one KEY=VALUE of `set`; an empty value is null. "label.KEY=VALUE" sets a label. */
+/* Adds one KEY=VALUE of `set`; an empty value is null. "label.KEY=VALUE" sets a label,
+ * "var.NAME=VALUE" a variable. */
 int body_add_assignment(json_t *patch, const char *word, struct err *err);
 
 /* Reads "[tcp:|udp:][HOST:]GUEST[:PURPOSE]" into {proto, host, guest, purpose}. */

@@ -35,6 +35,7 @@ static const struct {
 	{"labels", "key: value"},
 	{"ssh_keys", "may log in as root"},
 	{"raw", "lines of configuration for the driver; for admins only"},
+	{"container", "what runs in it, from its next start; null: as its image says"},
 };
 
 struct edit {
@@ -86,7 +87,8 @@ static json_t *changeable_part(const json_t *guest)
 	for (size_t i = 0; i < ARRAY_SIZE(PARTS); i++) {
 		json_t *value = json_object_get(guest, PARTS[i].key);
 
-		if (value)
+		/* Only some guests have a container. */
+		if (value && (!json_is_null(value) || strcmp(PARTS[i].key, "container") != 0))
 			json_object_set(part, PARTS[i].key, value);
 	}
 	return part;

@@ -128,6 +128,7 @@ static void offer_settings(const struct completer *completer)
 			offer(completer, word);
 	}
 	offer(completer, "label.");
+	offer(completer, "var.");
 }
 
 /* After the last comma, and after the sign of a column that is sorted by backwards. */
@@ -199,7 +200,7 @@ static void offer_kind(const struct completer *completer, enum completion kind)
 		"stopping", "destroying", "error", "unknown", NULL};
 
 	static const char *const OUTPUTS[] = {"table", "json", "yaml", NULL};
-	static const char *const IMAGE_KINDS[] = {"tree", "disk", NULL};
+	static const char *const IMAGE_KINDS[] = {"tree", "disk", "oci", NULL};
 	static const char *const FORMATS[] = {"qcow2", "raw", NULL};
 	static const char *const BOOTS[] = {"bios", "uefi", NULL};
 

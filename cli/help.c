@@ -57,7 +57,8 @@ static void print_settings(FILE *out)
 	for (const struct setting *setting = BODY_SETTINGS; setting->name; setting++)
 		if (setting->changeable)
 			fprintf(out, " %s", setting->name);
-	fprintf(out, " label.KEY\n  An empty value resets a limit or removes a label.\n");
+	fprintf(out, " label.KEY var.NAME\n  An empty value resets a limit, or what a container is "
+		     "run with, or removes a label.\n");
 }
 
 void help_print_command(FILE *out, const struct command *command)

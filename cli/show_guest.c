@@ -136,6 +136,39 @@ static void add_disk(struct table *facts, const json_t *guest)
 			json_text(disk, "format"));
 }
 
+/* As it would be typed, nearly; NULL: nothing. */
+static char *joined(const json_t *words, const char *separator)
+{
+	struct strbuf buf = {0};
+	const json_t *word;
+	size_t i;
+
+	if (json_is_array(words) && json_array_size(words) == 0)
+		return strdup("none");
+	json_array_foreach (words, i, word)
+		strbuf_addf(&buf, "%s%s", i ? separator : "", json_string_value(word));
+	return strbuf_take(&buf);
+}
+
+/* What runs in a container, where that differs from what its image says. */
+static void add_container(struct table *facts, const json_t *container)
+{
+	AUTOFREE char *entrypoint = joined(json_at(container, "entrypoint"), " ");
+	AUTOFREE char *command = joined(json_at(container, "command"), " ");
+	AUTOFREE char *variables = shown_labels(json_at(container, "environment"));
+	AUTOFREE char *data = joined(json_at(container, "data"), ", ");
+
+	facts_add(facts, "entrypoint", entrypoint);
+	facts_add(facts, "command", command);
+	facts_add(facts, "variables", variables);
+	facts_add(facts, "user", json_text(container, "user"));
+	facts_add(facts, "workdir", json_text(container, "working_dir"));
+	facts_add(facts, "stop signal", json_text(container, "stop_signal"));
+	if (json_is_false(json_at(container, "terminal")))
+		facts_add(facts, "terminal", "no");
+	facts_add(facts, "data", data);
+}
+
 static void add_settings(struct table *facts, const json_t *guest)
 {
 	AUTOFREE char *limits = limits_in_short(json_at(guest, "limits"));
@@ -145,6 +178,7 @@ static void add_settings(struct table *facts, const json_t *guest)
 	facts_add(facts, "driver", json_text(guest, "driver"));
 	facts_add(facts, "image", json_text(guest, "image"));
 	add_disk(facts, guest);
+	add_container(facts, json_at(guest, "container"));
 	facts_add(facts, "environment", json_text(guest, "environment"));
 	facts_add(facts, "slots", V_NUMBER(guest, "slots"));
 	facts_add(facts, "limits", limits && *limits ? limits : "none");
@@ -280,6 +314,18 @@ void show_guest_access(struct cli *cli, const char *name, const json_t *guest)
 
 /* --- Storage ----------------------------------------------------------------------------- */
 
+/* What a container wrote elsewhere than to its data. */
+static void add_layer(struct table *facts, const json_t *layer)
+{
+	if (!json_is_object(layer))
+		return;
+	if (json_is_true(json_at(layer, "bounded")))
+		facts_addf(
+			facts, "layer", "%s of %s", V_SIZE(layer, "used"), V_SIZE(layer, "size"));
+	else
+		facts_addf(facts, "layer", "%s, not bounded by Docker here", V_SIZE(layer, "used"));
+}
+
 void show_storage(struct cli *cli, const json_t *storage)
 {
 	struct table *facts = facts_create();
@@ -293,5 +339,6 @@ void show_storage(struct cli *cli, const json_t *storage)
 	facts_add(facts, "least", V_SIZE(storage, "least"));
 	facts_add(facts, "trimmable", V_SIZE(storage, "trimmable"));
 	facts_add(facts, "because", json_text(storage, "reason"));
+	add_layer(facts, json_at(storage, "layer"));
 	facts_print(cli, facts);
 }

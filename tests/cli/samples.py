@@ -37,6 +37,13 @@ OTHER_KEY = ("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNT
 KEYED_GUEST = GUEST | {"ssh_keys": [KEY, OTHER_KEY], "raw": ["a = b"], "user_data_size": 2048,
                        "seed_pending": ["name", "ssh_keys"]}
 
+CONTAINER_GUEST = GUEST | {
+    "driver": "docker", "image": "registry.example.org:5000/team/app:1",
+    "image_id": "sha256:" + "cd" * 32, "container": {
+        "entrypoint": [], "command": ["nginx", "-g", "daemon off;"],
+        "environment": {"A": "1", "B.C": "x y"}, "user": "www-data", "working_dir": "/srv",
+        "stop_signal": "SIGQUIT", "terminal": False, "data": ["/srv", "/opt"]}}
+
 AUDIT = {"records": [
     {"event": "end", "operation": "00000000000000aa", "verb": "guest.create",
      "target": "web1.example.org", "result": "done", "time": "2026-11-22T12:00:00.050Z"},

@@ -81,6 +81,8 @@ CASES = [
     Case("show-disk", f"show {WEB}", samples.GUEST | {
         "driver": "kvm", "disk": {"format": "qcow2", "boot": "uefi"}},
          (404, problem("not_found", 404, "an older agent"))),
+    Case("show-container", f"show {WEB}", samples.CONTAINER_GUEST,
+         (404, problem("not_found", 404, "an older agent"))),
     Case("show-bare", "show db", samples.BARE_GUEST,
          samples.guest_stats("db", 10, state="error")),
     Case("show-missing", "show nope",
@@ -90,6 +92,12 @@ CASES = [
          "--port tcp:40001:80:web -p udp:53 -p 8080 --port 40005:443 -p 81:web2 -l team=web "
          "-l empty= --env prod --address 10.5.0.9 --mac 00:16:3e:00:00:01 --no-start "
          "--privileged --no-autostart", done("create", samples.GUEST)),
+    Case("create-container", f"create {WEB} -i registry.example.org:5000/team/app:1 -d docker "
+         "--entrypoint '/bin/tini --' --var A=1 --var 'B.C=x y' --user www-data -w /srv "
+         "--stop-signal QUIT --no-terminal --data /srv --data '/var/lib/x /opt' "
+         "--port 80 -- nginx -g 'daemon off;'", done("create", samples.CONTAINER_GUEST)),
+    Case("create-words", f"create {WEB} -i a --entrypoint '[\"a b\", \"c\"]' --data '[1]'"),
+    Case("create-bad-variable", "create web -i a --var nonsense"),
     Case("create-least", f"create {WEB} -i busybox --autostart",
          (202, operation(state="queued", step=None)), operation(),),
     Case("create-no-image", "create web"),
@@ -147,6 +155,9 @@ CASES = [
     Case("apply-no-file", "apply"),
     Case("set", f"set {WEB} memory=512MiB cpus=2 swap= pids=100 label.team=db label.old= slots=2 "
          "env=staging autostart=off", done("update")),
+    Case("set-container", f"set {WEB} 'command=nginx -g' user=33 terminal=off var.A=2 var.B.C= "
+         "entrypoint= data=/srv workdir=/ stop-signal=9", done("update")),
+    Case("set-words-broken", f"set {WEB} 'command=[nginx'"),
     Case("set-health", f"set {WEB} health-interval=10s health=http:80/health health-restart=on",
          done("guest.update")),
     Case("set-health-exec", f"set {WEB} 'health=exec:test -e /run/ok'", done("guest.update")),

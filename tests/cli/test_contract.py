@@ -13,6 +13,7 @@ PAGE = yaml.safe_load((pathlib.Path(__file__).parents[2] / "docs/openapi.yaml").
 
 SAMPLES = [
     ("Guest", samples.GUEST), ("Guest", samples.BARE_GUEST), ("Guest", samples.KEYED_GUEST),
+    ("Guest", samples.CONTAINER_GUEST),
     *(("AuditRecord", record) for record in samples.AUDIT["records"]), ("Operation", samples.OPERATION),
     ("Operation", samples.operation(result=samples.GUEST)),
     ("Operation", samples.operation(state="failed")),

@@ -52,7 +52,7 @@ def test_every_alias_and_key_is_in_the_manual(corpus):
     keys = corpus("help", "set").stdout.split("keys:\n")[1].splitlines()[0].split()
     assert found and keys
     for word in found + keys:
-        word = word.removesuffix("KEY")
+        word = word.removesuffix("KEY").removesuffix("NAME")
         assert re.search(rf"^\.(It )?Cm .*{re.escape(word)}", PAGE, re.MULTILINE), word
 
 
