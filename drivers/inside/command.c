@@ -181,10 +181,10 @@ void command_tell_failure(int fd, const struct err *error)
 	tell(fd, &report);
 }
 
-bool command_tell_started(int call)
+bool command_tell_started(pid_t pid, int call)
 {
 	signal(SIGPIPE, SIG_IGN);
-	return tell(call, &(struct report){.pid = getpid()});
+	return tell(call, &(struct report){.pid = pid});
 }
 
 void command_tell(pid_t pid, int failure, int call)

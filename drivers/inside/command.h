@@ -23,8 +23,8 @@ void command_become(const struct driver_exec *exec, int root, int failure, int c
  * become of it. Does not return when it failed. */
 void command_tell(pid_t pid, int failure, int call);
 void command_tell_failure(int fd, const struct err *error);
-/* That this process is what stands for the command on this node; false when nobody reads it. */
-bool command_tell_started(int call);
+/* That it runs, and which process stands for it on this node; false when nobody reads it. */
+bool command_tell_started(pid_t pid, int call);
 
 /* Waits for the end of a child and tells its wait status. Does not return. */
 void command_wait(pid_t pid, int status_fd) __attribute__((noreturn));

@@ -2,15 +2,10 @@
 #include "drivers/kvm/carrier.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "drivers/inside/command.h"
-
-#define PART 4096 /* PIPE_BUF: that much never blocks on a pipe that takes something */
 
 bool carrier_is_told(const struct carrier *c)
 {
@@ -37,12 +32,12 @@ static int take_head(struct carrier *c, struct carrier_stream *s)
 	struct err err = {0};
 	size_t end = 0;
 
-	switch (launch_read(&c->launch, s->pending.text, s->pending.used, &end, &err)) {
+	switch (launch_read(&c->launch, s->bytes.pending.text, s->bytes.pending.used, &end, &err)) {
 	case LAUNCH_MORE: return 0;
 	case LAUNCH_OK:
 		s->head = false;
-		s->sent = end;
-		if (!command_tell_started(c->call))
+		s->bytes.sent = end;
+		if (!command_tell_started(getpid(), c->call))
 			return -ECANCELED; /* nobody waits for it any more */
 		tell_done(c);
 		return 0;
@@ -54,56 +49,20 @@ int carrier_take(struct carrier *c, int output, const char *data, size_t size)
 {
 	struct carrier_stream *s = &c->outputs[output];
 
-	if (s->fd < 0 && !s->head)
+	if (s->bytes.fd < 0 && !s->head)
 		return 0;
-	strbuf_add_bytes(&s->pending, data, size);
-	if (s->pending.failed)
+	strbuf_add_bytes(&s->bytes.pending, data, size);
+	if (s->bytes.pending.failed)
 		return -ENOMEM;
 	return s->head && size > 0 ? take_head(c, s) : 0;
 }
 
 bool carrier_is_empty(const struct carrier_stream *s)
 {
-	return s->head || s->sent == s->pending.used;
-}
-
-static void forget(struct carrier_stream *s)
-{
-	strbuf_finish(&s->pending);
-	s->sent = 0;
-}
-
-/* What is taken now; -1 with errno. */
-static ssize_t write_part(int fd, const char *data, size_t size)
-{
-	ssize_t n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-
-	if (n >= 0 || errno != ENOTSOCK)
-		return n;
-	if (poll(&p, 1, 0) != 1) {
-		errno = EAGAIN;
-		return -1;
-	}
-	return write(fd, data, size < PART ? size : PART);
+	return s->head || carry_is_empty(&s->bytes);
 }
 
 bool carrier_flush(struct carrier_stream *s)
 {
-	while (s->fd >= 0 && !carrier_is_empty(s)) {
-		ssize_t n = write_part(s->fd, s->pending.text + s->sent, s->pending.used - s->sent);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return true;
-		if (n < 0) {
-			close(s->fd);
-			s->fd = -1;
-			forget(s);
-			return false;
-		}
-		s->sent += (size_t)n;
-	}
-	if (s->sent > 0 && s->sent == s->pending.used)
-		forget(s);
-	return true;
+	return s->head || carry_flush(&s->bytes);
 }

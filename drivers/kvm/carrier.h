@@ -2,7 +2,7 @@
  * the node; used inside drivers/kvm only. */
 #pragma once
 
-#include "base/strbuf.h"
+#include "drivers/inside/carry.h"
 #include "drivers/kvm/launch.h"
 #include "drivers/kvm/ledger.h"
 #include "drivers/kvm/way.h"
@@ -11,10 +11,8 @@
 
 /* One of the command's outputs on its way. */
 struct carrier_stream {
-	int fd;	   /* where it goes; -1: nobody takes it any more */
-	bool head; /* the line of launch_read is still to come, in here */
-	struct strbuf pending;
-	size_t sent; /* of pending */
+	struct carry bytes;
+	bool head; /* the line of launch_read is still to come, in its bytes */
 };
 
 enum { CARRIER_OUT, CARRIER_ERR, CARRIER_OUTPUTS };

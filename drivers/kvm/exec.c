@@ -236,7 +236,7 @@ static void carry(struct carrier *c, struct driver *driver, const char *id)
 		seen = false;
 	/* Whoever waits for the end of its streams need not wait for what is cleaned up. */
 	for (int i = 0; i < CARRIER_OUTPUTS; i++)
-		fd_close(c->outputs[i].fd);
+		fd_close(c->outputs[i].bytes.fd);
 	fd_close(c->exec.stdin_fd);
 	fd_close(c->exec.status_fd);
 }
@@ -283,9 +283,9 @@ static void be_carrier(void *data, int call)
 	if (chdir("/") < 0)
 		_exit(1);
 	c.outputs[CARRIER_OUT] =
-		(struct carrier_stream){.fd = c.exec.stdout_fd, .head = c.exec.terminal};
+		(struct carrier_stream){.bytes.fd = c.exec.stdout_fd, .head = c.exec.terminal};
 	c.outputs[CARRIER_ERR] =
-		(struct carrier_stream){.fd = c.exec.stderr_fd, .head = !c.exec.terminal};
+		(struct carrier_stream){.bytes.fd = c.exec.stderr_fd, .head = !c.exec.terminal};
 	carry(&c, asked->driver, asked->id);
 	clean_up(&c);
 	_exit(0);

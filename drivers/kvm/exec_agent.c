@@ -376,8 +376,8 @@ static void wait_a_moment(struct talk *t)
 	for (int i = 0; i < CARRIER_OUTPUTS; i++) {
 		const struct carrier_stream *s = &t->c->outputs[i];
 
-		p[1 + i] =
-			(struct pollfd){.fd = carrier_is_empty(s) ? -1 : s->fd, .events = POLLOUT};
+		p[1 + i] = (struct pollfd){
+			.fd = carrier_is_empty(s) ? -1 : s->bytes.fd, .events = POLLOUT};
 	}
 	poll(p, ARRAY_SIZE(p), t->pause);
 	t->pause = t->pause * 3 / 2 > PAUSE_MAX ? PAUSE_MAX : t->pause * 3 / 2;

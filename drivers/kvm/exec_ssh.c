@@ -2,13 +2,9 @@
  * is raw, and its size is the guest's terminal's. */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -42,45 +38,11 @@ static const char *term_of(const char *const *env)
 	return term;
 }
 
-static struct winsize size_of(int terminal)
-{
-	struct winsize size = {.ws_row = 24, .ws_col = 80};
-
-	if (ioctl(terminal, TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0)
-		return (struct winsize){.ws_row = 24, .ws_col = 80};
-	return size;
-}
-
-/* Changes of its size are told to who has it as the controlling one. */
-static int take_terminal(struct talk *t)
-{
-	int terminal = t->c->exec.stdin_fd;
-	struct termios raw;
-	sigset_t set;
-
-	if (tcgetattr(terminal, &raw) == 0) {
-		cfmakeraw(&raw);
-		tcsetattr(terminal, TCSANOW, &raw);
-	}
-	setsid();
-	if (ioctl(terminal, TIOCSCTTY, 0) < 0)
-		return err_set(t->err, ERR_INVALID, "terminal",
-			"standard input cannot be its terminal: %s", strerrordesc_np(errno));
-	/* Its other side going is seen when it is read. */
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGTTOU, SIG_IGN);
-	signal(SIGTTIN, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGWINCH); /* blocked in all threads (exec.c) */
-	t->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return t->signals < 0 ? err_errno(t->err, errno, "cannot watch the terminal") : 0;
-}
-
 static int request_terminal(struct talk *t)
 {
-	struct winsize size = size_of(t->c->exec.stdin_fd);
+	struct winsize size = carry_size(t->c->exec.stdin_fd);
 	const char *term = term_of(t->c->exec.env);
-	int r = take_terminal(t);
+	int r = carry_take_terminal(t->c->exec.stdin_fd, &t->signals, t->err);
 
 	if (r == 0 && libssh2_channel_request_pty_ex(t->channel, term, (unsigned)strlen(term), NULL,
 			      0, size.ws_col, size.ws_row, 0, 0) != 0)
@@ -90,10 +52,9 @@ static int request_terminal(struct talk *t)
 
 static void pass_size(struct talk *t)
 {
-	struct winsize size = size_of(t->c->exec.stdin_fd);
-	struct signalfd_siginfo info;
+	struct winsize size = carry_size(t->c->exec.stdin_fd);
 
-	if (read(t->signals, &info, sizeof(info)) != sizeof(info))
+	if (!carry_was_resized(t->signals))
 		return;
 	while (libssh2_channel_request_pty_size(t->channel, size.ws_col, size.ws_row) ==
 		LIBSSH2_ERROR_EAGAIN)
@@ -193,8 +154,8 @@ static void wait_a_moment(struct talk *t)
 	for (int i = 0; i < CARRIER_OUTPUTS; i++) {
 		const struct carrier_stream *s = &t->c->outputs[i];
 
-		p[3 + i] =
-			(struct pollfd){.fd = carrier_is_empty(s) ? -1 : s->fd, .events = POLLOUT};
+		p[3 + i] = (struct pollfd){
+			.fd = carrier_is_empty(s) ? -1 : s->bytes.fd, .events = POLLOUT};
 	}
 	if (!t->kicked)
 		poll(p, ARRAY_SIZE(p), -1);

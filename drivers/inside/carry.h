@@ -1,0 +1,35 @@
+/* What a process does that carries the streams of a command between the node and a guest: bytes on
+ * their way to who may be slow, and a terminal here that only passes on what one in the guest says.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/ioctl.h>
+
+#include "base/strbuf.h"
+
+struct err;
+
+/* Bytes on their way. */
+struct carry {
+	int fd; /* where they go, owned; -1: nobody takes them any more */
+	struct strbuf pending;
+	size_t sent; /* of pending */
+};
+
+bool carry_is_empty(const struct carry *carry);
+
+/* Writes what can be written without waiting. When nobody takes it, fd becomes -1 and false is
+ * returned, once. */
+bool carry_flush(struct carry *carry);
+
+/* Makes a terminal raw, and the controlling one of this process, which gets no signals by it:
+ * *ret_signals becomes readable when its size has changed (carry_was_resized). SIGWINCH has to be
+ * blocked in all threads. ERR_INVALID (terminal). */
+int carry_take_terminal(int terminal, int *ret_signals, struct err *err);
+
+/* Takes what *ret_signals says; whether there was something. */
+bool carry_was_resized(int signals);
+
+/* That of a terminal; where it has none, 24 lines of 80. */
+struct winsize carry_size(int terminal);
