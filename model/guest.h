@@ -32,7 +32,7 @@ enum guest_state {
 	GUEST_STATE_MAX_,
 };
 
-const char *guest_state_to_string(enum guest_state state);
+const char *guest_state_to_string(enum guest_state value);
 int guest_state_from_string(const char *text, enum guest_state *ret); /* -EINVAL */
 
 /* What a guest may take of the node. Zero is "no limit". */

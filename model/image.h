@@ -16,18 +16,18 @@ enum image_kind {
 	IMAGE_KIND_MAX_,
 };
 
-const char *image_kind_to_string(enum image_kind kind);		    /* "tree", "disk", "oci" */
+const char *image_kind_to_string(enum image_kind value);	    /* "tree", "disk", "oci" */
 int image_kind_from_string(const char *text, enum image_kind *ret); /* -EINVAL */
 
 enum disk_format { DISK_QCOW2, DISK_RAW, DISK_FORMAT_MAX_ };
 
-const char *disk_format_to_string(enum disk_format format);	      /* "qcow2", "raw" */
+const char *disk_format_to_string(enum disk_format value);	      /* "qcow2", "raw" */
 int disk_format_from_string(const char *text, enum disk_format *ret); /* -EINVAL */
 
 /* What brings it up: firmware that starts what is on the disk, or a kernel that lies beside it. */
 enum disk_boot { DISK_BOOT_BIOS, DISK_BOOT_UEFI, DISK_BOOT_KERNEL, DISK_BOOT_MAX_ };
 
-const char *disk_boot_to_string(enum disk_boot boot);		  /* "bios", "uefi", "kernel" */
+const char *disk_boot_to_string(enum disk_boot value);		  /* "bios", "uefi", "kernel" */
 int disk_boot_from_string(const char *text, enum disk_boot *ret); /* -EINVAL */
 
 #define DISK_CMDLINE_MAX 1023

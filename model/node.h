@@ -17,7 +17,7 @@ enum node_mode {
 	NODE_MODE_MAX_,
 };
 
-const char *node_mode_to_string(enum node_mode mode); /* "active", "drain", "maintenance" */
+const char *node_mode_to_string(enum node_mode value); /* "active", "drain", "maintenance" */
 int node_mode_from_string(const char *text, enum node_mode *ret); /* -EINVAL */
 
 /* PATCH /v1/node: {mode: …, guests: "keep" or "stop"}. Guests rest in maintenance only. */

@@ -19,7 +19,7 @@ enum operation_state {
 	OPERATION_STATE_MAX_,
 };
 
-const char *operation_state_to_string(enum operation_state state);
+const char *operation_state_to_string(enum operation_state value);
 int operation_state_from_string(const char *text, enum operation_state *ret);
 
 /* DONE, FAILED and CANCELLED are for ever. */

@@ -17,7 +17,7 @@ struct port {
 	char purpose[PURPOSE_MAX + 1];
 };
 
-const char *port_proto_to_string(enum port_proto proto);	    /* "tcp", "udp" */
+const char *port_proto_to_string(enum port_proto value);	    /* "tcp", "udp" */
 int port_proto_from_string(const char *text, enum port_proto *ret); /* -EINVAL */
 
 /* Ports of the node that are never given out: 22, 25, 53, 80, 443. */

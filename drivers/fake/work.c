@@ -224,7 +224,7 @@ int work_update(struct fake *f, const struct driver_guest *guest, struct err *er
 
 static int running_pid(struct fake *f, const char *id, pid_t *ret, struct err *err)
 {
-	struct driver_status status;
+	struct driver_status status = {0};
 	int r = work_look(f, id, &status, err);
 
 	if (r == 0 && status.pid == 0)
@@ -300,7 +300,7 @@ int work_console(
 	struct fake *f, const char *id, const struct driver_console *wanted, struct err *err)
 {
 	char path[PATH_MAX];
-	struct driver_status status;
+	struct driver_status status = {0};
 	AUTOCLOSE int life = -1;
 	AUTOCLOSE int input = -1;
 	int r = work_look(f, id, &status, err);
@@ -352,7 +352,7 @@ int work_stats(struct fake *f, const char *id, struct driver_stats **ret, size_t
 {
 	AUTOFREE struct driver_status *list = NULL;
 	AUTOFREE struct driver_stats *stats = NULL;
-	struct driver_status one;
+	struct driver_status one = {0};
 	size_t count = 1, running = 0;
 	int r = id ? work_look(f, id, &one, err) : work_list(f, &list, &count, err);
 

@@ -283,7 +283,7 @@ static int lxc_update(struct driver *d, const struct driver_guest *guest, struct
 
 static int check_running(struct driver *d, const char *id, struct err *err)
 {
-	struct driver_status status;
+	struct driver_status status = {0};
 	int r = lxc_status(d, id, &status, err);
 
 	if (r == 0 && status.pid == 0)
@@ -322,7 +322,7 @@ static int lxc_exec(struct driver *d, const char *id, const struct driver_exec *
 static int lxc_console(
 	struct driver *d, const char *id, const struct driver_console *console, struct err *err)
 {
-	struct driver_status status;
+	struct driver_status status = {0};
 	int r = lxc_status(d, id, &status, err);
 
 	return r < 0 ? r : lxc_guest_console(lxc_of(d), id, console, err);
