@@ -9,12 +9,16 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "drivers/docker/engine.h"
+#include "drivers/docker/image.h"
 #include "drivers/docker/instance.h"
+#include "drivers/docker/probe.h"
 
 static struct docker *docker_of(struct driver *driver)
 {
 	return (struct docker *)driver;
 }
+
+#define STALL_MS 120000 /* of what is pulled */
 
 /* --- Instances ------------------------------------------------------------------------------- */
 
@@ -58,6 +62,7 @@ static int fill(struct docker *docker, const struct driver_config *config, struc
 	if (r < 0)
 		return r;
 	docker->driver.ops = &docker_driver_ops;
+	docker->stall_ms = STALL_MS;
 	docker->state_dir = strdup(config->state_dir);
 	docker->run_dir = strdup(config->run_dir);
 	docker->log_dir = strdup(config->log_dir);
@@ -93,9 +98,23 @@ static int docker_open(const struct driver_config *config, struct driver **ret, 
 	return 0;
 }
 
+/* --- What is there --------------------------------------------------------------------------- */
+
+static int docker_probe(struct driver *d, struct driver_info *ret, struct err *err)
+{
+	(void)err;
+	*ret = (struct driver_info){.name = "docker",
+		.capabilities = driver_capabilities(d->ops) | DRIVER_CAN_UNPRIVILEGED,
+		.image_kind = IMAGE_OCI};
+	probe_host(docker_of(d), ret);
+	return 0;
+}
+
 const struct driver_ops docker_driver_ops = {
 	.name = "docker",
 	.call_mode = DRIVER_CALL_FORK,
 	.open = docker_open,
 	.close = docker_close,
+	.probe = docker_probe,
+	.image = docker_image,
 };

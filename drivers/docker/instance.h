@@ -15,5 +15,6 @@ struct docker {
 	char *additions_dir;   /* NULL: none */
 	char *socket;	       /* of dockerd */
 	char *registries;      /* a file in Docker's config.json format; NULL: none */
+	uint64_t stall_ms;     /* a pull of which nothing is heard for so long is given up */
 	struct remote *events; /* NULL: nobody asked for them */
 };

@@ -1,0 +1,13 @@
+/* Whether guests can run below this dockerd; used inside drivers/docker only. */
+#pragma once
+
+#include <jansson.h>
+
+#include "drivers/docker/instance.h"
+
+/* Fills version, usable, problem and notice. */
+void probe_host(const struct docker *docker, struct driver_info *ret);
+
+/* The same of what dockerd answers about itself (GET /info) in version 1.`version` of its API.
+ * Pure. */
+void probe_judge(const json_t *info, unsigned version, struct driver_info *ret);
