@@ -134,6 +134,9 @@ static void set_method(CURL *curl, const struct exchange *x, const char *body)
 		curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
 	}
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	/* On a connection that is used again, and is closed without an answer, libcurl would repeat
+	 * the request by itself. What changes something is for the caller to repeat. */
+	curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, strcmp(method, "GET") != 0 ? 1L : 0L);
 }
 
 static void set_options(CURL *curl, struct exchange *x, const char *url)

@@ -59,13 +59,11 @@ static bool is_registry(const char *text)
 				     : strspn(text, LOWER UPPER DIGITS ".-");
 	const char *port = text + host;
 
-	if (text[0] == '[' && text[host - 1] != ']')
+	if (host == 0 || strchr(".-", text[0]) || strchr(".-", port[-1]) || strstr(text, "..") ||
+		(text[0] == '[' && port[-1] != ']'))
 		return false;
-	if (host == 0 || text[0] == '.' || text[0] == '-' || strstr(text, ".."))
-		return false;
-	if (port[0] == '\0')
-		return port[-1] != '.' && port[-1] != '-';
-	return port[0] == ':' && port[1] != '\0' && strspn(port + 1, DIGITS) == strlen(port + 1);
+	return port[0] == '\0' ||
+	       (port[0] == ':' && port[1] != '\0' && strspn(port + 1, DIGITS) == strlen(port + 1));
 }
 
 static bool is_tag(const char *tag)
