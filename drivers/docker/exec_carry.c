@@ -25,10 +25,9 @@
 
 struct talk {
 	struct carrier *c;
-	char input[PART];
-	size_t begin, end; /* of input, what is on its way */
-	bool input_over;   /* and the command knows it */
-	int64_t late_ns;   /* the guest has ended: when to give up; 0: it runs */
+	struct carry_input input;
+	bool input_over; /* and the command knows it */
+	int64_t late_ns; /* the guest has ended: when to give up; 0: it runs */
 };
 
 /* --- Signals ---------------------------------------------------------------------------------- */
@@ -117,23 +116,7 @@ static bool is_flushed(const struct carrier *c)
 
 static bool wants_input(const struct talk *t)
 {
-	return t->begin == t->end && t->c->exec.stdin_fd >= 0 && t->c->stream >= 0;
-}
-
-static void fetch_input(struct talk *t)
-{
-	struct pollfd p = {.fd = t->c->exec.stdin_fd, .events = POLLIN};
-	ssize_t n;
-
-	if (!wants_input(t) || poll(&p, 1, 0) != 1)
-		return;
-	n = read(p.fd, t->input, sizeof(t->input));
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
-	t->begin = 0;
-	t->end = n > 0 ? (size_t)n : 0;
-	if (n <= 0) /* a terminal's end is that of its other side */
-		t->c->exec.stdin_fd = fd_close(t->c->exec.stdin_fd);
+	return t->input.begin == t->input.end && t->c->exec.stdin_fd >= 0 && t->c->stream >= 0;
 }
 
 static void pass_input(struct talk *t)
@@ -141,14 +124,15 @@ static void pass_input(struct talk *t)
 	struct carrier *c = t->c;
 	ssize_t n;
 
-	fetch_input(t);
-	if (t->begin < t->end && c->stream >= 0) {
-		n = send(c->stream, t->input + t->begin, t->end - t->begin,
+	if (wants_input(t))
+		carry_fetch(&t->input, &t->c->exec.stdin_fd);
+	if (t->input.begin < t->input.end && c->stream >= 0) {
+		n = send(c->stream, t->input.data + t->input.begin, t->input.end - t->input.begin,
 			MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0)
-			t->begin += (size_t)n;
+			t->input.begin += (size_t)n;
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
-			t->begin = t->end; /* it wants no more */
+			t->input.begin = t->input.end; /* it wants no more */
 	} else if (c->exec.stdin_fd < 0 && !t->input_over) {
 		t->input_over = true;
 		if (c->exec.terminal)
@@ -185,7 +169,7 @@ static void fill_poll(const struct talk *t, struct pollfd p[static FDS])
 
 	p[STREAM] = (struct pollfd){.fd = c->stream,
 		.events = (short)((wants_output(c) ? POLLIN : 0) |
-				  (t->begin < t->end ? POLLOUT : 0))};
+				  (t->input.begin < t->input.end ? POLLOUT : 0))};
 	if (!p[STREAM].events) /* its end can wait, too */
 		p[STREAM].fd = -1;
 	p[INPUT] = (struct pollfd){.fd = wants_input(t) ? c->exec.stdin_fd : -1, .events = POLLIN};

@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 
 #define PART 4096 /* PIPE_BUF: that much never blocks on a pipe that takes something */
@@ -60,6 +61,22 @@ bool carry_flush(struct carry *c)
 	if (c->sent > 0 && carry_is_empty(c))
 		forget(c);
 	return true;
+}
+
+void carry_fetch(struct carry_input *in, int *fd)
+{
+	struct pollfd p = {.fd = *fd, .events = POLLIN};
+	ssize_t n;
+
+	if (in->begin < in->end || *fd < 0 || poll(&p, 1, 0) != 1)
+		return;
+	n = read(*fd, in->data, sizeof(in->data));
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	in->begin = 0;
+	in->end = n > 0 ? (size_t)n : 0;
+	if (n <= 0)
+		*fd = fd_close(*fd);
 }
 
 /* --- Terminals -------------------------------------------------------------------------------- */

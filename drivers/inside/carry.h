@@ -23,6 +23,18 @@ bool carry_is_empty(const struct carry *carry);
  * returned, once. */
 bool carry_flush(struct carry *carry);
 
+#define CARRY_INPUT_MAX 32768
+
+/* What was read on the node and is on its way into the guest. */
+struct carry_input {
+	char data[CARRY_INPUT_MAX];
+	size_t begin, end;
+};
+
+/* Reads what is there when nothing is on its way. At the end, which for a terminal is that of its
+ * other side, *fd is closed and becomes -1. */
+void carry_fetch(struct carry_input *input, int *fd);
+
 /* Makes a terminal raw, and the controlling one of this process, which gets no signals by it:
  * *ret_signals becomes readable when its size has changed (carry_was_resized). SIGWINCH has to be
  * blocked in all threads. ERR_INVALID (terminal). */

@@ -19,10 +19,9 @@ struct talk {
 	struct carrier *c;
 	LIBSSH2_CHANNEL *channel;
 	int signals; /* tells of changes of the terminal's size; -1: no terminal */
-	char input[PART];
-	size_t begin, end; /* of input, what is on its way */
-	bool input_over;   /* and the guest knows it */
-	bool kicked;	   /* something was done: look again before waiting */
+	struct carry_input input;
+	bool input_over; /* and the guest knows it */
+	bool kicked;	 /* something was done: look again before waiting */
 	struct err *err;
 };
 
@@ -97,33 +96,19 @@ static int take_output(struct talk *t, int i)
 
 static bool wants_input(const struct talk *t)
 {
-	return t->begin == t->end && t->c->exec.stdin_fd >= 0 && carrier_is_told(t->c);
-}
-
-static void fetch_input(struct talk *t)
-{
-	struct pollfd p = {.fd = t->c->exec.stdin_fd, .events = POLLIN};
-	ssize_t n;
-
-	if (!wants_input(t) || poll(&p, 1, 0) != 1)
-		return;
-	n = read(t->c->exec.stdin_fd, t->input, sizeof(t->input));
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
-	t->begin = 0;
-	t->end = n > 0 ? (size_t)n : 0;
-	if (n <= 0) /* a terminal's end is that of its other side */
-		t->c->exec.stdin_fd = fd_close(t->c->exec.stdin_fd);
+	return t->input.begin == t->input.end && t->c->exec.stdin_fd >= 0 && carrier_is_told(t->c);
 }
 
 static int pass_input(struct talk *t)
 {
 	ssize_t n = 0;
 
-	fetch_input(t);
-	if (t->begin < t->end) {
-		n = libssh2_channel_write(t->channel, t->input + t->begin, t->end - t->begin);
-		t->begin = n > 0 ? t->begin + (size_t)n : t->begin;
+	if (wants_input(t))
+		carry_fetch(&t->input, &t->c->exec.stdin_fd);
+	if (t->input.begin < t->input.end) {
+		n = libssh2_channel_write(
+			t->channel, t->input.data + t->input.begin, t->input.end - t->input.begin);
+		t->input.begin = n > 0 ? t->input.begin + (size_t)n : t->input.begin;
 		t->kicked = t->kicked || n > 0;
 	} else if (t->c->exec.stdin_fd < 0 && !t->input_over) {
 		/* Who is at a terminal that has gone is told as by any terminal: it hangs up. */
@@ -132,7 +117,7 @@ static int pass_input(struct talk *t)
 		t->input_over = n == 0;
 	}
 	if (failed(n) && libssh2_channel_eof(t->channel)) {
-		t->begin = t->end; /* it wants no more */
+		t->input.begin = t->input.end; /* it wants no more */
 		t->input_over = true;
 		return 0;
 	}
