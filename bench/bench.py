@@ -3,7 +3,8 @@
 Measures what docs promise in numbers, side by side in one run with lxc-start on a btrfs clone and
 with LXD: rounds alternate, so that all see the same machine. What grows with the number of guests
 is measured with few, some and many. Prints one table and writes build/bench/NAME.json; --write
-makes docs/figures.md and the drawing in it of the newest of each."""
+makes docs/figures.md of the newest of each, and the drawing in it; what was not measured here stays
+in the page as it is."""
 import argparse
 import contextlib
 import json
@@ -86,8 +87,8 @@ def main():
     keep(rows)
     every = [row for found in rows.values() for row in found]
     print(figures.table([row.__dict__ for row in every]))
-    if options.write:
-        figures.write(OUT, BENCHES, pathlib.Path("docs"))
+    if options.write and not figures.write(OUT, BENCHES, pathlib.Path("docs")):
+        print(f"the drawing is as it was: what else is in it is not in {OUT}")
     left = leftovers.settled(before)
     for line in left:
         print(f"left behind: {line}")

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import time
 
 import growth
@@ -61,10 +62,27 @@ def section(name, data):
     return "\n".join(lines)
 
 
+def written(page):
+    """The sections of the page as it is: text by name."""
+    if not page.exists():
+        return {}
+    _, *parts = re.split(r"^(?=## )", page.read_text(), flags=re.M)
+    return {part[3:].split("\n")[0]: "\n" + part.rstrip() for part in parts}
+
+
+def is_whole(drawing, panels):
+    """Nothing that is drawn would be lost."""
+    return not drawing.exists() or growth.names(drawing.read_text()) <= {p.name for p in panels}
+
+
 def write(folder, names, docs):
-    """Makes the page and the drawing of the newest JSON of each bench."""
-    found = list(kept(folder, names))
-    sections = [section(name, data) for name, data in found]
-    (docs / PAGE).write_text("\n".join([INTRODUCTION, *sections]) + "\n")
-    rows = [row for _, data in found for row in data["rows"]]
-    (docs / DRAWING).write_text(growth.draw(growth.panels(rows)))
+    """Makes the page of the newest JSON of each bench, with what it says already of those that were
+    measured elsewhere; and the drawing, when all of it was measured here: says whether."""
+    found = dict(kept(folder, names))
+    sections = written(docs / PAGE) | {name: section(name, data) for name, data in found.items()}
+    (docs / PAGE).write_text("\n".join([INTRODUCTION, *(sections[name] for name in names
+                                                        if name in sections)]) + "\n")
+    panels = growth.panels([row for data in found.values() for row in data["rows"]])
+    if whole := is_whole(docs / DRAWING, panels):
+        (docs / DRAWING).write_text(growth.draw(panels))
+    return whole

@@ -3,7 +3,8 @@ axes logarithmic, in one SVG that is text and needs nothing to be made or seen. 
 reader's light or dark mode."""
 import dataclasses
 import math
-from xml.sax.saxutils import escape, quoteattr
+import re
+from xml.sax.saxutils import escape, quoteattr, unescape
 
 COLUMNS = 3
 PANEL_W, PANEL_H = 300, 230  # of the whole panel
@@ -144,6 +145,11 @@ def legend(width):
     yield f'<path d="M{x} 44H{x + 22}" class="limit"/>'
     yield text(x + 28, 48, "promised: at most", "ink")
     yield text(width - RIGHT, 48, "both axes logarithmic; lower is better", anchor="end")
+
+
+def names(svg):
+    """Of the panels in a drawing."""
+    return set(map(unescape, re.findall(r'class="ink name" [^>]*>([^<]*)<', svg)))
 
 
 def draw(found):

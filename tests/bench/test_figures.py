@@ -28,14 +28,27 @@ SAMPLES = {
 }
 
 
+def keep(folder, name, rows):
+    kept = {"time": 0, "machine": "2 cores", "rows": rows}
+    (folder / f"{name}.json").write_text(json.dumps(kept))
+
+
+def write(folder):
+    """As --write does: whether the drawing was made, too."""
+    return figures.write(folder, [*SAMPLES, "never-run"], folder)
+
+
+def read(folder):
+    return (folder / figures.PAGE).read_text(), (folder / figures.DRAWING).read_text()
+
+
 @pytest.fixture
 def written(tmp_path):
-    """Page and drawing of the samples, as --write makes them."""
+    """Page and drawing of the samples."""
     for name, rows in SAMPLES.items():
-        kept = {"time": 0, "machine": "2 cores", "rows": rows}
-        (tmp_path / f"{name}.json").write_text(json.dumps(kept))
-    figures.write(tmp_path, [*SAMPLES, "never-run"], tmp_path)
-    return (tmp_path / figures.PAGE).read_text(), (tmp_path / figures.DRAWING).read_text()
+        keep(tmp_path, name, rows)
+    assert write(tmp_path)
+    return read(tmp_path)
 
 
 def drawn(svg):
@@ -73,6 +86,33 @@ def test_page_has_a_section_for_each_bench_that_was_run_and_shows_the_drawing(wr
     assert re.findall(r"^## (.*)$", page, re.M) == list(SAMPLES)
     assert "| P1 | create to running, 500 guests | 61.0 ms |  |  | ≤ 45 ms | MISSED |" in page
     assert f"]({figures.DRAWING})" in page and "2 cores, 1970-01-01." in page
+
+
+def test_what_was_not_measured_here_stays_on_the_page_and_in_the_drawing(tmp_path, written):
+    for name in ("create", "memory", "exec"):
+        (tmp_path / f"{name}.json").unlink()
+    assert not write(tmp_path) and read(tmp_path) == written
+    keep(tmp_path, "create", [row(10, 20.5)])
+    assert not write(tmp_path)
+    page, drawing = read(tmp_path)
+    assert drawing == written[1] and re.findall(r"^## (.*)$", page, re.M) == list(SAMPLES)
+    assert "31.7 ms" in written[0] and "31.7 ms" not in page and "20.5 ms" in page
+    assert page.split("## memory")[1] == written[0].split("## memory")[1]
+
+
+def test_the_drawing_is_made_anew_when_all_that_is_in_it_was_measured_here(tmp_path, written):
+    keep(tmp_path, "create", [row(10, 20.5, 45, True)])
+    (tmp_path / "ports.json").unlink()  # of which nothing is drawn
+    assert write(tmp_path)
+    page, drawing = read(tmp_path)
+    assert "20.5 ms" in drawing and "31.7 ms" not in drawing
+    assert page.split("## ports")[1] == written[0].split("## ports")[1]
+
+
+def test_a_bench_that_is_no_more_leaves_the_page(tmp_path, written):
+    page = tmp_path / figures.PAGE
+    page.write_text(written[0] + "\n## gone\n\nfigures\n")
+    assert write(tmp_path) and page.read_text() == written[0]
 
 
 def test_drawing_is_well_formed_and_has_a_panel_for_each_cost_that_grows(written):
