@@ -282,7 +282,7 @@ void docker_node_enter(const struct docker_node *what)
 	g_what = what ? *what : (struct docker_node){0};
 	if (!g_what.storage)
 		g_what.storage = "overlay2";
-	node_enter_in_turn("/tmp/corpus-test-docker-groups.lock");
+	node_enter();
 	if (run((const char *const[]){"sh", TESTS "/harness/docker.sh", "lay", folder(),
 			g_what.storage, NULL},
 		    -1, &err) < 0) {

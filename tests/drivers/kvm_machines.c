@@ -89,7 +89,7 @@ static void die(const char *what)
 static void run(const char *const *argv)
 {
 	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 10000};
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
 	struct err err = {0};
 
 	if (process_run(&options, &err) < 0)

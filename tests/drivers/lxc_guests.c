@@ -35,17 +35,18 @@ void check(int r, const struct err *err)
 struct driver_guest facts(const char *id)
 {
 	static char links[2][16];
-	char *link = links[id[10] == 'b'];
+	bool first = strcmp(id, GUEST_A) == 0;
+	char *link = links[first];
 
 	/* As node_leftovers expects it. */
 	snprintf(link, 16, "cvt%.8s", id + 4);
 	return (struct driver_guest){.id = id,
-		.name = id[10] == 'a' ? "a.example.org" : "b.example.org",
+		.name = first ? "a.example.org" : "b.example.org",
 		.rootfs = node_rootfs(ROOTFS_PLAIN),
 		.net = {.bridge = NODE_BRIDGE,
 			.link = link,
-			.mac = {0x00, 0x16, 0x3e, 0, 0, (uint8_t)id[10]},
-			.address = 0x0a630010U + (uint32_t)id[10],
+			.mac = {0x00, 0x16, 0x3e, 0, 0, first ? 0xa : 0xb},
+			.address = first ? 0x0a630071U : 0x0a630072U,
 			.prefix = 24}};
 }
 

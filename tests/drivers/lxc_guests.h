@@ -5,13 +5,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "conformance/ids.h"
 #include "drivers/lxc/groups.h"
 #include "drivers/lxc/lxc.h"
 
-#define GUEST_A "0000000000a1"
-#define GUEST_B "0000000000b1"
 #define MIB	(1024ULL * 1024)
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 /* A test after which no guest is left, however it ended. */
 #define guest_test(f) cmocka_unit_test_teardown(f, remove_all)

@@ -9,8 +9,6 @@
 
 /* Exits with a message when it cannot be had. */
 void node_enter(void);
-/* The same, one at a time of those that name that file: tests whose guests have the same ids. */
-void node_enter_in_turn(const char *lock);
 const char *node_dir(void);
 const char *node_rootfs(enum rootfs_kind kind);
 /* Makes one in `root`, with that script as its init; NULL: none. */

@@ -17,22 +17,24 @@
 
 #include "base/err.h"
 #include "base/process.h"
+#include "conformance/ids.h"
 #include "docker_node.h"
 #include "keeper.h"
 
-#define ID "0123456789ab"
+#define ID   GUEST_A
+#define NAME around("corpus-", ID, "")
 
 /* A container that ends when it is told to, without a network. */
 static void run_container(void)
 {
 	assert_non_null(docker_node_image());
-	assert_non_null(DOCKER("run", "--detach", "--name=corpus-" ID, "--label=corpus.guest=" ID,
-		"--network=none", docker_node_image()));
+	assert_non_null(DOCKER("run", "--detach", "--name", NAME,
+		around("--label=corpus.guest=", ID, ""), "--network=none", docker_node_image()));
 }
 
 static const char *state(void)
 {
-	const char *said = DOCKER("inspect", "--format={{.State.Status}}", "corpus-" ID);
+	const char *said = DOCKER("inspect", "--format={{.State.Status}}", NAME);
 
 	assert_non_null(said);
 	return said;
@@ -48,8 +50,8 @@ static void containers_outlive_a_dockerd_that_restores_them(void **ctx)
 	assert_int_equal(-1, kill(docker_node_dockerd(), 0));
 	docker_node_start();
 	assert_string_equal("running", state());
-	assert_non_null(DOCKER("pause", "corpus-" ID));
-	assert_non_null(DOCKER("rm", "--force", "corpus-" ID));
+	assert_non_null(DOCKER("pause", NAME));
+	assert_non_null(DOCKER("rm", "--force", NAME));
 	assert_null(docker_node_leftovers(ID, false));
 }
 
@@ -108,10 +110,9 @@ static int become_victim(void)
 {
 	docker_node_enter(NULL);
 	run_container();
-	if (!DOCKER("pause", "corpus-" ID))
+	if (!DOCKER("pause", NAME))
 		return 1;
-	printf("%s %s\n", DOCKER("inspect", "--format={{.State.Pid}}", "corpus-" ID),
-		docker_node_group());
+	printf("%s %s\n", DOCKER("inspect", "--format={{.State.Pid}}", NAME), docker_node_group());
 	fflush(stdout);
 	return raise(SIGKILL);
 }

@@ -40,7 +40,7 @@ static void make_disk(const char *path)
 	assert_int_equal(
 		process_run(
 			&(struct process_options){
-				.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 10000},
+				.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000},
 			NULL),
 		0);
 }

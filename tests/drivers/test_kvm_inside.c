@@ -34,8 +34,8 @@
 #include "kvm_machines.h"
 #include "kvm_node.h"
 
-#define BOOT_MS	    90000
-#define PATIENCE_MS 20000
+#define BOOT_MS	    300000
+#define PATIENCE_MS 60000
 #define SMALL	    "/small"
 #define BIG	    400000 /* more than a request to the agent takes */
 #define DISK_GROWN  (160ULL << 20)
@@ -161,12 +161,12 @@ static void write_big(const char *path)
 	big[BIG] = '\0';
 	f.fd = memory_file(big);
 	call_ok((struct driver_request){
-		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &f, .deadline_ms = 20000});
+		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &f, .deadline_ms = 60000});
 	close(f.fd);
 	f.op = DRIVER_FILE_READ;
 	f.fd = memory_file("");
 	call_ok((struct driver_request){
-		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &f, .deadline_ms = 20000});
+		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &f, .deadline_ms = 60000});
 	assert_int_equal(pread(f.fd, back, BIG + 1, 0), BIG);
 	assert_memory_equal(big, back, BIG);
 	close(f.fd);

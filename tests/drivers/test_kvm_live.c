@@ -29,17 +29,19 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/process.h"
+#include "conformance/ids.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/kvm.h"
 #include "kvm_node.h"
 
-#define ID  "0123456789ab"
+#define ID  GUEST_A
 #define MIB (1024ULL * 1024)
 
 static struct driver *g_driver;
 static char g_volume[256], *g_paths[32], *g_cmdline;
 static struct driver_disk g_disk;
 static struct driver_guest g_guest;
+static char g_link[16];
 static virConnectPtr g_conn;
 static virDomainPtr g_domain;
 
@@ -60,7 +62,7 @@ static const char *in_volume(const char *name)
 static void run(const char *const *argv)
 {
 	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 20000};
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
 	struct err err = {0};
 
 	if (process_run(&options, &err) < 0)
@@ -258,11 +260,12 @@ static void make_volume(void)
 		.initrd = in_volume("initrd"),
 		.cmdline = g_cmdline,
 		.memory = in_volume("memory")};
+	snprintf(g_link, sizeof(g_link), "cg%s", ID);
 	g_guest = (struct driver_guest){.id = ID,
 		.name = "one",
 		.disk = &g_disk,
 		.limits = {.memory = 256 * MIB, .cpu_milli = 1000},
-		.net = {.bridge = NODE_BRIDGE, .link = "cg" ID, .mac = {2, 0, 0, 0, 0, 1}}};
+		.net = {.bridge = NODE_BRIDGE, .link = g_link, .mac = {2, 0, 0, 0, 0, 1}}};
 }
 
 static bool runs(void)
@@ -424,7 +427,7 @@ static const char *obstacle(void)
 {
 	static char path[400];
 
-	snprintf(path, sizeof(path), "%s/state/" ID "/.guest.json.new", node_dir());
+	snprintf(path, sizeof(path), "%s/state/%s/.guest.json.new", node_dir(), ID);
 	return path;
 }
 

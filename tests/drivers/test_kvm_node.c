@@ -19,15 +19,17 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "conformance/ids.h"
 #include "kvm_node.h"
 
-#define ID "0123456789ab"
+#define ID   GUEST_A
+#define NAME around("corpus-", ID, "")
 
 static int virsh(const char *verb, const char *what)
 {
 	const char *argv[] = {"virsh", "--quiet", "--connect", KVM_NODE_URI, verb, what, NULL};
 	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 10000};
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
 	struct err err = {0};
 	int r = process_run(&options, &err);
 
@@ -43,9 +45,9 @@ static void create_machine(void)
 
 	snprintf(path, sizeof(path), "%s/machine.xml", node_dir());
 	assert_int_equal(0, file_replace(path,
-				    "<domain type='qemu'><name>corpus-" ID "</name>"
-				    "<memory unit='MiB'>64</memory>"
-				    "<os><type arch='x86_64' machine='pc'>hvm</type></os></domain>",
+				    around("<domain type='qemu'><name>", NAME,
+					    "</name><memory unit='MiB'>64</memory><os><type "
+					    "arch='x86_64' machine='pc'>hvm</type></os></domain>"),
 				    0644, false));
 	assert_int_equal(0, virsh("create", path));
 }
@@ -60,8 +62,8 @@ static void machines_outlive_libvirtd(void **state)
 	assert_int_equal(-1, kill(kvm_node_libvirtd(), 0));
 	assert_non_null(kvm_node_leftovers(ID, false));
 	kvm_node_start();
-	assert_int_equal(0, virsh("domstate", "corpus-" ID));
-	assert_int_equal(0, virsh("destroy", "corpus-" ID));
+	assert_int_equal(0, virsh("domstate", NAME));
+	assert_int_equal(0, virsh("destroy", NAME));
 	assert_null(kvm_node_leftovers(ID, false));
 }
 

@@ -22,10 +22,11 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "conformance/ids.h"
 #include "conformance/subject.h"
 #include "node.h"
 
-#define ID	    "0000000000de"
+#define ID	    GUEST_A
 #define DEFAULT_TAR "/var/cache/corpus-dev/debian-with-page.tar"
 
 static struct subject *g_subject;

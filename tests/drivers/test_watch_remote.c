@@ -27,7 +27,7 @@
 #define A	    "00000000000a"
 #define B	    "00000000000b"
 #define LOST	    "lost________" /* in the place of an id */
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 static char g_dir[64];
 static struct remote *g_remote;

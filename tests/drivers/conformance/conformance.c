@@ -112,8 +112,8 @@ static void stop_ends_it_and_can_be_repeated(void **state)
 	define_guest(GUEST_A, ROOTFS_PLAIN);
 	pid = start_guest(GUEST_A).pid;
 	begun = clock_monotonic_ns();
-	stop_guest(GUEST_A, 20000);
-	assert_true(clock_monotonic_ns() - begun < 15 * 1000000000LL);
+	stop_guest(GUEST_A, 60000);
+	assert_true(clock_monotonic_ns() - begun < 50 * 1000000000LL);
 	assert_process_gone(pid);
 	assert_nothing_left(GUEST_A, true);
 	stop_guest(GUEST_A, 20000);
@@ -198,8 +198,8 @@ static void a_guest_without_init_fails_to_start_and_leaves_nothing_running(void 
 
 static void several_guests_start_and_end_side_by_side(void **state)
 {
-	static const char *const ids[] = {
-		GUEST_A, GUEST_B, "00000000000c", "00000000000d", "00000000000e", "00000000000f"};
+	const char *const ids[] = {
+		GUEST_A, GUEST_B, guest_id('c'), guest_id('d'), guest_id('e'), guest_id('f')};
 	struct driver_request q[ARRAY_SIZE(ids)];
 	struct outcome o[ARRAY_SIZE(ids)];
 
@@ -331,7 +331,7 @@ static size_t count_fds(pid_t pid)
 /* A call is answered a moment before what belonged to it is closed. */
 static void assert_fds_come_down_to(size_t most)
 {
-	int64_t end = clock_monotonic_ns() + 5 * 1000000000LL;
+	int64_t end = clock_monotonic_ns() + 60 * 1000000000LL;
 
 	while (count_fds(subject_pid(subject())) > most)
 		assert_true(clock_monotonic_ns() < end);

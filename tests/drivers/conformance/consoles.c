@@ -21,7 +21,7 @@
 #include "groups.h"
 #include "guests.h"
 
-#define PATIENCE_MS  10000
+#define PATIENCE_MS  60000
 #define MUCH	     (10 * 1024 * 1024UL + 300000)
 #define HISTORY_MOST (4 * 1024 * 1024)
 

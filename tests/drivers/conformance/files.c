@@ -40,13 +40,13 @@ static struct driver_file file_at(enum driver_file_op op, const char *path)
 static struct outcome do_file(struct driver_file file)
 {
 	return call((struct driver_request){
-		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &file, .deadline_ms = 20000});
+		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &file, .deadline_ms = 60000});
 }
 
 static struct outcome file_ok(struct driver_file file)
 {
 	return call_ok((struct driver_request){
-		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &file, .deadline_ms = 20000});
+		.call = DRIVER_CALL_FILE, .id = GUEST_A, .file = &file, .deadline_ms = 60000});
 }
 
 static void file_fails(struct driver_file file, enum err_code code)
@@ -54,7 +54,7 @@ static void file_fails(struct driver_file file, enum err_code code)
 	call_fails((struct driver_request){.call = DRIVER_CALL_FILE,
 			   .id = GUEST_A,
 			   .file = &file,
-			   .deadline_ms = 20000},
+			   .deadline_ms = 60000},
 		code);
 }
 
@@ -579,7 +579,7 @@ static void files_of_a_machine_need_it_to_run(void **state)
 {
 	struct driver_file f = file_at(DRIVER_FILE_STAT, "/");
 	struct driver_request request = {
-		.call = DRIVER_CALL_FILE, .id = GUEST_B, .file = &f, .deadline_ms = 20000};
+		.call = DRIVER_CALL_FILE, .id = GUEST_B, .file = &f, .deadline_ms = 60000};
 
 	(void)state;
 	if (!can(DRIVER_CAN_FILE))

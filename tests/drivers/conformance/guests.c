@@ -205,7 +205,7 @@ void prepare_inside(const char *fmt, ...)
 
 	const char *argv[] = {"sh", "-c", whole, NULL};
 	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 10000};
+		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
 	struct err err = {0};
 
 	if (process_run(&options, &err) < 0)

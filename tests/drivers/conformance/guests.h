@@ -3,10 +3,8 @@
 #pragma once
 
 #include "conformance.h"
+#include "ids.h"
 #include "subject.h"
-
-#define GUEST_A "00000000000a"
-#define GUEST_B "00000000000b"
 
 /* A test after which no guest is left, however it ended. */
 #define guest_test(f) cmocka_unit_test_teardown(f, guests_remove_all)

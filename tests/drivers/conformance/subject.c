@@ -171,7 +171,7 @@ static void take_events(struct subject *s, int ms)
 
 void subject_wait_event(struct subject *s, const char *id, enum guest_state state)
 {
-	int64_t end = clock_monotonic_ns() + 10 * 1000000000LL;
+	int64_t end = clock_monotonic_ns() + PATIENCE_S * 1000000000LL;
 
 	for (size_t i = 0; clock_monotonic_ns() < end;) {
 		if (i == s->events_count) {
