@@ -54,7 +54,13 @@ build() {
 	done
 }
 
-build_preset() { cmake --preset "$1" && cmake --build "build/$1"; }
+# One at a time: two may want the same.
+build_preset() (
+	mkdir -p build
+	exec 9>build/.lock
+	flock 9
+	cmake --preset "$1" && cmake --build "build/$1"
+)
 
 # Installs what is missing, when something is; says nothing otherwise.
 ensure_deps() {

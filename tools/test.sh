@@ -35,7 +35,8 @@ debian_image() {
 	PYTHONPATH=tests phase "images of machines" "$PYTHON" -m harness.disks
 }
 
-# compiled_tests PRESET WORD: through ctest, two at a time; its whole output is kept for counting.
+# compiled_tests PRESET WORD: through ctest, more than there are processors, since most of them wait for
+# something most of the time; its whole output is kept for counting.
 # Without address space randomization: the thread sanitizer does not know today's kernels' layout.
 compiled_tests() {
 	local preset=$1 word=$2 status=0 except=()
@@ -47,7 +48,7 @@ compiled_tests() {
 	asan) except=(-E 'driver_kvm_(inside|live)') ;;
 	esac
 	mkdir -p build/results
-	phase "compiled tests ($preset)" setarch -R ctest --test-dir "build/$preset" -j2 \
+	phase "compiled tests ($preset)" setarch -R ctest --test-dir "build/$preset" -j3 \
 		--output-on-failure --no-tests=ignore "${except[@]}" ${word:+-R "$word"} || status=$?
 	cp "build/$preset/Testing/Temporary/LastTest.log" "build/results/$preset.ctest" || true
 	return $status

@@ -143,8 +143,8 @@ def boot_sector_disk(path, ends=True, size=32 * MIB):
     return path
 
 
-KINDS = {"busybox": busybox_tar, "busybox-folder": busybox_folder, "debian": debian_tar,
-         "bios": bios_disk, "uefi": uefi_disk}
+KINDS = {"busybox": busybox_tar, "busybox-folder": busybox_folder, "bios": bios_disk,
+         "uefi": uefi_disk}
 
 if __name__ == "__main__":
     CACHE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))

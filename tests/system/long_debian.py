@@ -1,4 +1,5 @@
-"""A Debian machine with systemd, of the image that `corpus image build debian --driver kvm` makes."""
+"""A Debian machine with systemd, of the image that `corpus image build debian --driver kvm` makes. It
+boots for a minute under software emulation: so it is among the tests of `./dev long`."""
 import pytest
 from harness import disks
 from harness.node import CACHE
