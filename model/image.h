@@ -49,7 +49,10 @@ struct image {
 	uint64_t size;		/* bytes unpacked */
 	uint64_t entries;	/* files, directories, links */
 	int64_t created_ms;	/* since the epoch */
-	uint32_t users;		/* guests made of it; filled by the agent */
+	/* Of IMAGE_OCI, of which no sha256 or entries are known: whose daemon keeps it, and what
+	 * never means anything else. */
+	char driver[DRIVER_NAME_MAX + 1], id[IMAGE_ID_MAX + 1];
+	uint32_t users; /* guests made of it; filled by the agent */
 };
 
 /* As the API shows it; a new reference. */

@@ -53,10 +53,21 @@ static json_t *error_to_json(const struct err *error)
 		text_or_null(error->field));
 }
 
+static json_t *transfer_to_json(const struct operation *operation)
+{
+	uint64_t total = operation->transfer.total;
+
+	if (!*operation->transfer.what || operation_state_is_final(operation->state))
+		return json_null();
+	return json_pack("{s:I, s:o, s:s}", "done", (json_int_t)operation->transfer.done, "total",
+		total ? json_integer((json_int_t)total) : json_null(), "what",
+		operation->transfer.what);
+}
+
 json_t *operation_to_json(const struct operation *operation)
 {
 	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:f, s:I, s:o, s:o, s:o, s:b, "
-			 "s:o}",
+			 "s:o, s:o}",
 		"id", operation->id, "verb", operation->verb, "target", operation->target,
 		"guest_id", text_or_null(operation->guest_id), "state",
 		operation_state_to_string(operation->state), "step", text_or_null(operation->step),
@@ -65,5 +76,5 @@ json_t *operation_to_json(const struct operation *operation)
 		(json_int_t)operation->uid, "created", time_or_null(operation->created_ms),
 		"started", time_or_null(operation->started_ms), "ended",
 		time_or_null(operation->ended_ms), "cancel_requested", operation->cancel_requested,
-		"error", error_to_json(&operation->error));
+		"error", error_to_json(&operation->error), "transfer", transfer_to_json(operation));
 }

@@ -37,6 +37,11 @@ struct operation {
 	int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
 	bool cancel_requested;
 	struct err error; /* code ERR_OK unless failed */
+	/* How far the step is that moves something; `what` empty: none is. Not kept. */
+	struct {
+		uint64_t done, total; /* bytes; 0: not known */
+		char what[64];
+	} transfer;
 };
 
 /* As the API shows it, with `progress` from 0 to 1; a new reference. */

@@ -84,9 +84,11 @@ const struct http_route API_ROUTES[] = {
 	{HTTP_POST, "/v1/ports/{}/{}/switch", ROLE_OPERATOR, BODY_JSON, CHANGE, api_port_switch},
 
 	{HTTP_GET, "/v1/images", ROLE_VIEWER, BODY_NONE, NULL, api_image_list},
+	{HTTP_POST, "/v1/images", ROLE_OPERATOR, BODY_JSON, CHANGE, api_image_pull},
 	{HTTP_GET, "/v1/images/{}", ROLE_VIEWER, BODY_NONE, QUERY("kind"), api_image_get},
 	{HTTP_PUT, "/v1/images/{}", ROLE_OPERATOR, BODY_STREAM,
-		QUERY("kind", "format", "boot", "sha256", "replace", "wait"), api_image_import},
+		QUERY("kind", "driver", "format", "boot", "sha256", "replace", "wait"),
+		api_image_import},
 	{HTTP_DELETE, "/v1/images/{}", ROLE_OPERATOR, BODY_NONE, QUERY("kind", "wait", "dry_run"),
 		api_image_delete},
 

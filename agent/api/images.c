@@ -1,5 +1,7 @@
 /* Handlers of images. */
 #include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/api/internal.h"
@@ -7,12 +9,13 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "model/name.h"
+#include "model/reader.h"
 
 static json_t *image_json(struct agent *agent, const struct image *image)
 {
 	struct image counted = *image;
 
-	counted.users = registry_image_users(agent->registry, image->kind, image->name);
+	counted.users = registry_image_users(agent->registry, image);
 	return image_to_json(&counted);
 }
 
@@ -36,7 +39,7 @@ static int read_kind(
 
 	*given = text;
 	if (text && image_kind_from_string(text, ret) < 0)
-		return err_set(err, ERR_INVALID, "kind", "kind must be tree or disk");
+		return err_set(err, ERR_INVALID, "kind", "kind must be tree, disk or oci");
 	return 0;
 }
 
@@ -45,24 +48,28 @@ static struct image *requested_image(
 	struct http_request *request, struct agent *agent, struct err *err)
 {
 	const char *name = http_param(request, 0);
-	struct image *tree = agent_image(agent, IMAGE_TREE, name);
-	struct image *disk = agent_image(agent, IMAGE_DISK, name);
 	enum image_kind kind = IMAGE_TREE;
-	struct image *image;
+	struct image *found = NULL;
 	bool given;
 
 	if (read_kind(request, &kind, &given, err) < 0)
 		return NULL;
-	if (!given && tree && disk) {
-		err_set(err, ERR_CONFLICT, "kind",
-			"there are two images named %.128s: say kind=tree or kind=disk", name);
-		return NULL;
+	for (enum image_kind k = 0; k < IMAGE_KIND_MAX_; k++) {
+		struct image *image = given && k != kind ? NULL : agent_image(agent, k, name);
+
+		if (image && found) {
+			err_set(err, ERR_CONFLICT, "kind",
+				"there are images named %.128s of the kinds %s and %s: say which "
+				"by kind",
+				name, image_kind_to_string(found->kind), image_kind_to_string(k));
+			return NULL;
+		}
+		found = image ? image : found;
 	}
-	image = given ? (kind == IMAGE_TREE ? tree : disk) : tree ? tree : disk;
-	if (!image)
+	if (!found)
 		err_set(err, ERR_NOT_FOUND, NULL, "there is no image named %.128s%s%s", name,
 			given ? " of the kind " : "", given ? image_kind_to_string(kind) : "");
-	return image;
+	return found;
 }
 
 void api_image_get(struct http_request *request, void *data)
@@ -131,14 +138,19 @@ static int read_import(const struct http_request *request, struct disk_query *qu
 	int r;
 
 	*ret = (struct image_upload){.name = http_param(request, 0),
+		.driver = http_query(request, "driver"),
 		.sha256 = http_query(request, "sha256"),
 		.fd = -1,
 		.whole_fd = -1};
-	r = name_check_image(ret->name, "name", err);
-	if (r == 0)
-		r = read_disk_query(request, query, err);
+	r = read_disk_query(request, query, err);
 	if (r == 0)
 		r = read_import_kind(request, query, &ret->kind, err);
+	if (r == 0)
+		r = ret->kind == IMAGE_OCI ? name_check_reference(ret->name, "name", err)
+					   : name_check_image(ret->name, "name", err);
+	if (r == 0 && ret->driver && ret->kind != IMAGE_OCI)
+		r = err_set(err, ERR_INVALID, "driver",
+			"driver is said of images of the kind oci: leave it out, or give kind=oci");
 	ret->format = query->format_given ? &query->format : NULL;
 	ret->boot = query->boot;
 	if (r == 0)
@@ -180,6 +192,76 @@ void api_image_import(struct http_request *request, void *data)
 		r = plan_image_import(agent, &plan, &upload, &err);
 	/* The body has to be read to its end before there can be an answer. */
 	change.to_the_end = true;
+	change_submit(&change, r, &err, &plan, NULL);
+}
+
+/* --- Pull ------------------------------------------------------------------------------------ */
+
+struct pull {
+	char *name; /* owned */
+	char driver[DRIVER_NAME_MAX + 1];
+	enum image_kind kind;
+	bool pull;
+};
+
+static void pull_finish(struct pull *pull)
+{
+	free(pull->name);
+}
+
+static int read_pull_kind(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	enum image_kind *kind = member;
+	const char *text = json_string_value(value);
+
+	(void)field;
+	if (!text || image_kind_from_string(text, kind) < 0 || *kind != IMAGE_OCI)
+		return err_set(err, ERR_INVALID, path,
+			"%s must be oci: others are imported, by PUT", path);
+	return 0;
+}
+
+static const struct reader_field PULL[] = {
+	{.name = "name",
+		.read = reader_text,
+		.offset = offsetof(struct pull, name),
+		.required = true,
+		.check = name_check_reference},
+	{.name = "kind", .read = read_pull_kind, .offset = offsetof(struct pull, kind)},
+	{.name = "driver",
+		.read = reader_chars,
+		.offset = offsetof(struct pull, driver),
+		.size = DRIVER_NAME_MAX + 1,
+		.check = name_check_word},
+	{.name = "pull", .read = reader_bool, .offset = offsetof(struct pull, pull)},
+};
+
+static int read_pull(const json_t *body, struct pull *ret, struct err *err)
+{
+	int r = reader_object(body, "", PULL, ARRAY_SIZE(PULL), ret, err);
+
+	if (r == 0 && !ret->pull)
+		r = err_set(err, ERR_INVALID, "pull",
+			"pull must be true: an image that is not pulled is imported, by PUT");
+	return r;
+}
+
+void api_image_pull(struct http_request *request, void *data)
+{
+	struct agent *agent = data;
+	CLEANUP(pull_finish) struct pull pull = {.pull = true};
+	struct op_plan plan = {0};
+	struct change change;
+	struct err err;
+	int r;
+
+	if (!change_begin(&change, request, agent))
+		return;
+	r = read_pull(http_body(request), &pull, &err);
+	if (r == 0)
+		r = plan_image_pull(
+			agent, &plan, pull.name, *pull.driver ? pull.driver : NULL, &err);
 	change_submit(&change, r, &err, &plan, NULL);
 }
 

@@ -59,6 +59,7 @@ void api_port_switch(struct http_request *request, void *data);
 
 void api_image_list(struct http_request *request, void *data);
 void api_image_get(struct http_request *request, void *data);
+void api_image_pull(struct http_request *request, void *data);
 void api_image_import(struct http_request *request, void *data);
 void api_image_delete(struct http_request *request, void *data);
 

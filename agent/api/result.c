@@ -48,10 +48,14 @@ static json_t *port_result(struct agent *agent, const struct operation *info, co
 static json_t *image_result(struct agent *agent, const struct operation *info, const json_t *args)
 {
 	enum image_kind kind = IMAGE_TREE;
+	const char *name = info->target;
 	struct image *image;
 
 	image_kind_from_string(json_string_value(json_object_get(args, "kind")), &kind);
-	image = agent_image(agent, kind, info->target);
+	/* Of the kind oci it may have a longer name than was given. */
+	if (json_object_get(args, "image"))
+		name = json_string_value(json_object_get(args, "image"));
+	image = agent_image(agent, kind, name);
 	return image ? image_to_json(image) : NULL;
 }
 
@@ -79,6 +83,7 @@ static const struct {
 	{"guest.snapshot", snapshot_result},
 	{"guest.snapshot-delete", NULL},
 	{"image.import", image_result},
+	{"image.pull", image_result},
 	{"image.delete", NULL},
 };
 

@@ -553,5 +553,7 @@ int engine_cancel(struct op *op, struct err *err)
 		cancel_unbegun(op);
 	else if (op->private->accepted)
 		journal_cancel(op);
+	if (op->private->begun && op->verb->cancel)
+		op->verb->cancel(op);
 	return 0;
 }

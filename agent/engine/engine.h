@@ -59,6 +59,9 @@ struct op_verb {
 	void (*end)(struct op *op, struct db_txn *txn);
 	/* Acceptance could not be written down: takes back what was reserved in memory. */
 	void (*reject)(struct op *op);
+	/* Its end was asked for while a step is under way, which may give up what it waits for; it
+	 * ends by op_step_done all the same. NULL: the step is waited for. */
+	void (*cancel)(struct op *op);
 	/* Frees op->data. */
 	void (*release)(struct op *op);
 };

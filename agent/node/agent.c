@@ -310,11 +310,56 @@ struct net_guest agent_net_guest(const struct guest *guest)
 	return facts;
 }
 
+/* Docker's own rule: a name without tag or digest means the tag "latest". */
+static bool means(const struct image *image, const char *name)
+{
+	size_t length = strlen(name);
+	const char *slash = strrchr(name, '/');
+
+	if (strcmp(image->name, name) == 0)
+		return true;
+	return image->kind == IMAGE_OCI && !strpbrk(slash ? slash : name, ":@") &&
+	       strncmp(image->name, name, length) == 0 &&
+	       strcmp(image->name + length, ":latest") == 0;
+}
+
 struct image *agent_image(struct agent *agent, enum image_kind kind, const char *name)
 {
 	for (size_t i = 0; i < agent->images_count; i++)
-		if (agent->images[i].kind == kind && strcmp(agent->images[i].name, name) == 0)
+		if (agent->images[i].kind == kind && means(&agent->images[i], name))
 			return &agent->images[i];
+	return NULL;
+}
+
+static struct agent_driver *only_image_driver(struct agent *agent, struct err *err)
+{
+	struct agent_driver *found = NULL;
+
+	for (size_t i = 0; i < agent->drivers_count; i++) {
+		if (agent->drivers[i].image_kind != IMAGE_OCI)
+			continue;
+		if (found) {
+			err_set(err, ERR_INVALID, "driver",
+				"several drivers of this node keep images: say which by driver");
+			return NULL;
+		}
+		found = &agent->drivers[i];
+	}
+	if (!found)
+		err_set(err, ERR_UNSUPPORTED, "kind",
+			"no driver of this node takes images of the kind oci, or it has not "
+			"answered yet");
+	return found;
+}
+
+struct agent_driver *agent_image_driver(struct agent *agent, const char *name, struct err *err)
+{
+	struct agent_driver *driver =
+		name ? agent_driver(agent, name, err) : only_image_driver(agent, err);
+
+	if (!driver || driver->image_kind == IMAGE_OCI)
+		return driver;
+	err_set(err, ERR_INVALID, "driver", "driver %s does not take images of the kind oci", name);
 	return NULL;
 }
 

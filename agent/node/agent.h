@@ -38,6 +38,8 @@ struct agent_driver {
 	unsigned lists;	       /* calls under way that list its guests */
 	bool list_again;       /* what they tell is not of now */
 	uint64_t listed_at;    /* agent->moves when the oldest of those was made */
+	bool images_asked;     /* its images are being listed */
+	bool images_again;     /* what that tells may not be of now */
 	sd_event_source *lost; /* runs from its going down until its guests count as unknown */
 	sd_event_source
 		*again; /* runs from its saying that it is of no use until it is asked again */
@@ -175,8 +177,12 @@ struct agent_driver *agent_driver(struct agent *agent, const char *name, struct 
 /* What the network is told about a guest; borrows its strings. */
 struct net_guest agent_net_guest(const struct guest *guest);
 
-/* The image of that kind and name, or NULL. */
+/* The image of that kind and name, or NULL. One of the kind oci is also found without ":latest". */
 struct image *agent_image(struct agent *agent, enum image_kind kind, const char *name);
+
+/* The driver that keeps images of the kind oci: that of the name, or where that is NULL the only
+ * one. ERR_INVALID (driver), or ERR_UNSUPPORTED (kind) where there is none. */
+struct agent_driver *agent_image_driver(struct agent *agent, const char *name, struct err *err);
 
 /* Slots of the node in all, from the configuration or the node's memory. */
 uint32_t agent_slots_total(const struct agent *agent);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/node/agent.h"
+#include "agent/node/images.h"
 #include "agent/node/names.h"
 #include "agent/node/registry.h"
 #include "agent/state/db.h"
@@ -245,6 +246,8 @@ static void probe_replied(void *data, const struct driver_reply *reply)
 	}
 	note_info(driver, reply->info);
 	if (driver->info.usable)
+		images_ask(driver);
+	if (driver->info.usable)
 		agent_problem_gone(driver->agent, code);
 	else
 		agent_problem(driver->agent, code, driver->info.problem);
@@ -320,8 +323,10 @@ static void tell_driverless(struct agent *agent)
 
 void drivers_survey(struct agent *agent)
 {
-	for (size_t i = 0; i < agent->drivers_count; i++)
+	for (size_t i = 0; i < agent->drivers_count; i++) {
 		list(&agent->drivers[i]);
+		images_ask(&agent->drivers[i]);
+	}
 }
 
 /* A driver that was never probed is waited for: without it no guest can be made. */

@@ -285,16 +285,25 @@ uint32_t registry_slots_used(const struct registry *registry, uint32_t *ret_rese
 	return used;
 }
 
-uint32_t registry_image_users(
-	const struct registry *registry, enum image_kind kind, const char *image)
+/* What a name of the kind oci means may change; what a guest was made of does not. */
+static bool is_made_of(const struct guest *guest, const struct image *image)
+{
+	if (guest_image_kind(guest) != image->kind)
+		return false;
+	if (image->kind != IMAGE_OCI)
+		return strcmp(guest->image, image->name) == 0;
+	return strcmp(guest->driver, image->driver) == 0 &&
+	       strcmp(guest->container->image_id, image->id) == 0;
+}
+
+uint32_t registry_image_users(const struct registry *registry, const struct image *image)
 {
 	uint32_t users = 0;
 
 	for (size_t i = 0; i < registry->count; i++) {
 		const struct guest *guest = registry->sorted[i]->guest;
 
-		if (guest_image_kind(guest) == kind && strcmp(guest->image, image) == 0)
-			users++;
+		users += is_made_of(guest, image);
 	}
 	return users;
 }

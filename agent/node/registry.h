@@ -75,6 +75,5 @@ const char *registry_json(struct registry *registry, struct guest_entry *entry, 
 /* Sum of the slots of all guests; of those, the ones that are reserved for what is not done yet. */
 uint32_t registry_slots_used(const struct registry *registry, uint32_t *ret_reserved);
 
-/* How many guests are made of the image of that kind and name. */
-uint32_t registry_image_users(
-	const struct registry *registry, enum image_kind kind, const char *image);
+/* How many guests are made of the image. */
+uint32_t registry_image_users(const struct registry *registry, const struct image *image);

@@ -61,6 +61,29 @@ static int resolve_disk(struct driver_facts *ret, const struct agent *agent,
 	return 0;
 }
 
+static int resolve_container(struct driver_facts *ret, const struct agent *agent,
+	const struct guest *guest, struct err *err)
+{
+	const struct part parts[] = {{VOLUME_DATA, ret->data}};
+	const struct guest_container *container = guest->container;
+
+	ret->container = (struct driver_container){
+		.image = container->image_id,
+		.entrypoint = (const char *const *)container->entrypoint,
+		.command = (const char *const *)container->command,
+		.env = (const char *const *)container->environment,
+		.user = container->user,
+		.working_dir = container->working_dir,
+		.stop_signal = container->stop_signal,
+		.terminal = container->terminal,
+		.data = ret->data,
+		.data_paths = (const char *const *)container->data,
+		.layer_size = guest->storage_size,
+	};
+	ret->guest.container = &ret->container;
+	return find_parts(agent, guest, parts, ARRAY_SIZE(parts), err);
+}
+
 int driver_facts_resolve(struct driver_facts *ret, const struct agent *agent,
 	const struct guest *guest, struct err *err)
 {
@@ -80,11 +103,15 @@ int driver_facts_resolve(struct driver_facts *ret, const struct agent *agent,
 			.link = ret->link,
 			.address = guest->address,
 			.prefix = config->net.prefix,
-			.gateway = config->net.gateway},
+			.gateway = config->net.gateway,
+			.domain = config->net.domain},
 	};
 	memcpy(ret->guest.net.mac, guest->mac, sizeof(ret->guest.net.mac));
-	return guest->disk ? resolve_disk(ret, agent, guest, err)
-			   : resolve_tree(ret, agent, guest, err);
+	switch (guest_image_kind(guest)) {
+	case IMAGE_OCI: return resolve_container(ret, agent, guest, err);
+	case IMAGE_DISK: return resolve_disk(ret, agent, guest, err);
+	default: return resolve_tree(ret, agent, guest, err);
+	}
 }
 
 bool driver_facts_has_memory(const struct storage *storage, const struct guest *guest)

@@ -16,8 +16,9 @@ struct storage;
 struct driver_facts {
 	struct driver_guest guest;
 	struct driver_disk disk;
+	struct driver_container container;
 	char link[NET_LINK_NAME_MAX + 1];
-	char rootfs[PATH_MAX];
+	char rootfs[PATH_MAX], data[PATH_MAX];
 	char path[PATH_MAX], base[PATH_MAX], kernel[PATH_MAX], initrd[PATH_MAX], nvram[PATH_MAX],
 		seed[PATH_MAX], memory[PATH_MAX];
 };

@@ -30,7 +30,8 @@ static int call_driver(struct op *op, struct driver_request request, const struc
 	driver = agent_driver(agent, entry->guest->driver, err);
 	if (!driver)
 		return -EINVAL;
-	request.id = entry->guest->id;
+	if (!request.id)
+		request.id = entry->guest->id;
 	request.timeout_ms = (uint64_t)json_integer_value(json_object_get(op->args, "timeout_ms"));
 	if (request.call == DRIVER_CALL_CREATE || request.call == DRIVER_CALL_UPDATE) {
 		r = driver_facts_resolve(&facts, agent, as ? as : entry->guest, err);
@@ -92,7 +93,10 @@ static int take_reply(
 struct row {
 	struct op *op;
 	struct driver_request calls[ROW_MAX];
-	struct driver_disk_work work; /* of a call about the disk */
+	/* Of calls about the disk, an image, the layer. */
+	struct driver_disk_work work;
+	struct driver_image_work image;
+	struct driver_layer_work layer;
 	size_t count, at;
 	bool optional; /* a driver or guest that cannot is fine */
 	bool attempt;  /* what it drives may fail: the step is done all the same */
@@ -164,6 +168,18 @@ static bool is_optional(const struct row *row, enum err_code code)
 	return code == ERR_UNSUPPORTED;
 }
 
+/* What somebody can do about an image that is not there. */
+static void advise(const struct row *row, struct err *err)
+{
+	const struct guest_entry *entry = op_guest(row->op);
+
+	if (row->calls[row->at].call == DRIVER_CALL_IMAGE && err->code == ERR_NOT_FOUND && entry)
+		err_set(err, ERR_NOT_FOUND, "image",
+			"there is no image %s of the kind oci on this node, which the driver %s "
+			"takes: pull it (corpus image pull %s) or import it first",
+			entry->guest->image, entry->guest->driver, entry->guest->image);
+}
+
 static void replied(void *data, const struct driver_reply *reply)
 {
 	struct row *row = data;
@@ -174,6 +190,8 @@ static void replied(void *data, const struct driver_reply *reply)
 		row->tell(row->op, reply);
 	if (r < 0 && is_optional(row, err.code))
 		r = 0;
+	if (r < 0)
+		advise(row, &err);
 	if (r < 0 && boots_instead(row, &err)) {
 		boot_instead(row, &err);
 		return;
@@ -195,6 +213,8 @@ static void call_next(struct row *row, const struct guest *as)
 	int r;
 
 	row->calls[row->at].disk = &row->work;
+	row->calls[row->at].image = &row->image;
+	row->calls[row->at].layer = &row->layer;
 	r = call_driver(row->op, row->calls[row->at], as, replied, row, &err);
 
 	if (r < 0)
@@ -247,6 +267,26 @@ void driver_step_disk(struct op *op, const struct driver_disk_work *work, bool o
 			 .count = 1,
 			 .optional = optional,
 			 .tell = tell},
+		NULL);
+}
+
+void driver_step_image(struct op *op, const struct driver_image_work *work,
+	void (*tell)(struct op *op, const struct driver_reply *reply))
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_IMAGE}},
+			 .image = *work,
+			 .count = 1,
+			 .tell = tell},
+		NULL);
+}
+
+void driver_step_layer(struct op *op, const char *of, const struct driver_layer_work *work)
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_LAYER, .id = of}},
+			 .layer = *work,
+			 .count = 1},
 		NULL);
 }
 

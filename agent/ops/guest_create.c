@@ -1,6 +1,7 @@
 /* Creation of a guest. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/engine/engine.h"
 #include "agent/node/events.h"
@@ -93,8 +94,14 @@ static const struct step CREATE_STEPS[] = {
 	{"link", step_link, NULL},
 };
 
+static const struct op_verb *create_variant(const json_t *args)
+{
+	return json_is_true(json_object_get(args, "container")) ? &CREATE_CONTAINER : &GUEST_CREATE;
+}
+
 const struct op_verb GUEST_CREATE = {
 	.name = "guest.create",
+	.variant = create_variant,
 	.steps = CREATE_STEPS,
 	.steps_count = ARRAY_SIZE(CREATE_STEPS),
 	.restore = op_guest_restore,
@@ -184,26 +191,36 @@ int guest_plan_new(struct agent *agent, struct op_plan *plan, const struct op_ve
 
 /* --- The image ------------------------------------------------------------------------------- */
 
+/* An image of that name and of another kind, for whoever wonders. */
+static const struct image *other_kind(
+	const struct agent *agent, const char *name, enum image_kind kind)
+{
+	for (size_t i = 0; i < agent->images_count; i++)
+		if (agent->images[i].kind != kind && strcmp(agent->images[i].name, name) == 0)
+			return &agent->images[i];
+	return NULL;
+}
+
 static int no_image(
 	struct agent *agent, const struct guest *guest, enum image_kind kind, struct err *err)
 {
-	enum image_kind other = kind == IMAGE_DISK ? IMAGE_TREE : IMAGE_DISK;
+	const struct image *other = other_kind(agent, guest->image, kind);
 	const char *name = image_kind_to_string(kind);
 
-	if (agent_image(agent, other, guest->image))
+	if (other)
 		return err_set(err, ERR_NOT_FOUND, "image",
 			"the driver %s takes images of the kind %s, and %s is only there as a %s: "
 			"import or build it as a %s, too",
-			guest->driver, name, guest->image, image_kind_to_string(other), name);
+			guest->driver, name, guest->image, image_kind_to_string(other->kind), name);
 	return err_set(err, ERR_NOT_FOUND, "image",
 		"there is no image %s of the kind %s on this node, which the driver %s takes: "
 		"import or build it first",
 		guest->image, name, guest->driver);
 }
 
-/* The image of the kind that the guest's driver takes. */
-static int choose_image(
-	struct agent *agent, const struct guest *guest, struct image **ret, struct err *err)
+/* What the guest's driver makes its guests of. */
+static int choose_kind(
+	struct agent *agent, const struct guest *guest, enum image_kind *ret, struct err *err)
 {
 	const struct agent_driver *driver = agent_driver(agent, guest->driver, err);
 
@@ -215,14 +232,25 @@ static int choose_image(
 			"images is not known: try again in some seconds, or see the node's "
 			"problems in /v1/node",
 			guest->driver);
-	*ret = agent_image(agent, driver->image_kind, guest->image);
-	return *ret ? 0 : no_image(agent, guest, driver->image_kind, err);
+	*ret = driver->image_kind;
+	return 0;
+}
+
+/* Whether its daemon has the image is for its driver to find out. */
+static int take_container(struct guest *guest, struct err *err)
+{
+	int r = name_check_reference(guest->image, "image", err);
+
+	if (r < 0)
+		return r;
+	if (!guest->container)
+		guest->container = guest_container_create();
+	return guest->container ? container_settle(guest, err)
+				: err_errno(err, ENOMEM, "cannot make a guest");
 }
 
 static int take_disk(struct guest *guest, const struct image *image, struct err *err)
 {
-	if (image->kind != IMAGE_DISK)
-		return 0;
 	if (guest->storage_size < image->disk.size)
 		return err_set(err, ERR_INVALID, "storage.size",
 			"the disk of image %s has %s: the least possible size is %llu bytes",
@@ -235,16 +263,36 @@ static int take_disk(struct guest *guest, const struct image *image, struct err 
 	return 0;
 }
 
+static int take_image(
+	struct agent *agent, struct guest *guest, enum image_kind kind, struct err *err)
+{
+	const struct image *image;
+
+	if (kind == IMAGE_OCI)
+		return take_container(guest, err);
+	if (guest->container)
+		return err_set(err, ERR_INVALID, "container",
+			"container is only for guests whose driver takes images of the kind oci: "
+			"%s takes those of the kind %s",
+			guest->driver, image_kind_to_string(kind));
+	image = agent_image(agent, kind, guest->image);
+	if (!image)
+		return no_image(agent, guest, kind, err);
+	return kind == IMAGE_DISK ? take_disk(guest, image, err) : 0;
+}
+
 int plan_guest_create(
 	struct agent *agent, struct op_plan *plan, struct guest *guest, struct err *err)
 {
-	struct image *image;
-	int r = choose_image(agent, guest, &image, err);
+	enum image_kind kind = IMAGE_TREE;
+	int r = choose_kind(agent, guest, &kind, err);
 
 	if (r == 0)
-		r = take_disk(guest, image, err);
+		r = take_image(agent, guest, kind, err);
 	if (r == 0)
-		return guest_plan_new(agent, plan, &GUEST_CREATE, guest, json_object(), err);
+		return guest_plan_new(agent, plan,
+			kind == IMAGE_OCI ? &CREATE_CONTAINER : &GUEST_CREATE, guest,
+			json_pack("{s:b}", "container", kind == IMAGE_OCI), err);
 	guest_free(guest);
 	return r;
 }

@@ -48,18 +48,18 @@ static void seed_finish(struct op *op, struct task *task)
 	tell_skipped(op->agent, entry->guest, task->seeded.skipped);
 }
 
-/* A machine gets its seed when it is defined, see step_define. */
-static bool has_disk(const struct op *op)
+static bool is_of(const struct op *op, enum image_kind kind)
 {
 	const struct guest_entry *entry = op_guest(op);
 
-	return entry && entry->guest->disk;
+	return entry && guest_image_kind(entry->guest) == kind;
 }
 
 void step_seed_parts(struct op *op, unsigned parts, struct guest *as)
 {
 	CLEANUP(guest_freep) struct guest *guest = as;
-	bool any = parts && !has_disk(op);
+	/* A machine gets its seed when it is defined, see step_define; a container when it runs. */
+	bool any = parts && is_of(op, IMAGE_TREE);
 	struct task *task = any ? task_create(op, TASK_STORAGE) : NULL;
 
 	if (!any)
@@ -112,12 +112,13 @@ static void define(struct op *op)
 
 void step_define(struct op *op)
 {
-	struct task *task = has_disk(op) ? task_create(op, TASK_STORAGE) : NULL;
+	bool disk = is_of(op, IMAGE_DISK);
+	struct task *task = disk ? task_create(op, TASK_STORAGE) : NULL;
 
 	if (task) {
 		task->then = define;
 		task_run(task, disk_work);
-	} else if (!has_disk(op)) {
+	} else if (!disk) {
 		define(op);
 	}
 }

@@ -23,6 +23,8 @@ static int patched(
 		return err_errno(err, ENOMEM, "cannot change guest %s", guest->name);
 	r = guest_patch(copy, patch, err);
 	if (r == 0)
+		r = container_settle(copy, err);
+	if (r == 0)
 		*ret = TAKE_PTR(copy);
 	return r;
 }
@@ -70,6 +72,14 @@ static bool same_rates(const struct guest_limits *a, const struct guest_limits *
 	return a->net_ingress == b->net_ingress && a->net_egress == b->net_egress;
 }
 
+static bool same_container(const struct guest *a, const struct guest *b)
+{
+	json_auto_t *one = guest_container_to_record(a->container);
+	json_auto_t *other = guest_container_to_record(b->container);
+
+	return json_equal(one, other);
+}
+
 /* What the driver is told; rates are the network's. */
 static bool same_for_driver(const struct guest *a, const struct guest *b)
 {
@@ -77,7 +87,8 @@ static bool same_for_driver(const struct guest *a, const struct guest *b)
 
 	limits.net_ingress = a->limits.net_ingress;
 	limits.net_egress = a->limits.net_egress;
-	return guest_limits_equal(&a->limits, &limits) && strv_equal(a->raw, b->raw);
+	return guest_limits_equal(&a->limits, &limits) && strv_equal(a->raw, b->raw) &&
+	       same_container(a, b);
 }
 
 /* One that does not run takes them up at its next start, whatever its driver can. */
@@ -191,7 +202,8 @@ static void update_end(struct op *op, struct db_txn *txn)
 		return;
 	entry->slots_extra -= slots_extra(op);
 	if (op->info.state == OPERATION_DONE &&
-		guest_patch(entry->guest, json_object_get(op->args, "patch"), NULL) == 0) {
+		guest_patch(entry->guest, json_object_get(op->args, "patch"), NULL) == 0 &&
+		container_settle(entry->guest, NULL) == 0) {
 		if (json_object_get(json_object_get(op->args, "patch"), "ssh_keys"))
 			guest_note_seed(entry->guest, GUEST_SEED_KEYS);
 		registry_changed(agent->registry, entry);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/node/events.h"
+#include "agent/node/images.h"
 #include "agent/node/registry.h"
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
@@ -15,45 +16,10 @@
 #include "base/err.h"
 #include "storage/storage.h"
 
-/* --- The table of images --------------------------------------------------------------------- */
-
-static void table_remove(struct agent *agent, enum image_kind kind, const char *name)
-{
-	struct image *image = agent_image(agent, kind, name);
-	size_t i;
-
-	if (!image)
-		return;
-	i = (size_t)(image - agent->images);
-	agent->images_count--;
-	memmove(image, image + 1, (agent->images_count - i) * sizeof(*image));
-}
-
-static int compare_images(const void *a, const void *b)
-{
-	const struct image *one = a, *other = b;
-	int order = strcmp(one->name, other->name);
-
-	return order ? order : (int)one->kind - (int)other->kind;
-}
-
-static void table_put(struct agent *agent, const struct image *image)
-{
-	struct image *grown;
-
-	table_remove(agent, image->kind, image->name);
-	grown = reallocarray(agent->images, agent->images_count + 1, sizeof(*grown));
-	if (!grown)
-		return; /* found again at the next start */
-	agent->images = grown;
-	agent->images[agent->images_count++] = *image;
-	qsort(agent->images, agent->images_count, sizeof(*grown), compare_images);
-}
-
 /* --- What the operations have in common ------------------------------------------------------ */
 
 /* Those of an agent that knew only trees say nothing. */
-static enum image_kind kind_of(const json_t *args)
+enum image_kind op_image_kind(const json_t *args)
 {
 	enum image_kind kind = IMAGE_TREE;
 
@@ -63,26 +29,26 @@ static enum image_kind kind_of(const json_t *args)
 
 static struct image *op_image(const struct op *op)
 {
-	return agent_image(op->agent, kind_of(op->args), op->info.target);
+	return agent_image(op->agent, op_image_kind(op->args), op->info.target);
 }
 
-static void image_event(struct op *op, const char *type, struct db_txn *txn)
+void image_event(struct op *op, const char *type, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
 
 	events_publish(agent->events, txn, type,
 		json_pack("{s:s, s:s}", "target", op->info.target, "kind",
-			image_kind_to_string(kind_of(op->args))));
+			image_kind_to_string(op_image_kind(op->args))));
 }
 
 /* Images of one name and different kinds have nothing to do with each other. */
 static void enter_lane(struct op *op)
 {
 	snprintf(op->lanes[0], sizeof(op->lanes[0]), "image:%s:%.*s",
-		image_kind_to_string(kind_of(op->args)), IMAGE_NAME_MAX, op->info.target);
+		image_kind_to_string(op_image_kind(op->args)), IMAGE_NAME_MAX, op->info.target);
 }
 
-static int plan_image(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
+int op_plan_image(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
 	const char *name, json_t *args, struct err *err)
 {
 	struct op *op = op_create(agent->engine, verb, args);
@@ -96,7 +62,7 @@ static int plan_image(struct agent *agent, struct op_plan *plan, const struct op
 	return 0;
 }
 
-static int image_restore(struct op *op, struct err *err)
+int op_image_restore(struct op *op, struct err *err)
 {
 	(void)err;
 	enter_lane(op);
@@ -147,7 +113,7 @@ static int import_work(struct task *task, struct err *err)
 {
 	enum disk_format format;
 	struct image_source source = {
-		.kind = kind_of(task->args),
+		.kind = op_image_kind(task->args),
 		.fd = task->fd,
 		.format = format_of(task->args, &format),
 		.boot = boot_of(task->args),
@@ -205,7 +171,7 @@ static void import_apply(struct op *op)
 
 static int delete_work(struct task *task, struct err *err)
 {
-	return image_delete(task->storage, kind_of(task->args),
+	return image_delete(task->storage, op_image_kind(task->args),
 		json_string_value(json_object_get(task->args, "name")), err);
 }
 
@@ -224,7 +190,7 @@ static void import_end(struct op *op, struct db_txn *txn)
 	if (op->info.state != OPERATION_DONE)
 		return;
 	if (import && import->imported)
-		table_put(op->agent, &import->image);
+		images_put(op->agent, &import->image);
 	image_event(op, "image.imported", txn);
 }
 
@@ -240,11 +206,17 @@ static void import_release(struct op *op)
 /* It makes the image or changes nothing. */
 static const struct step IMPORT_STEPS[] = {{"import", import_apply, NULL}};
 
+static const struct op_verb *import_variant(const json_t *args)
+{
+	return op_image_kind(args) == IMAGE_OCI ? &IMAGE_LOAD : &IMAGE_IMPORT;
+}
+
 const struct op_verb IMAGE_IMPORT = {
 	.name = "image.import",
+	.variant = import_variant,
 	.steps = IMPORT_STEPS,
 	.steps_count = ARRAY_SIZE(IMPORT_STEPS),
-	.restore = image_restore,
+	.restore = op_image_restore,
 	.end = import_end,
 	.release = import_release,
 };
@@ -263,11 +235,15 @@ static json_t *upload_args(const struct image_upload *upload)
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
 	struct err *err)
 {
-	AUTOCLOSE int fd = upload->fd, whole_fd = upload->whole_fd;
+	AUTOCLOSE int fd = -1, whole_fd = -1;
 	struct import *import;
 	json_t *args;
 	int r;
 
+	if (upload->kind == IMAGE_OCI)
+		return plan_image_load(agent, plan, upload, err);
+	fd = upload->fd;
+	whole_fd = upload->whole_fd;
 	if (!agent->storage)
 		return err_set(err, ERR_UNAVAILABLE, NULL,
 			"the storage pool is not open now, see the node's problems in /v1/node");
@@ -277,7 +253,7 @@ int plan_image_import(struct agent *agent, struct op_plan *plan, const struct im
 			"it",
 			upload->name, image_kind_to_string(upload->kind));
 	args = upload_args(upload);
-	r = plan_image(agent, plan, &IMAGE_IMPORT, upload->name, args, err);
+	r = op_plan_image(agent, plan, &IMAGE_IMPORT, upload->name, args, err);
 	if (r < 0)
 		return r;
 	import = calloc(1, sizeof(*import));
@@ -297,25 +273,33 @@ static void delete_end(struct op *op, struct db_txn *txn)
 {
 	if (op->info.state != OPERATION_DONE)
 		return;
-	table_remove(op->agent, kind_of(op->args), op->info.target);
+	images_remove(op->agent, op_image_kind(op->args), "", op->info.target);
 	image_event(op, "image.deleted", txn);
 }
 
 static const struct step DELETE_STEPS[] = {{"delete", delete_apply, NULL}};
 
+static const struct op_verb *delete_variant(const json_t *args)
+{
+	return op_image_kind(args) == IMAGE_OCI ? &IMAGE_REMOVE : &IMAGE_DELETE;
+}
+
 const struct op_verb IMAGE_DELETE = {
 	.name = "image.delete",
+	.variant = delete_variant,
 	.steps = DELETE_STEPS,
 	.steps_count = ARRAY_SIZE(DELETE_STEPS),
 	.forward_only = true,
-	.restore = image_restore,
+	.restore = op_image_restore,
 	.end = delete_end,
 };
 
 int plan_image_delete(
 	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err)
 {
-	return plan_image(agent, plan, &IMAGE_DELETE, image->name,
+	if (image->kind == IMAGE_OCI)
+		return plan_image_remove(agent, plan, image, err);
+	return op_plan_image(agent, plan, &IMAGE_DELETE, image->name,
 		json_pack("{s:s, s:s}", "name", image->name, "kind",
 			image_kind_to_string(image->kind)),
 		err);

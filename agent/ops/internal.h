@@ -16,10 +16,13 @@ struct task;
 extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART, GUEST_KILL,
 	GUEST_FREEZE, GUEST_THAW, GUEST_DESTROY, GUEST_UPDATE, GUEST_RENAME, GUEST_ENLARGE,
 	GUEST_TRIM, GUEST_PUBLISH, GUEST_UNPUBLISH, GUEST_SWITCH, GUEST_SNAPSHOT,
-	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, GUEST_CLONE, IMAGE_IMPORT, IMAGE_DELETE;
+	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, GUEST_CLONE, IMAGE_IMPORT, IMAGE_DELETE, IMAGE_PULL;
 
-/* The same verbs for guests with a disk, by other steps; SNAPSHOT_MEMORY with what it has in
- * memory, TRIM_DISCARD only returns what is not used. */
+/* The same verbs for guests that are containers, and their images, by other steps. */
+extern const struct op_verb CREATE_CONTAINER, IMAGE_LOAD, IMAGE_REMOVE;
+
+/* And for guests with a disk; SNAPSHOT_MEMORY with what it has in memory, TRIM_DISCARD only returns
+ * what is not used. */
 extern const struct op_verb ENLARGE_DISK, TRIM_DISK, TRIM_DISCARD, SNAPSHOT_DISK, SNAPSHOT_MEMORY,
 	RESTORE_DISK;
 
@@ -94,6 +97,11 @@ void guest_forget(struct agent *agent, struct guest_entry *entry);
 void guest_event(
 	struct agent *agent, const struct guest *guest, const char *type, struct db_txn *txn);
 
+/* --- Containers (guest_container.c) ---------------------------------------------------------- */
+
+/* What a container's specification leaves to the node is decided; of other guests nothing. */
+int container_settle(struct guest *guest, struct err *err);
+
 /* --- Numbers (guest_numbers.c) --------------------------------------------------------------- */
 
 /* Takes the address, MAC and host ports that a new guest asks for, or any. All or nothing, in the
@@ -158,6 +166,21 @@ int has_snapshot_begin(struct op *op, struct db_txn *txn, struct err *err);
 
 /* An event that names guest and snapshot. */
 void snapshot_event(struct op *op, const char *type, struct db_txn *txn);
+
+/* --- Images (image_verbs.c, image_driver.c) --------------------------------------------------- */
+
+/* An operation about an image: `args` (taken over) have its name and kind. */
+int op_plan_image(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,
+	const char *name, json_t *args, struct err *err);
+int op_image_restore(struct op *op, struct err *err); /* op_verb.restore */
+enum image_kind op_image_kind(const json_t *args);
+void image_event(struct op *op, const char *type, struct db_txn *txn);
+
+/* plan_image_import and plan_image_delete of those that a driver's daemon keeps. */
+int plan_image_load(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
+	struct err *err);
+int plan_image_remove(
+	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err);
 
 /* --- Ports ----------------------------------------------------------------------------------- */
 

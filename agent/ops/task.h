@@ -67,6 +67,12 @@ void driver_step_take_up(struct op *op, const struct guest *as);
 void driver_step_disk(struct op *op, const struct driver_disk_work *work, bool optional,
 	void (*tell)(struct op *op, const struct driver_reply *reply));
 
+/* Asks about an image, or does something about the layer of guest `of` (NULL: of the operation's);
+ * `of` and all texts live until this returns. */
+void driver_step_image(struct op *op, const struct driver_image_work *work,
+	void (*tell)(struct op *op, const struct driver_reply *reply));
+void driver_step_layer(struct op *op, const char *of, const struct driver_layer_work *work);
+
 /* Starts a guest that was ended: a whole start as one step of an undo. One that cannot go on from
  * its memory boots; one that cannot be started any more, for reasons of its own, stays without a
  * pid. */

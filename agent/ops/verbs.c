@@ -24,6 +24,7 @@ const struct op_verb *const OPS_VERBS[] = {
 	&GUEST_SNAPSHOT_DELETE,
 	&GUEST_RESTORE,
 	&IMAGE_IMPORT,
+	&IMAGE_PULL,
 	&IMAGE_DELETE,
 	NULL,
 };

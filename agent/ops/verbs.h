@@ -146,6 +146,7 @@ struct image_upload {
 	enum image_kind kind;
 	const enum disk_format *format; /* of a disk; NULL: as it shows */
 	enum disk_boot boot;		/* of a disk without a kernel beside it */
+	const char *driver;		/* of the kind oci: who keeps it; NULL: the only one */
 	const char *sha256;		/* NULL: not checked */
 	bool replace;
 	int fd;	      /* taken over */
@@ -153,6 +154,9 @@ struct image_upload {
 };
 
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
+	struct err *err);
+/* From its registry, by the driver of that name, or NULL: the only one that keeps images. */
+int plan_image_pull(struct agent *agent, struct op_plan *plan, const char *name, const char *driver,
 	struct err *err);
 int plan_image_delete(
 	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err);

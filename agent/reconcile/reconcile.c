@@ -13,6 +13,7 @@
 #include "agent/node/agent.h"
 #include "agent/node/drivers.h"
 #include "agent/node/events.h"
+#include "agent/node/images.h"
 #include "agent/node/names.h"
 #include "agent/node/registry.h"
 #include "agent/reconcile/host.h"
@@ -126,13 +127,6 @@ static void tell(struct agent *agent, const char *code, const struct err *err)
 		agent_problem(agent, code, err->message);
 }
 
-static void adopt_images(struct agent *agent, struct image *images, size_t count)
-{
-	free(agent->images);
-	agent->images = images;
-	agent->images_count = count;
-}
-
 /* Without it limits of input and output do not hold; all else does. */
 static void find_disk(struct agent *agent)
 {
@@ -150,7 +144,7 @@ static void first_look_at_pool(struct agent *agent, struct err *err)
 	size_t count = 0;
 
 	if (image_list(agent->storage, &images, &count, err) == 0)
-		adopt_images(agent, images, count);
+		images_adopt(agent, images, count);
 	if (err->code == ERR_OK)
 		storage_space(agent->storage, &agent->space, err);
 	find_disk(agent);
@@ -290,7 +284,7 @@ static void round_results(struct agent *agent, struct round *round)
 		if (round->whole && engine_pending(agent->engine) == 0 &&
 			engine_accepted(agent->engine) == round->accepted) {
 			tell_orphan_volumes(agent, round->volumes);
-			adopt_images(agent, TAKE_PTR(round->images), round->images_count);
+			images_adopt(agent, TAKE_PTR(round->images), round->images_count);
 		}
 	}
 	agent->net = round->net;

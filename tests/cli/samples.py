@@ -61,6 +61,7 @@ OPERATION = {
     "guest_id": "0123456789ab", "state": "running", "step": "volume", "step_index": 2,
     "steps_count": 5, "progress": 0.4, "uid": 0, "created": "2026-11-22T12:00:00.000Z",
     "started": "2026-11-22T12:00:00.010Z", "ended": None, "cancel_requested": False, "error": None,
+    "transfer": None,
 }
 
 ERROR = {"code": "no_room", "title": "No room left", "detail": "the pool is full", "field": None}

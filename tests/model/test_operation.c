@@ -53,7 +53,7 @@ static void a_running_operation_shows_its_progress(void **state)
 		"\"step\": \"volume\", \"step_index\": 1, \"steps_count\": 4, \"progress\": 0.25,"
 		"\"uid\": 1000, \"created\": \"2023-11-14T22:13:20.000Z\","
 		"\"started\": \"2023-11-14T22:13:20.001Z\", \"ended\": null,"
-		"\"cancel_requested\": false, \"error\": null}");
+		"\"cancel_requested\": false, \"error\": null, \"transfer\": null}");
 }
 
 static void a_failed_one_shows_its_error(void **state)
@@ -71,6 +71,22 @@ static void a_failed_one_shows_its_error(void **state)
 		"\"detail\": \"the pool is full\", \"field\": \"storage.size\"}");
 	assert_string_equal(
 		json_string_value(json_object_get(json, "ended")), "2023-11-14T22:13:20.002Z");
+}
+
+static void what_is_moved_is_shown_until_the_end(void **state)
+{
+	struct operation operation = example();
+	json_auto_t *moving = NULL, *ended = NULL;
+
+	(void)state;
+	operation.transfer.done = 5;
+	strcpy(operation.transfer.what, "fetching");
+	moving = operation_to_json(&operation);
+	assert_json(json_incref(json_object_get(moving, "transfer")),
+		"{\"done\": 5, \"total\": null, \"what\": \"fetching\"}");
+	operation.state = OPERATION_DONE;
+	ended = operation_to_json(&operation);
+	assert_true(json_is_null(json_object_get(ended, "transfer")));
 }
 
 static void progress_stays_between_0_and_1(void **state)
@@ -167,6 +183,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_running_operation_shows_its_progress),
 		cmocka_unit_test(a_failed_one_shows_its_error),
+		cmocka_unit_test(what_is_moved_is_shown_until_the_end),
 		cmocka_unit_test(progress_stays_between_0_and_1),
 		cmocka_unit_test(three_states_are_for_ever),
 		cmocka_unit_test(an_image),
