@@ -6,12 +6,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/file.h"
+#include "drivers/definition.h"
+#include "drivers/docker/destroy.h"
 #include "drivers/docker/engine.h"
+#include "drivers/docker/guest.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/instance.h"
+#include "drivers/docker/layer.h"
+#include "drivers/docker/look.h"
+#include "drivers/docker/make.h"
+#include "drivers/docker/names.h"
 #include "drivers/docker/probe.h"
+#include "drivers/docker/start.h"
+#include "drivers/docker/stop.h"
 
 static struct docker *docker_of(struct driver *driver)
 {
@@ -19,6 +30,160 @@ static struct docker *docker_of(struct driver *driver)
 }
 
 #define STALL_MS 120000 /* of what is pulled */
+/* Of the time that driver.h gives to each. */
+#define CREATE_MS 9500
+#define START_MS  28000
+#define STOP_MS	  15000 /* beyond the guest's own time */
+#define KILL_MS	  9500
+#define UPDATE_MS 14000
+#define FREEZE_MS 9500
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+/* What is kept from before, of a guest that may be new. */
+static int load_or_begin(struct driver *d, const char *id, struct docker_guest *g, struct err *err)
+{
+	struct err failed = {0};
+	int r = guest_load(d, id, g, &failed);
+
+	if (r < 0 && failed.code != ERR_NOT_FOUND) {
+		if (err)
+			*err = failed;
+		return r;
+	}
+	g->definition.guest.id = id;
+	return 0;
+}
+
+static int save(struct docker_guest *g, const struct driver_guest *guest, struct err *err)
+{
+	const char *container = guest_container(g);
+	json_t *own = container ? json_pack("{s:s}", OWN_CONTAINER, container) : NULL;
+	int r = definition_save(g->paths.definition, guest, own, err);
+
+	json_decref(own);
+	return r;
+}
+
+static int docker_create(struct driver *d, const struct driver_guest *guest, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	CLEANUP(make_finish) struct make m = {0};
+	int r = load_or_begin(d, guest->id, &g, err);
+
+	if (r == 0)
+		r = make_begin(&g, guest, &m, err);
+	fault_point("driver.docker.create.before");
+	if (r == 0)
+		r = engine_open(g.docker->socket, CREATE_MS, &g.engine, err);
+	if (r == 0 && json_object_get(g.definition.own, OWN_CONTAINER))
+		r = guest_look(&g, err);
+	if (r == 0)
+		r = make_settle(&m, err);
+	fault_point("driver.docker.create.made");
+	return r == 0 ? save(&g, guest, err) : r;
+}
+
+static int docker_start(
+	struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	int r = guest_connect(d, id, START_MS, &g, err);
+
+	if (r == 0)
+		r = start_run(&g, err);
+	if (r == 0)
+		guest_status_of(g.docker, id, g.info, ret);
+	return r;
+}
+
+static int docker_stop(struct driver *d, const char *id, uint64_t timeout_ms, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	int r = guest_connect(d, id, STOP_MS + timeout_ms, &g, err);
+
+	return r == 0 ? stop_run(&g, timeout_ms, err) : r;
+}
+
+static int docker_kill(struct driver *d, const char *id, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	int r = guest_connect(d, id, KILL_MS, &g, err);
+
+	return r == 0 ? stop_run(&g, 0, err) : r;
+}
+
+static int docker_destroy(struct driver *d, const char *id, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	int r = load_or_begin(d, id, &g, err);
+
+	return r == 0 ? destroy_all(&g, err) : r;
+}
+
+/* --- What is --------------------------------------------------------------------------------- */
+
+static int docker_status(
+	struct driver *d, const char *id, struct driver_status *ret, struct err *err)
+{
+	return look_one(docker_of(d), id, ret, err);
+}
+
+static int docker_list(
+	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err)
+{
+	return look_all(docker_of(d), ret, ret_count, err);
+}
+
+/* --- Optional -------------------------------------------------------------------------------- */
+
+static int docker_freeze(struct driver *d, const char *id, bool frozen, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	struct err failed = {0};
+	struct driver_status status;
+	int r = guest_running(d, id, FREEZE_MS, &g, err);
+
+	if (r < 0)
+		return r;
+	guest_status_of(g.docker, id, g.info, &status);
+	if ((status.state == GUEST_FROZEN) == frozen)
+		return 0;
+	r = engine_call(g.engine,
+		&(struct engine_request){.method = "POST",
+			.path = frozen ? "/containers/{}/pause" : "/containers/{}/unpause",
+			.name = guest_container(&g),
+			.what = frozen ? "freeze the container" : "thaw the container"},
+		NULL, &failed);
+	if (r < 0 && err)
+		*err = failed;
+	return r;
+}
+
+static int update_names(struct docker_guest *g, const struct driver_guest *guest, struct err *err)
+{
+	int r = 0;
+
+	if (!g->info || strcmp(g->definition.guest.name, guest->name) == 0)
+		return 0;
+	if (guest_is_active(g) && guest_init(g) > 0)
+		r = names_give(guest, guest_init(g), err);
+	fault_point("driver.docker.update.named");
+	return r == 0 ? make_rename(g, guest_container(g), guest, DEFINE_NAME, err) : r;
+}
+
+static int docker_update(struct driver *d, const struct driver_guest *guest, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	CLEANUP(make_finish) struct make m = {0};
+	int r = guest_connect(d, guest->id, UPDATE_MS, &g, err);
+
+	if (r == 0)
+		r = make_begin(&g, guest, &m, err);
+	if (r == 0)
+		r = update_names(&g, guest, err);
+	return r == 0 ? save(&g, guest, err) : r;
+}
 
 /* --- Instances ------------------------------------------------------------------------------- */
 
@@ -117,4 +282,14 @@ const struct driver_ops docker_driver_ops = {
 	.close = docker_close,
 	.probe = docker_probe,
 	.image = docker_image,
+	.create = docker_create,
+	.start = docker_start,
+	.stop = docker_stop,
+	.kill = docker_kill,
+	.destroy = docker_destroy,
+	.status = docker_status,
+	.list = docker_list,
+	.update = docker_update,
+	.freeze = docker_freeze,
+	.layer = docker_layer,
 };

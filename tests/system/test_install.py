@@ -9,7 +9,7 @@ from harness.node import BUILD, TOP
 
 EXPECTED = {"sbin/corpusd", "bin/corpus", "libexec/corpus/corpus-driver-lxc",
             "libexec/corpus/corpus-driver-kvm", "libexec/corpus/corpus-driver-docker",
-            "libexec/corpus/corpus-iso", "libexec/corpus/corpus-unpack", "libexec/corpus/corpus-session",
+            "libexec/corpus/corpus-gate", "libexec/corpus/corpus-iso", "libexec/corpus/corpus-unpack", "libexec/corpus/corpus-session",
             "libexec/corpus/corpus-doctor",
             "libexec/corpus/image-build/busybox",
             "libexec/corpus/image-build/debian", "share/man/man1/corpus.1",

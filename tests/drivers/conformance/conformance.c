@@ -167,7 +167,11 @@ static void destroy_of_a_running_guest_leaves_nothing_but_its_root(void **state)
 	pid = start_guest(GUEST_A).pid;
 	destroy_guest(GUEST_A);
 	assert_process_gone(pid);
-	assert_int_equal(stat(guest.disk ? guest.disk->path : guest.rootfs, &st), 0);
+	assert_int_equal(stat(guest.disk	? guest.disk->path
+			      : guest.container ? guest.container->data
+						: guest.rootfs,
+				 &st),
+		0);
 	destroy_guest(GUEST_A);
 	call_fails(
 		(struct driver_request){.call = DRIVER_CALL_STATUS, .id = GUEST_A}, ERR_NOT_FOUND);

@@ -37,6 +37,8 @@ struct environment {
 	const char *(*rootfs)(enum rootfs_kind kind);
 	/* Or, for guests that are machines, a disk of that guest's own, which lives as long. */
 	const struct driver_disk *(*disk)(const char *id, enum rootfs_kind kind);
+	/* Or, for guests that are made of images of programs, what that guest is made of. */
+	const struct driver_container *(*container)(const char *id, enum rootfs_kind kind);
 	/* Waits until a guest that was started can be asked for something; NULL: it can at once. */
 	void (*ready)(const char *id);
 	unsigned parts; /* those to run; 0: all */

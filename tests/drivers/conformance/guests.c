@@ -115,6 +115,7 @@ struct driver_guest guest_facts(const char *id, enum rootfs_kind kind)
 		.name = "conformance.example.org",
 		.rootfs = e->rootfs ? e->rootfs(kind) : NULL,
 		.disk = e->disk ? e->disk(id, kind) : NULL,
+		.container = e->container ? e->container(id, kind) : NULL,
 		.privileged = e->privileged,
 		.net = {.bridge = e->bridge,
 			.link = link,

@@ -1,0 +1,92 @@
+/* What a guest of the driver has on the node. */
+#include "drivers/docker/define.h"
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "drivers/definition.h"
+
+#define PREFIX "corpus-"
+
+int docker_paths(
+	const struct docker *docker, const char *id, struct docker_paths *p, struct err *err)
+{
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r < 0)
+		return r;
+	if (file_path(p->definition, PATH_MAX, "%s/%s.json", docker->state_dir, id) < 0 ||
+		file_path(p->gate, PATH_MAX, "%s/gates/%s", docker->run_dir, id) < 0 ||
+		file_path(p->ended, PATH_MAX, "%s/%s.ended", docker->run_dir, id) < 0)
+		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
+	return 0;
+}
+
+/* --- Checks ----------------------------------------------------------------------------------- */
+
+/* dockerd refuses less (Engine API, HostConfig.Memory). */
+#define MEMORY_LEAST (UINT64_C(6) << 20)
+
+static int check_net(const struct driver_guest *g, struct err *err)
+{
+	if (g->net.bridge && !g->net.address)
+		return err_set(err, ERR_INVALID, "net.address",
+			"a container needs an address: there is nothing in it that asks for one");
+	return 0;
+}
+
+static int check_limits(const struct guest_limits *l, struct err *err)
+{
+	if (l->memory && l->memory < MEMORY_LEAST)
+		return err_set(err, ERR_INVALID, "limits.memory",
+			"Docker gives a container no less than 6 MiB of memory");
+	if (l->swap && !l->memory)
+		return err_set(err, ERR_UNSUPPORTED, "limits.swap",
+			"Docker limits swap only together with memory: give limits.memory too");
+	return 0;
+}
+
+int define_check(const struct driver_guest *g, struct err *err)
+{
+	int r;
+
+	if (!g->container)
+		return err_set(err, ERR_INVALID, "container",
+			"a guest of Docker needs an image of that kind, not a tree of files or a "
+			"disk");
+	if (!g->container->image)
+		return err_set(err, ERR_INVALID, "container.image", "there is no image");
+	r = definition_check_path("container.data", g->container->data, err);
+	if (r == 0)
+		r = definition_check_names(g, "", err);
+	if (r == 0)
+		r = check_net(g, err);
+	return r == 0 ? check_limits(&g->limits, err) : r;
+}
+
+/* --- Names ------------------------------------------------------------------------------------ */
+
+uint64_t define_hash(const char *text)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (const char *p = text; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+const char *define_name(
+	const struct driver_guest *g, enum define_name which, char buf[static DEFINE_NAME_MAX])
+{
+	switch (which) {
+	case DEFINE_NAME: snprintf(buf, DEFINE_NAME_MAX, PREFIX "%s", g->name); break;
+	case DEFINE_NAME_ELSE:
+		snprintf(buf, DEFINE_NAME_MAX, PREFIX "%s.%s", g->name, g->id);
+		break;
+	case DEFINE_NAME_NEW: snprintf(buf, DEFINE_NAME_MAX, PREFIX "%s.new", g->id); break;
+	case DEFINE_NAME_ASIDE: snprintf(buf, DEFINE_NAME_MAX, PREFIX "%s.aside", g->id); break;
+	}
+	return buf;
+}

@@ -1,0 +1,113 @@
+/* Removing all that a guest has. */
+#include "drivers/docker/destroy.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "drivers/docker/layer.h"
+#include "drivers/docker/make.h"
+#include "drivers/docker/reply.h"
+#include "drivers/inside/link.h"
+
+#define DESTROY_MS 14500
+
+static int remove_container(struct docker_guest *g, const json_t *entry, struct err *err)
+{
+	int r = make_remove(g, reply_text_or_none(entry, "Id"), err);
+
+	fault_point("driver.docker.destroy.removed");
+	if (r == 0)
+		layer_forget(g, reply_text_or_none(entry, "ImageID"));
+	return r;
+}
+
+static int remove_containers(struct docker_guest *g, struct err *err)
+{
+	json_t *list = NULL, *entry;
+	size_t i;
+	int r = guest_containers(g->engine, g->docker, g->definition.guest.id, &list, err);
+
+	json_array_foreach (list, i, entry)
+		if (r == 0)
+			r = remove_container(g, entry, err);
+	json_decref(list);
+	return r;
+}
+
+/* --- Volumes ---------------------------------------------------------------------------------- */
+
+/* Docker's volume is a mount: what lies in it is the agent's, and stays. */
+static int remove_volume(struct docker_guest *g, const char *name, struct err *err)
+{
+	struct err failed = {0};
+	int r = engine_call(g->engine,
+		&(struct engine_request){.method = "DELETE",
+			.path = "/volumes/{}",
+			.name = name,
+			.what = "remove the container's volume"},
+		NULL, &failed);
+
+	if (r < 0 && failed.code == ERR_NOT_FOUND)
+		return 0;
+	if (r < 0 && err)
+		*err = failed;
+	return r;
+}
+
+static int remove_volumes(struct docker_guest *g, struct err *err)
+{
+	json_t *filters = guest_filters(g->docker, g->definition.guest.id), *answer = NULL, *entry;
+	AUTOFREE char *text = json_dumps(filters, JSON_COMPACT);
+	size_t i;
+	int r;
+
+	json_decref(filters);
+	if (!text)
+		return err_errno(err, ENOMEM, "no memory for a list");
+	r = engine_call(g->engine,
+		&(struct engine_request){
+			.path = "/volumes", .query = {{"filters", text}}, .what = "list volumes"},
+		&answer, err);
+	json_array_foreach (json_object_get(answer, "Volumes"), i, entry)
+		if (r == 0)
+			r = remove_volume(g, reply_text_or_none(entry, "Name"), err);
+	json_decref(answer);
+	return r;
+}
+
+/* --- On the node ------------------------------------------------------------------------------ */
+
+static int remove_files(struct docker_guest *g, struct err *err)
+{
+	int r = file_remove_tree(g->paths.gate);
+
+	if (r < 0)
+		return err_errno(err, r, "cannot remove %s", g->paths.gate);
+	unlink(g->paths.ended);
+	/* Last: until then the guest is known, and its destruction can be tried again. */
+	return definition_remove(g->paths.definition, err);
+}
+
+int destroy_all(struct docker_guest *g, struct err *err)
+{
+	const char *link = g->definition.guest.net.link;
+	int r = engine_open(g->docker->socket, DESTROY_MS, &g->engine, err);
+
+	if (r == 0)
+		r = remove_containers(g, err);
+	fault_point("driver.docker.destroy.containers");
+	if (r == 0)
+		r = remove_volumes(g, err);
+	fault_point("driver.docker.destroy.volumes");
+	if (r == 0)
+		r = layer_remove_all(g, err);
+	fault_point("driver.docker.destroy.layers");
+	if (r == 0 && link)
+		r = link_remove(link, err);
+	return r == 0 ? remove_files(g, err) : r;
+}

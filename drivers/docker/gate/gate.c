@@ -1,0 +1,158 @@
+/* corpus-gate: the first process of a container, see gate.h. It is linked statically and uses
+ * nothing of the container's files but its program; it may be any user, and may be without any
+ * privilege. */
+#include "drivers/docker/gate/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What runc gives to processes that have none. */
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+extern char **environ;
+
+static void say(const char *text)
+{
+	ssize_t written = write(STDERR_FILENO, text, strlen(text));
+
+	(void)written; /* nobody is left to be told */
+}
+
+/* --- Waiting --------------------------------------------------------------------------------- */
+
+static void on_signal(int signal)
+{
+	if (signal != SIGALRM)
+		_exit(128 + signal);
+	say("corpus-gate: nobody has given this container its network: it is started by corpus, "
+	    "not by Docker's own command\n");
+	_exit(GATE_EXIT_UNATTENDED);
+}
+
+/* The kernel spares the first process of a container all signals that it has no handler for. Those
+ * that were ignored stay so: that is inherited. */
+static void end_by_signals(void)
+{
+	static const int spared[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH};
+	struct sigaction action = {.sa_handler = on_signal}, before;
+
+	for (int s = 1; s < NSIG; s++) {
+		bool spare = false;
+
+		for (size_t i = 0; i < sizeof(spared) / sizeof(spared[0]); i++)
+			spare = spare || spared[i] == s;
+		if (!spare && sigaction(s, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(s, &action, NULL);
+	}
+}
+
+static int open_end(const char *path, int flags)
+{
+	int fd;
+
+	do
+		fd = open(path, flags | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0) {
+		say("corpus-gate: cannot open what its driver speaks by\n");
+		_exit(GATE_EXIT_UNATTENDED);
+	}
+	return fd;
+}
+
+/* A driver that dies before it has said anything leaves an end behind: another one will come. */
+static void wait_for_message(char message[static GATE_MESSAGE_MAX + 1])
+{
+	ssize_t n;
+
+	do {
+		int fd = open_end(GATE_DIR "/" GATE_GO, O_RDONLY);
+
+		n = read(fd, message, GATE_MESSAGE_MAX);
+		close(fd);
+	} while (n <= 0);
+	message[n] = '\0';
+}
+
+/* --- The program ----------------------------------------------------------------------------- */
+
+static void replace_variable(char *line)
+{
+	size_t key = strcspn(line, "=") + 1;
+
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, line, key) == 0)
+			*e = line;
+}
+
+static void replace_variables(char *message)
+{
+	for (char *line = message, *end; (end = strchr(line, '\n')) && end > line; line = end + 1) {
+		*end = '\0';
+		if (strchr(line, '='))
+			replace_variable(line);
+	}
+}
+
+/* The first that can be executed along PATH, as runc looks for it; returns what was in the way. */
+static int execute_along_path(char **argv)
+{
+	const char *path = getenv("PATH");
+	int worst = ENOENT;
+
+	for (const char *dir = path ? path : PATH_DEFAULT, *next; dir; dir = next) {
+		char full[PATH_MAX];
+		int length = (int)strcspn(dir, ":"), n;
+
+		next = dir[length] ? dir + length + 1 : NULL;
+		n = snprintf(full, sizeof(full), "%.*s/%s", length ? length : 1, length ? dir : ".",
+			argv[0]);
+		if (n < 0 || n >= (int)sizeof(full))
+			continue;
+		execve(full, argv, environ);
+		if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+			return errno;
+		if (errno == EACCES)
+			worst = EACCES;
+	}
+	return worst;
+}
+
+static int execute(char **argv)
+{
+	if (!argv[0][0])
+		return ENOENT;
+	if (!strchr(argv[0], '/'))
+		return execute_along_path(argv);
+	execve(argv[0], argv, environ);
+	return errno;
+}
+
+int main(int argc, char **argv)
+{
+	static char message[GATE_MESSAGE_MAX + 1];
+	int done, failed;
+
+	if (argc < 2) {
+		say("corpus-gate: the first process of corpus' containers: not to be run by "
+		    "hand\n");
+		return 2;
+	}
+	end_by_signals();
+	alarm(GATE_PATIENCE_S);
+	wait_for_message(message);
+	done = open_end(GATE_DIR "/" GATE_DONE, O_WRONLY);
+	alarm(0);
+	replace_variables(message);
+	failed = execute(argv + 1);
+	if (write(done, &failed, sizeof(failed)) != sizeof(failed))
+		say("corpus-gate: cannot execute the container's program\n");
+	return failed == ENOENT ? GATE_EXIT_ABSENT : GATE_EXIT_UNUSABLE;
+}

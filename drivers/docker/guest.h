@@ -1,0 +1,69 @@
+/* One guest for the time of a call: what is kept of it, and its container; used inside
+ * drivers/docker only. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "drivers/definition.h"
+#include "drivers/docker/define.h"
+#include "drivers/docker/engine.h"
+#include "drivers/docker/instance.h"
+
+struct err;
+
+#define OWN_CONTAINER "container" /* among what the driver keeps: the id of its container */
+
+struct docker_guest {
+	struct docker *docker;
+	struct docker_paths paths;
+	struct definition definition; /* guest.id also of one that is not defined */
+	struct engine *engine;	      /* NULL until guest_connect */
+	json_t *info; /* its container as dockerd describes it; NULL: there is none */
+};
+
+/* With CLEANUP(guest_finish) on a zeroed one; what follows fills it bit by bit. */
+void guest_finish(struct docker_guest *guest);
+
+/* What is kept of it. ERR_NOT_FOUND. */
+int guest_load(struct driver *driver, const char *id, struct docker_guest *guest, struct err *err);
+/* And a connection, for so long, and its container. */
+int guest_connect(struct driver *driver, const char *id, uint64_t timeout_ms,
+	struct docker_guest *guest, struct err *err);
+/* And it is running, its own program, or frozen: else ERR_ILLEGAL_STATE. */
+int guest_running(struct driver *driver, const char *id, uint64_t timeout_ms,
+	struct docker_guest *guest, struct err *err);
+
+/* Looks again what its container is now. */
+int guest_look(struct docker_guest *guest, struct err *err);
+
+/* Of its container. */
+const char *guest_container(const struct docker_guest *guest); /* its id; NULL: none */
+bool guest_is_active(const struct docker_guest *guest);	       /* there are processes in it */
+/* Its first process as the node sees it, which is known to be in it; 0: none. */
+pid_t guest_init(const struct docker_guest *guest);
+
+/* What a guest is, by what dockerd says of its container, NULL: it has none. */
+void guest_status_of(
+	const struct docker *docker, const char *id, const json_t *info, struct driver_status *ret);
+
+/* --- Containers ------------------------------------------------------------------------------ */
+
+/* What dockerd says of one; NULL: there is none of that id. */
+int guest_inspect(struct engine *engine, const char *container, json_t **ret, struct err *err);
+
+/* All containers of a guest, or of all of them with `id` NULL, as dockerd lists them: those that
+ * bear our labels, and a name of ours. */
+int guest_containers(struct engine *engine, const struct docker *docker, const char *id,
+	json_t **ret, struct err *err);
+/* Of an entry of that list. */
+bool guest_is_aside(const json_t *entry);
+bool guest_entry_is_active(const json_t *entry);
+/* The one that the guest goes on with; `container`, the one that is kept, wins. NULL: there is
+ * none.
+ */
+json_t *guest_choose(const json_t *list, const char *id, const char *container);
+
+/* The condition that things are ours by, for "filters". */
+json_t *guest_filters(const struct docker *docker, const char *id);

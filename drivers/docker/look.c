@@ -1,0 +1,100 @@
+/* What guests are. */
+#include "drivers/docker/look.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "drivers/docker/guest.h"
+#include "drivers/docker/reply.h"
+
+#define ONE_MS 800 /* of the second that there is */
+#define ALL_MS 4500
+
+static void unknown(const char *id, struct driver_status *ret)
+{
+	*ret = (struct driver_status){.state = GUEST_UNKNOWN, .exit_status = -1};
+	snprintf(ret->id, sizeof(ret->id), "%s", id);
+}
+
+bool look_by(struct engine *engine, const struct docker *docker, const char *id,
+	struct driver_status *ret)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	bool known = guest_load((struct driver *)docker, id, &g, NULL) == 0;
+
+	if (!known)
+		return false;
+	g.engine = engine;
+	if (engine && guest_look(&g, NULL) == 0)
+		guest_status_of(docker, id, g.info, ret);
+	else
+		unknown(id, ret);
+	g.engine = NULL; /* it is not ours */
+	return true;
+}
+
+int look_one(
+	const struct docker *docker, const char *id, struct driver_status *ret, struct err *err)
+{
+	AUTOENGINE struct engine *engine = NULL;
+	struct docker_paths paths;
+	int r = docker_paths(docker, id, &paths, err);
+
+	if (r < 0)
+		return r;
+	if (definition_exists(paths.definition))
+		engine_open(docker->socket, ONE_MS, &engine, NULL);
+	return look_by(engine, docker, id, ret) ? 0 : definition_missing(DOCKER_TITLE, id, err);
+}
+
+/* --- All of them ------------------------------------------------------------------------------ */
+
+struct look {
+	const struct docker *docker;
+	struct engine *engine; /* NULL: dockerd is away */
+	json_t *containers;
+};
+
+static bool is_defined(const struct docker *docker, const char *id)
+{
+	struct docker_paths paths;
+
+	return docker_paths(docker, id, &paths, NULL) == 0 && definition_exists(paths.definition);
+}
+
+/* One that was made and never ran says all by the list. */
+static bool look_at(void *data, const char *id, struct driver_status *ret)
+{
+	const struct look *l = data;
+	json_t *entry, *info = NULL;
+
+	if (!is_defined(l->docker, id))
+		return false;
+	unknown(id, ret);
+	if (!l->engine)
+		return true;
+	entry = guest_choose(l->containers, id, NULL);
+	if (!entry || strcmp(reply_text_or_none(entry, "State"), "created") == 0)
+		guest_status_of(l->docker, id, NULL, ret);
+	else if (guest_inspect(l->engine, reply_text_or_none(entry, "Id"), &info, NULL) == 0)
+		guest_status_of(l->docker, id, info, ret);
+	json_decref(info);
+	return true;
+}
+
+int look_all(
+	const struct docker *docker, struct driver_status **ret, size_t *ret_count, struct err *err)
+{
+	AUTOENGINE struct engine *engine = NULL;
+	struct look l = {.docker = docker};
+	int r;
+
+	if (engine_open(docker->socket, ALL_MS, &engine, NULL) == 0 &&
+		guest_containers(engine, docker, NULL, &l.containers, NULL) == 0)
+		l.engine = engine;
+	r = definition_list(docker->state_dir, look_at, &l, ret, ret_count, err);
+	json_decref(l.containers);
+	return r;
+}

@@ -1,0 +1,126 @@
+/* Ending containers. */
+#include "drivers/docker/stop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "drivers/docker/gatekeeper.h"
+#include "drivers/docker/reply.h"
+#include "drivers/inside/link.h"
+
+#define KILL_MS 8000 /* until dockerd has noticed */
+
+/* A run is known by its beginning: one that somebody starts by hand is not ours to have ended. */
+static int mark(const struct docker_guest *g, struct err *err)
+{
+	int r = file_replace(
+		g->paths.ended, reply_text_or_none(g->info, "State.StartedAt"), 0600, false);
+
+	return r < 0 ? err_errno(err, r, "cannot write %s", g->paths.ended) : 0;
+}
+
+void stop_unmark(const struct docker_guest *g)
+{
+	unlink(g->paths.ended);
+}
+
+static int send_signal(struct docker_guest *g, const char *signal, struct err *err)
+{
+	struct err failed = {0};
+	int r = engine_call(g->engine,
+		&(struct engine_request){.method = "POST",
+			.path = "/containers/{}/kill",
+			.name = guest_container(g),
+			.query = {{"signal", signal}},
+			.what = "end the container"},
+		NULL, &failed);
+
+	/* It has ended meanwhile. */
+	if (r < 0 && (failed.code == ERR_ILLEGAL_STATE || failed.code == ERR_NOT_FOUND))
+		return 0;
+	if (r < 0 && err)
+		*err = failed;
+	return r;
+}
+
+/* Until it has ended or time is up: *ended. */
+static int wait_for_end(struct docker_guest *g, uint64_t ms, bool *ended, struct err *err)
+{
+	struct err failed = {0};
+	int r = engine_call(g->engine,
+		&(struct engine_request){.method = "POST",
+			.path = "/containers/{}/wait",
+			.name = guest_container(g),
+			.query = {{"condition", "not-running"}},
+			.timeout_ms = ms,
+			.what = "wait for the container's end"},
+		NULL, &failed);
+
+	*ended = r == 0 || failed.code == ERR_NOT_FOUND;
+	if (*ended || failed.code == ERR_TIMEOUT)
+		return 0;
+	if (err)
+		*err = failed;
+	return r;
+}
+
+static int thaw(struct docker_guest *g, struct err *err)
+{
+	struct err failed = {0};
+	int r;
+
+	if (!reply_is_true(g->info, "State.Paused"))
+		return 0;
+	r = engine_call(g->engine,
+		&(struct engine_request){.method = "POST",
+			.path = "/containers/{}/unpause",
+			.name = guest_container(g),
+			.what = "thaw the container"},
+		NULL, &failed);
+	if (r < 0 && failed.code == ERR_ILLEGAL_STATE)
+		return 0;
+	if (r < 0 && err)
+		*err = failed;
+	return r;
+}
+
+static int end(struct docker_guest *g, uint64_t timeout_ms, struct err *err)
+{
+	const char *signal = reply_text_or_none(g->info, "Config.StopSignal");
+	bool ended = false;
+	int r = mark(g, err);
+
+	fault_point("driver.docker.stop.marked");
+	/* Frozen ones hear nothing. */
+	if (r == 0)
+		r = thaw(g, err);
+	if (r == 0 && timeout_ms > 0) {
+		r = send_signal(g, signal[0] ? signal : "SIGTERM", err);
+		fault_point("driver.docker.stop.asked");
+		if (r == 0)
+			r = wait_for_end(g, timeout_ms, &ended, err);
+	}
+	if (r < 0 || ended)
+		return r;
+	r = send_signal(g, "SIGKILL", err);
+	if (r == 0)
+		r = wait_for_end(g, KILL_MS, &ended, err);
+	return r == 0 && !ended ? err_set(err, ERR_TIMEOUT, NULL, "the container does not end") : r;
+}
+
+int stop_run(struct docker_guest *g, uint64_t timeout_ms, struct err *err)
+{
+	int r = guest_is_active(g) ? end(g, timeout_ms, err) : 0;
+
+	fault_point("driver.docker.stop.ended");
+	if (r < 0)
+		return r;
+	gatekeeper_clear(g->paths.gate);
+	return g->definition.guest.net.link ? link_remove(g->definition.guest.net.link, err) : 0;
+}
