@@ -12,6 +12,7 @@
 #include "base/strbuf.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/facts.h"
 #include "cli/progress.h"
 #include "cli/text.h"
 #include "cli/url.h"
@@ -134,11 +135,26 @@ static bool is_final(const json_t *operation)
 	       operation_state_is_final(state);
 }
 
+/* What is on its way to or from a registry or a daemon. */
+static void show_transfer(const struct flow *flow, const json_t *transfer)
+{
+	double done = json_number(transfer, "done"), total = json_number(transfer, "total");
+	char what[128];
+
+	snprintf(what, sizeof(what), "%s, %s", json_text(transfer, "what"),
+		V_SIZE(transfer, "done"));
+	progress_show(flow->cli, flow->change->subject, what, total > 0 ? done / total : -1);
+}
+
 static void show_step(const struct flow *flow, const json_t *operation)
 {
 	const char *step = json_text(operation, "step");
 	char what[128];
 
+	if (json_is_object(json_at(operation, "transfer"))) {
+		show_transfer(flow, json_at(operation, "transfer"));
+		return;
+	}
 	snprintf(what, sizeof(what), "%s%s%s", json_text(operation, "verb"), *step ? ": " : "",
 		step);
 	progress_show(flow->cli, flow->change->subject, what,

@@ -101,7 +101,11 @@ static const char *advice(const struct cli *cli, const struct err *err)
 		return "Is corpusd running? `systemctl status corpusd` tells, and --socket names "
 		       "another socket.";
 	case ERR_UNAUTHORIZED:
-	case ERR_DENIED: return "Who may do what is set in corpusd.yaml under `access`.";
+	case ERR_DENIED:
+		/* By its registry, which has rules of its own. */
+		return strcmp(err->field, "image") == 0
+			       ? NULL
+			       : "Who may do what is set in corpusd.yaml under `access`.";
 	case ERR_NO_SLOT: return "`corpus slots` shows who uses the slots.";
 	case ERR_NO_ROOM: return "`corpus node` shows what the node has left.";
 	case ERR_EXISTS:

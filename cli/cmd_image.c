@@ -1,4 +1,4 @@
-/* Commands about images: list, show, import, build, delete. */
+/* Commands about images: list, show, import, build, pull, delete. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,9 @@
 #include "cli/source.h"
 #include "cli/url.h"
 
-#define KIND_MAX 16
+#define KIND_MAX  16
+#define KIND_DISK "disk"
+#define KIND_OCI  "oci"
 
 static char *image_path(const struct args *args, const char *name)
 {
@@ -57,6 +59,9 @@ static void say_image(struct cli *cli, const char *subject, const json_t *image)
 	if (json_is_object(disk))
 		cli_say(cli, "image %s: a %s disk of %s, booted by %s", subject,
 			json_text(disk, "format"), V_SIZE(disk, "size"), json_text(disk, "boot"));
+	else if (*json_text(image, "id"))
+		cli_say(cli, "image %s: %s, %s", subject, V_SIZE(image, "size"),
+			json_text(image, "id"));
 	else if (image)
 		cli_say(cli, "image %s: %s in %s entries", subject, V_SIZE(image, "size"),
 			V_NUMBER(image, "entries"));
@@ -67,6 +72,7 @@ static void say_image(struct cli *cli, const char *subject, const json_t *image)
 /* What is sent, and as what. */
 struct upload {
 	const char *name, *kind; /* kind NULL: the agent's to say */
+	const char *driver;	 /* whose daemon keeps it; NULL: nobody's */
 	struct source *source;
 };
 
@@ -78,6 +84,7 @@ static int upload(
 
 	url_path(&buf, "/v1/images/%s", upload->name);
 	url_query(&buf, "kind", upload->kind);
+	url_query(&buf, "driver", upload->driver);
 	url_query(&buf, "format", args_value(args, "format"));
 	url_query(&buf, "boot", args_value(args, "boot"));
 	url_query(&buf, "sha256", args_value(args, "sha256"));
@@ -102,22 +109,25 @@ static int refuse_dry_run(const struct cli *cli, struct err *err)
 	return cli->dry_run ? err_set(err, ERR_INVALID, NULL, "an import has no --dry-run") : 0;
 }
 
-/* A qcow2 shows what it is by its first bytes (QEMU's docs/interop/qcow2.txt, "magic"). */
-static bool is_qcow2(const char *path)
+/* Some show what they are by their first bytes: QEMU's docs/interop/qcow2.txt, "magic"; an OCI
+ * image layout by the names with which its tar begins, as builders and `docker save` write it. */
+static const char *kind_of_file(const char *path)
 {
+	static const struct {
+		const char *begin, *kind;
+		size_t length;
+	} KINDS[] = {
+		{"QFI\xfb", KIND_DISK, 4}, {"oci-layout", KIND_OCI, 11}, {"blobs/", KIND_OCI, 7}};
 	AUTOCLOSE int fd =
 		strcmp(path, "-") == 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char magic[4];
+	char begin[16] = "";
 
-	return fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
-	       memcmp(magic, "QFI\xfb", sizeof(magic)) == 0;
-}
-
-static const char *kind_of(const struct args *args, const char *path)
-{
-	const char *given = args_value(args, "kind");
-
-	return given ? given : is_qcow2(path) ? "disk" : NULL;
+	if (fd < 0 || pread(fd, begin, sizeof(begin), 0) < 0)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(KINDS); i++)
+		if (memcmp(begin, KINDS[i].begin, KINDS[i].length) == 0)
+			return KINDS[i].kind;
+	return NULL;
 }
 
 static int open_source(const char *path, struct source **ret, struct err *err)
@@ -127,33 +137,6 @@ static int open_source(const char *path, struct source **ret, struct err *err)
 	if (strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return source_open_directory(path, ret, err);
 	return source_open_file(path, ret, err);
-}
-
-int cmd_image_import(struct cli *cli, const struct args *args, struct err *err)
-{
-	CLEANUP(source_closep) struct source *source = NULL;
-	int r = refuse_dry_run(cli, err);
-
-	if (r == 0)
-		r = open_source(args->operands[1], &source, err);
-	if (r < 0)
-		return r;
-	return upload(cli, args,
-		&(struct upload){.name = args->operands[0],
-			.kind = kind_of(args, args->operands[1]),
-			.source = source},
-		err);
-}
-
-static int refuse_kind(const char *kind, struct err *err)
-{
-	AUTOFREE char *kinds = kinds_list(", ");
-	const char *known = kinds && *kinds ? kinds : "none is installed";
-
-	if (!kind)
-		return err_set(err, ERR_INVALID, NULL, "say which kind of image: %s", known);
-	return err_set(
-		err, ERR_INVALID, NULL, "there is no kind of image %s; known are: %s", kind, known);
 }
 
 /* What the driver's guests are made of, by the node's word; empty: it does not know. */
@@ -173,6 +156,58 @@ static int ask_kind(struct cli *cli, const char *driver, char ret[static KIND_MA
 			return 0;
 		}
 	return err_set(err, ERR_INVALID, "driver", "the node has no driver %s configured", driver);
+}
+
+/* Given, or that of the guests of the driver that is given, or by the file; "": the agent's to say.
+ */
+static int find_kind(struct cli *cli, const struct args *args, const char *path,
+	char ret[static KIND_MAX], struct err *err)
+{
+	const char *given = args_value(args, "kind"), *driver = args_value(args, "driver");
+
+	if (!given && driver)
+		return ask_kind(cli, driver, ret, err);
+	if (!given)
+		given = kind_of_file(path);
+	snprintf(ret, KIND_MAX, "%s", given ? given : "");
+	return 0;
+}
+
+/* Only a daemon's driver is to be named. */
+static const char *driver_of(const struct args *args, const char *kind)
+{
+	return strcmp(kind, KIND_OCI) == 0 ? args_value(args, "driver") : NULL;
+}
+
+int cmd_image_import(struct cli *cli, const struct args *args, struct err *err)
+{
+	CLEANUP(source_closep) struct source *source = NULL;
+	char kind[KIND_MAX] = "";
+	int r = refuse_dry_run(cli, err);
+
+	if (r == 0)
+		r = open_source(args->operands[1], &source, err);
+	if (r == 0)
+		r = find_kind(cli, args, args->operands[1], kind, err);
+	if (r < 0)
+		return r;
+	return upload(cli, args,
+		&(struct upload){.name = args->operands[0],
+			.kind = *kind ? kind : NULL,
+			.driver = driver_of(args, kind),
+			.source = source},
+		err);
+}
+
+static int refuse_kind(const char *kind, struct err *err)
+{
+	AUTOFREE char *kinds = kinds_list(", ");
+	const char *known = kinds && *kinds ? kinds : "none is installed";
+
+	if (!kind)
+		return err_set(err, ERR_INVALID, NULL, "say which kind of image: %s", known);
+	return err_set(
+		err, ERR_INVALID, NULL, "there is no kind of image %s; known are: %s", kind, known);
 }
 
 /* The kind's program and what is handed on to it. */
@@ -215,8 +250,37 @@ int cmd_image_build(struct cli *cli, const struct args *args, struct err *err)
 	return upload(cli, args,
 		&(struct upload){.name = name ? name : args->operands[0],
 			.kind = *kind ? kind : NULL,
+			.driver = driver_of(args, kind),
 			.source = source},
 		err);
+}
+
+/* --- pull ------------------------------------------------------------------------------------ */
+
+static int pull(struct cli *cli, const struct args *args, const char *name, struct err *err)
+{
+	json_auto_t *body =
+		json_pack("{s:s, s:s, s:b}", "name", name, "kind", KIND_OCI, "pull", true);
+	const char *driver = args_value(args, "driver");
+
+	if (!body)
+		return err_set(err, ERR_INVALID, "name", "the name is not UTF-8 text");
+	if (driver)
+		json_object_set_new(body, "driver", json_string(driver));
+	return change_run(cli,
+		&(struct change){
+			.method = "POST",
+			.path = "/v1/images",
+			.body = body,
+			.subject = name,
+			.say = say_image,
+		},
+		err);
+}
+
+int cmd_image_pull(struct cli *cli, const struct args *args, struct err *err)
+{
+	return each_operand(cli, args, pull, err);
 }
 
 /* --- delete ---------------------------------------------------------------------------------- */

@@ -166,18 +166,28 @@ static const struct option SWITCH_OPTIONS[] = {
 
 #define KIND_OPTION                                                                                \
 	{                                                                                          \
-		"kind", 0, "KIND", "tree or disk: where there are both", COMPLETE_IMAGE_KIND       \
+		"kind", 0, "KIND", "tree, disk or oci: where there are several",                   \
+			COMPLETE_IMAGE_KIND                                                        \
 	}
 
 static const struct option IMAGE_OPTIONS[] = {KIND_OPTION, {0}};
 
 static const struct option IMPORT_OPTIONS[] = {
-	{"kind", 0, "KIND", "tree (files) or disk; else as the file shows", COMPLETE_IMAGE_KIND},
+	{"kind", 0, "KIND", "tree (files), disk or oci (Docker's); else as the file shows",
+		COMPLETE_IMAGE_KIND},
+	{"driver", 'd', "DRIVER", "whose guests are to be made of it, instead of the kind",
+		COMPLETE_DRIVER},
 	{"format", 0, "FORMAT", "of a disk, qcow2 or raw; else as the file shows",
 		COMPLETE_DISK_FORMAT},
 	{"boot", 0, "FIRMWARE", "what starts the disk: bios (usual) or uefi", COMPLETE_BOOT},
 	{"sha256", 0, "DIGEST", "what the file must hash to"},
 	{"replace", 0, NULL, "replace an image of that name"},
+	{0},
+};
+
+static const struct option PULL_OPTIONS[] = {
+	{"driver", 'd', "DRIVER", "whose daemon is to have it, where there are several",
+		COMPLETE_DRIVER},
 	{0},
 };
 
@@ -340,6 +350,9 @@ const struct command COMMANDS[] = {
 	{"image build", NULL, "KIND [OPTION...]", "build an image: busybox, debian",
 		cmd_image_build, BUILD_OPTIONS, 0, ANY, {COMPLETE_KIND}, .change = true,
 		.passes = true},
+	{"image pull", NULL, "NAME...", "fetch images for Docker from their registries",
+		cmd_image_pull, PULL_OPTIONS, 1, ANY, {COMPLETE_IMAGE, COMPLETE_IMAGE},
+		.change = true},
 	{"image delete", NULL, "NAME...", "delete images", cmd_image_delete, IMAGE_OPTIONS, 1, ANY,
 		{COMPLETE_IMAGE, COMPLETE_IMAGE}, .change = true},
 	{"exec", NULL, "NAME [--] COMMAND [ARGUMENT...]", "run a command in a guest", cmd_exec,

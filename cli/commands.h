@@ -62,6 +62,7 @@ COMMAND(cmd_image_list); /* cmd_image.c */
 COMMAND(cmd_image_show);
 COMMAND(cmd_image_import);
 COMMAND(cmd_image_build);
+COMMAND(cmd_image_pull);
 COMMAND(cmd_image_delete);
 
 COMMAND(cmd_exec); /* cmd_session.c */

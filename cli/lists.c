@@ -96,10 +96,13 @@ const struct list LIST_PORTS = {"ports", NULL, PORT_COLUMNS};
 
 /* --- Images ---------------------------------------------------------------------------------- */
 
-/* Enough to tell images apart. */
+/* Enough to tell images apart: of Docker's their ids, "sha256:…". */
 static char *short_digest(const json_t *image)
 {
-	return strndup(json_text(image, "sha256"), 12);
+	const char *digest = json_text(image, "sha256"),
+		   *colon = strchr(json_text(image, "id"), ':');
+
+	return strndup(*digest || !colon ? digest : colon + 1, 12);
 }
 
 static const struct list_column IMAGE_COLUMNS[] = {
@@ -113,6 +116,8 @@ static const struct list_column IMAGE_COLUMNS[] = {
 	{"boot", "disk.boot", LIST_TEXT},
 	{"format", "disk.format", LIST_TEXT},
 	{"disk", "disk.size", LIST_SIZE},
+	{"driver", "driver", LIST_TEXT},
+	{"id", "id", LIST_TEXT},
 	{0},
 };
 

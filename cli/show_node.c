@@ -197,9 +197,12 @@ void show_image(struct cli *cli, const json_t *image)
 	if (json_is_object(disk))
 		facts_addf(facts, "disk", "%s of %s, booted by %s", json_text(disk, "format"),
 			V_SIZE(disk, "size"), json_text(disk, "boot"));
+	facts_add(facts, "driver", json_text(image, "driver"));
+	facts_add(facts, "id", json_text(image, "id"));
 	facts_add(facts, "sha256", json_text(image, "sha256"));
 	facts_add(facts, "size", V_SIZE(image, "size"));
-	facts_add(facts, "entries", V_NUMBER(image, "entries"));
+	if (json_is_integer(json_at(image, "entries")))
+		facts_add(facts, "entries", V_NUMBER(image, "entries"));
 	facts_add(facts, "guests", V_NUMBER(image, "users"));
 	facts_add(facts, "created", V_TIME(image, "created"));
 	facts_print(cli, facts);

@@ -101,6 +101,10 @@ IMAGE = {"name": "busybox", "kind": "tree", "sha256": "ab" * 32, "size": 2097152
 DISK_IMAGE = IMAGE | {"kind": "disk", "size": 300 << 20, "entries": 1,
                       "disk": {"format": "qcow2", "boot": "uefi", "size": 2 << 30}}
 
+OCI_IMAGE = {"name": "registry.example.org:5000/team/app:1", "kind": "oci", "driver": "docker",
+             "id": "sha256:" + "cd" * 32, "size": 130 << 20, "created": "2026-11-22T11:00:00.000Z",
+             "users": 1}
+
 STORAGE = {"size": 5368709120, "used": 1073741824, "free": 4294967296, "least": 1073741824,
            "trimmable": 4294967296}
 

@@ -20,7 +20,7 @@ def offered(corpus, *words):
 
 @pytest.mark.parametrize("words, expected", [
     (["sto"], ["stop", "storage"]),
-    (["image", ""], ["list", "show", "import", "build", "delete"]),
+    (["image", ""], ["list", "show", "import", "build", "pull", "delete"]),
     (["image", "b"], ["build"]),
     (["im"], ["image"]),
     (["help", "op"], ["operations", "operation"]),

@@ -18,7 +18,7 @@ SAMPLES = [
     ("Operation", samples.operation(result=samples.GUEST)),
     ("Operation", samples.operation(state="failed")),
     ("Operation", samples.operation(state="cancelled")), ("PortList", samples.PORTS),
-    ("Snapshot", samples.SNAPSHOTS[0]), ("Image", samples.DISK_IMAGE), ("Session", samples.SESSION),
+    ("Snapshot", samples.SNAPSHOTS[0]), ("Image", samples.DISK_IMAGE), ("Image", samples.OCI_IMAGE), ("Session", samples.SESSION),
     ("Image", samples.IMAGE), ("Storage", samples.STORAGE), ("Node", samples.NODE),
     ("Slots", samples.SLOTS), ("Doctor", samples.DOCTOR), ("Event", samples.EVENTS[0]), ("Event", samples.EVENTS[1]),
     ("Problem", samples.problem("no_room", 507, "full", field="size")),

@@ -62,6 +62,19 @@ def test_progress_names_the_step_and_goes_away(corpus, agent, terminal):
     assert all("wait=1" in request.path for request in agent.requests)
 
 
+def test_progress_tells_what_was_fetched(corpus, agent, terminal):
+    moving = {"done": 3 << 20, "total": 12 << 20, "what": "layer 1 of 2"}
+    agent.answer(Answer(202, operation("image.pull", "running", transfer=moving)),
+                 Answer(200, operation("image.pull", "running",
+                                       transfer=moving | {"total": None, "what": "layer 2 of 2"})),
+                 Answer(200, operation("image.pull")))
+    process = corpus.start("image", "pull", "debian:12", stderr=terminal.slave)
+    shown = terminal.read()
+    process.communicate(timeout=DEADLINE_S)
+    assert "debian:12: layer 1 of 2, 3 MiB  25 %" in shown
+    assert f"debian:12: layer 2 of 2, 3 MiB{CLEAR}" in shown
+
+
 def test_progress_is_cut_to_the_width(corpus, agent):
     with contextlib.closing(Terminal(columns=20)) as terminal:
         agent.answer(Answer(202, operation(state="running")), Answer(200, operation()))

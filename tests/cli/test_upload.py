@@ -49,11 +49,14 @@ def test_a_file_arrives_whole_with_its_length(corpus, agent, tmp_path):
 @pytest.mark.parametrize("data, words, query", [
     (b"QFI\xfb and more", [], "kind=disk"),
     (b"QFI\xfb and more", ["--boot", "uefi"], "kind=disk&boot=uefi"),
+    (b"oci-layout\0" + bytes(600), [], "kind=oci"),
+    (b"blobs/\0" + bytes(600), [], "kind=oci"),
+    (b"blobs/of-mine\0" + bytes(600), [], None),
     (b"anything", ["--format", "raw"], "format=raw"),
     (b"anything", ["--kind", "disk"], "kind=disk"),
     (b"anything", [], None),
-], ids=["qcow2", "uefi", "raw", "said", "archive"])
-def test_a_disk_is_recognised_by_its_first_bytes(corpus, agent, tmp_path, data, words, query):
+], ids=["qcow2", "uefi", "layout", "saved", "tree", "raw", "said", "archive"])
+def test_an_image_is_recognised_by_its_first_bytes(corpus, agent, tmp_path, data, words, query):
     (tmp_path / "file").write_bytes(data)
     agent.answer(DONE)
     assert corpus("image", "import", "x", str(tmp_path / "file"), *words).returncode == 0
