@@ -13,6 +13,7 @@
 #include "drivers/definition.h"
 #include "drivers/docker/destroy.h"
 #include "drivers/docker/engine.h"
+#include "drivers/docker/events.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/instance.h"
@@ -23,6 +24,7 @@
 #include "drivers/docker/probe.h"
 #include "drivers/docker/start.h"
 #include "drivers/docker/stop.h"
+#include "drivers/watch/remote.h"
 
 static struct docker *docker_of(struct driver *driver)
 {
@@ -135,6 +137,20 @@ static int docker_list(
 	return look_all(docker_of(d), ret, ret_count, err);
 }
 
+static int docker_watch_fd(struct driver *d, struct err *err)
+{
+	struct docker *docker = docker_of(d);
+	int r = docker->events ? 0 : events_watch(docker, &docker->events, err);
+
+	return r < 0 ? r : remote_fd(docker->events);
+}
+
+static void docker_watch_dispatch(
+	struct driver *d, const char *id, driver_event_fn event, void *data)
+{
+	remote_dispatch(docker_of(d)->events, id, event, data);
+}
+
 /* --- Optional -------------------------------------------------------------------------------- */
 
 static int docker_freeze(struct driver *d, const char *id, bool frozen, struct err *err)
@@ -191,6 +207,7 @@ static void docker_close(struct driver *d)
 {
 	struct docker *docker = docker_of(d);
 
+	remote_free(docker->events);
 	free(docker->state_dir);
 	free(docker->run_dir);
 	free(docker->log_dir);
@@ -289,6 +306,8 @@ const struct driver_ops docker_driver_ops = {
 	.destroy = docker_destroy,
 	.status = docker_status,
 	.list = docker_list,
+	.watch_fd = docker_watch_fd,
+	.watch_dispatch = docker_watch_dispatch,
 	.update = docker_update,
 	.freeze = docker_freeze,
 	.layer = docker_layer,

@@ -140,7 +140,9 @@ static int read_head(struct hijack *h, int *ret_status, struct err *err)
 static int read_refusal(struct hijack *h, size_t head, int status, struct err *err)
 {
 	for (;;) {
-		const char *begin = memchr(h->got.text + head, '{', h->got.used - head);
+		const char *begin = h->got.used > head
+					    ? memchr(h->got.text + head, '{', h->got.used - head)
+					    : NULL;
 		size_t size = begin ? h->got.used - (size_t)(begin - h->got.text) : 0;
 		json_t *json = begin ? json_loadb(begin, size, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
 
@@ -184,7 +186,8 @@ int engine_hijack(struct engine *e, const struct engine_request *request, int *r
 	}
 	*ret_fd = h.fd;
 	*ret_rest_size = h.got.used - head;
-	memmove(h.got.text, h.got.text + head, *ret_rest_size);
 	*ret_rest = strbuf_take(&h.got);
+	if (*ret_rest)
+		memmove(*ret_rest, *ret_rest + head, *ret_rest_size);
 	return 0;
 }

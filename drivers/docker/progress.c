@@ -46,9 +46,9 @@ void progress_tell(struct progress *p, uint64_t done, uint64_t total, const char
 		return;
 }
 
-int progress_cancelled(void *data, struct err *err)
+int progress_cancelled(void *progress, struct err *err)
 {
-	const struct progress *p = data;
+	const struct progress *p = progress;
 	struct pollfd end = {.fd = p->fd};
 
 	return poll(&end, 1, 0) == 1 && (end.revents & (POLLERR | POLLHUP))

@@ -15,7 +15,7 @@
 #define CALL_S 5 /* none of these waits for a guest */
 
 #define PAUSE_LEAST_MS 200
-#define PAUSE_MOST_MS  3000
+#define PAUSE_MOST_MS  1000
 
 static void report(const struct source *s, const struct source_report *r)
 {

@@ -84,7 +84,7 @@ static int find(const char *name, struct driver_image *ret, struct err *err)
 
 static void assert_removed(const char *name)
 {
-	struct driver_image image;
+	struct driver_image image = {0};
 	struct err err;
 
 	if (work(&(struct driver_image_work){.op = DRIVER_IMAGE_REMOVE, .name = name}, &image,
@@ -139,7 +139,7 @@ static void assert_unchanged(char *before)
 
 static void what_docker_saves_is_loaded_by_another_name_alone(void **state)
 {
-	struct driver_image image, again;
+	struct driver_image image = {0}, again = {0};
 	AUTOFREE char *all = NULL;
 
 	(void)state;
@@ -166,7 +166,7 @@ static void an_oci_image_layout_is_loaded(void **state)
 	(void)state;
 	assert_non_null(DOCKER("save", "--output", file_of("saved.tar"), docker_node_image()));
 	for (size_t i = 0; i < ARRAY_SIZE(compressions); i++) {
-		struct driver_image image;
+		struct driver_image image = {0};
 		struct err err;
 
 		SHELL("rm -rf oci saved; mkdir -p oci saved; tar -C saved -xf saved.tar\n"
@@ -186,7 +186,7 @@ static void files_of_a_root_file_system_are_an_image(void **state)
 {
 	static const char *const programs[][2] = {
 		{"cat", "files.tar"}, {"gzip", "files.tgz"}, {"zstd -q", "files.tar.zst"}};
-	struct driver_image image;
+	struct driver_image image = {0};
 
 	(void)state;
 	SHELL("rm -rf files; mkdir -p files/sbin files/bin; cp $(command -v busybox) "
@@ -258,7 +258,7 @@ static void archives_that_cannot_be_loaded_leave_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char *before = names();
-		struct driver_image image;
+		struct driver_image image = {0};
 		struct err err;
 
 		SHELL("%s", cases[i].make);
@@ -290,7 +290,7 @@ static void hash_of(const char *file, char text[static 65])
 static void what_is_not_what_was_meant_is_not_loaded(void **state)
 {
 	struct driver_image_work more = {0};
-	struct driver_image image;
+	struct driver_image image = {0};
 	char hash[65], *before = names();
 	struct err err;
 	int whole[2];
@@ -326,7 +326,7 @@ static void what_is_not_what_was_meant_is_not_loaded(void **state)
 static void a_load_is_cancelled_while_nothing_comes(void **state)
 {
 	char *before = names();
-	struct driver_image image;
+	struct driver_image image = {0};
 	struct err err;
 	int archive[2], progress[2];
 
@@ -351,7 +351,7 @@ static void a_load_is_cancelled_while_nothing_comes(void **state)
 static void what_a_killed_load_has_left_goes_with_the_next(void **state)
 {
 	AUTOFREE char *left = NULL, *after = NULL;
-	struct driver_image image;
+	struct driver_image image = {0};
 	int status;
 	pid_t pid;
 
@@ -408,7 +408,7 @@ static void names_that_are_ours_or_nobodys_are_refused(void **state)
 {
 	static const char *const bad[] = {"corpus-snapshot:x", "corpus-layer:x", "corpus-load:x",
 		"Bad Name", "", "a@sha256:12"};
-	struct driver_image image;
+	struct driver_image image = {0};
 	struct err err;
 
 	(void)state;
@@ -429,7 +429,7 @@ static void names_that_are_ours_or_nobodys_are_refused(void **state)
 
 static void an_image_that_somebody_uses_is_kept(void **state)
 {
-	struct driver_image image;
+	struct driver_image image = {0};
 	struct err err;
 
 	(void)state;
@@ -553,7 +553,7 @@ static void a_registry_that_does_as_it_should_not_is_an_error(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		pid_t pid;
 		char name[128], *before = names();
-		struct driver_image image;
+		struct driver_image image = {0};
 		struct err err;
 
 		snprintf(name, sizeof(name), "%s/any:1",
@@ -571,7 +571,7 @@ static void a_registry_that_does_as_it_should_not_is_an_error(void **state)
 
 static void a_pull_is_cancelled(void **state)
 {
-	struct driver_image image;
+	struct driver_image image = {0};
 	char name[128];
 	struct err err;
 	int progress[2];
@@ -592,7 +592,7 @@ static void a_pull_is_cancelled(void **state)
 static void without_dockerd_it_is_said_what_to_do(void **state)
 {
 	struct driver_info info;
-	struct driver_image image;
+	struct driver_image image = {0};
 	struct err err;
 
 	(void)state;

@@ -77,7 +77,7 @@ static void what_docker_would_not_take_is_refused(void **state)
 {
 	static const char *const bad[] = {"", ":", "@", "Debian", "debian:", "debian:-x", "a//b",
 		"/a", "a/", "a..b", "a___b", "-a", "a-", "a b", "a:b:c", "debian@sha256:12",
-		"debian@md5:" HEX64, "debian@", "ex ample.org/a", ".org/a", "a.:5/b", "a.org:/b",
+		("debian@md5:" HEX64), "debian@", "ex ample.org/a", ".org/a", "a.:5/b", "a.org:/b",
 		"a.org:x/b", "http://a.org/b", "[::1/a", "é", "debian\n:12"};
 	struct err err = {0};
 	struct reference r;
@@ -280,11 +280,10 @@ static void progress_is_the_sum_of_all_layers(void **state)
 
 static char *header_of(const char *file, const char *registry, struct err *err)
 {
-	static char path[] = "/tmp/corpus-test-registries-XXXXXX";
+	char path[] = "/tmp/corpus-test-registries-XXXXXX";
 	char *header = NULL;
 	int r;
 
-	memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
 	close(mkstemp(path));
 	assert_int_equal(file_write(path, file), 0);
 	r = registries_header(path, registry, &header, err);
@@ -455,9 +454,10 @@ static void name_blob(const char *text, char blob[static 80], char digest[static
 	sha256_init(&context);
 	sha256_update(&context, strlen(text), (const uint8_t *)text);
 	sha256_digest(&context, sizeof(raw), raw);
-	strcpy(blob, "blobs/sha256/");
+	size_t used = (size_t)snprintf(blob, 80, "blobs/sha256/");
+
 	for (size_t i = 0; i < sizeof(raw); i++)
-		sprintf(blob + 13 + 2 * i, "%02x", raw[i]);
+		snprintf(blob + used + 2 * i, 3, "%02x", raw[i]);
 	sprintf(digest, "sha256:%s", blob + 13);
 }
 
@@ -512,11 +512,11 @@ static void of_an_image_for_many_machines_this_ones_is_told(void **state)
 
 static void what_an_archive_begins_with_tells_what_it_is(void **state)
 {
-	static const char *const images[] = {"blobs", "blobs/", "blobs/sha256/" HEX64, HEX64,
-		HEX64 ".json", HEX64 "/layer.tar", HEX64 ".tar.gz", "sha256:" HEX64, "index.json",
-		"oci-layout", "manifest.json", "repositories"};
+	static const char *const images[] = {"blobs", "blobs/", ("blobs/sha256/" HEX64), HEX64,
+		(HEX64 ".json"), (HEX64 "/layer.tar"), (HEX64 ".tar.gz"), ("sha256:" HEX64),
+		"index.json", "oci-layout", "manifest.json", "repositories"};
 	static const char *const files[] = {
-		"bin", "etc/", "blobsters", HEX64 "0", "usr/bin/env", ""};
+		"bin", "etc/", "blobsters", (HEX64 "0"), "usr/bin/env", ""};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(images); i++)

@@ -1,0 +1,221 @@
+/* dockerd's events. They tell which guest to look at, and are asked for from just before all were
+ * looked at: dockerd keeps the last ones. One that hangs goes on holding the connection; so it is
+ * asked now and then, by another one, whether it is still there. */
+#include "drivers/docker/events.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "drivers/definition.h"
+#include "drivers/docker/define.h"
+#include "drivers/docker/engine.h"
+#include "drivers/docker/guest.h"
+#include "drivers/docker/lines.h"
+#include "drivers/docker/look.h"
+#include "drivers/docker/reply.h"
+#include "drivers/watch/remote.h"
+#include "drivers/watch/source.h"
+
+/* What does not answer twice in a row is away. */
+#define PING_EVERY_S 2
+#define PING_MS	     3000
+#define PING_TRIES   2
+
+#define LOOK_MS	  4000 /* of the five seconds that there are */
+#define MARGIN_MS 1000 /* clocks are set */
+
+struct process {
+	struct docker *docker;
+	const struct source *source;
+	struct engine *engine;
+	struct lines lines;
+	int64_t since_ms;
+	int timer;
+	int also; /* epoll: orders of the host, the timer */
+	bool lost;
+};
+
+/* --- What is asked --------------------------------------------------------------------------- */
+
+/* All that changes what a guest is; execs would wake it for nothing. */
+static char *filters_of(const struct docker *docker)
+{
+	json_t *filters = guest_filters(docker, NULL);
+	char *text;
+
+	json_object_set_new(filters, "type", json_pack("[s]", "container"));
+	json_object_set_new(filters, "event",
+		json_pack("[s s s s s s s]", "create", "start", "die", "pause", "unpause", "rename",
+			"destroy"));
+	text = json_dumps(filters, JSON_COMPACT);
+	json_decref(filters);
+	return text;
+}
+
+static int on_event(void *data, json_t *event, struct err *err)
+{
+	const struct process *p = data;
+	const json_t *attributes = reply_at(event, "Actor.Attributes");
+	const char *id = json_string_value(json_object_get(attributes, LABEL_GUEST));
+
+	if (id && name_check_id(id, GUEST_ID_LEN, "id", NULL) == 0)
+		source_look(p->source, id);
+	return p->lost ? err_set(err, ERR_UNAVAILABLE, NULL, "dockerd is away") : 0;
+}
+
+static int on_bytes(void *data, const char *bytes, size_t size, struct err *err)
+{
+	struct process *p = data;
+
+	return lines_take(&p->lines, bytes, size, err);
+}
+
+static int ping(const struct process *p, struct err *err)
+{
+	int r = -1;
+
+	for (unsigned i = 0; r < 0 && i < PING_TRIES; i++) {
+		AUTOENGINE struct engine *engine = NULL;
+
+		r = engine_open(p->docker->socket, PING_MS, &engine, err);
+	}
+	return r;
+}
+
+static int on_also(void *data, struct err *err)
+{
+	const struct process *p = data;
+	struct epoll_event events[2];
+	int n = epoll_wait(p->also, events, ARRAY_SIZE(events), 0), r = 0;
+	uint64_t ticks;
+
+	for (int i = 0; i < n && r == 0; i++) {
+		if (events[i].data.fd == p->source->orders)
+			source_take_order(p->source);
+		else if (read(p->timer, &ticks, sizeof(ticks)) > 0)
+			r = ping(p, err);
+	}
+	return r == 0 && p->lost ? err_set(err, ERR_UNAVAILABLE, NULL, "dockerd is away") : r;
+}
+
+/* --- As a source ----------------------------------------------------------------------------- */
+
+static bool open_connection(void *data)
+{
+	struct process *p = data;
+
+	p->lost = false;
+	p->since_ms = clock_realtime_ms() - MARGIN_MS;
+	p->lines = (struct lines){.object = on_event, .data = p};
+	return engine_open(p->docker->socket, 0, &p->engine, NULL) == 0;
+}
+
+static void disconnect(void *data)
+{
+	struct process *p = data;
+
+	p->engine = engine_close(p->engine);
+	lines_finish(&p->lines);
+}
+
+/* Until the stream ends, however it does. */
+static void serve(void *data)
+{
+	struct process *p = data;
+	AUTOFREE char *filters = filters_of(p->docker);
+	char since[32];
+
+	snprintf(since, sizeof(since), "%" PRId64 ".%03d", p->since_ms / 1000,
+		(int)(p->since_ms % 1000));
+	if (p->lost || !filters)
+		return;
+	engine_call(p->engine,
+		&(struct engine_request){.path = "/events",
+			.query = {{"since", since}, {"filters", filters}},
+			.sink = on_bytes,
+			.also = on_also,
+			.also_fd = p->also,
+			.data = p},
+		NULL, NULL);
+}
+
+/* That dockerd does not say what it is although it is there, nothing would tell the end of: so all
+ * begins anew. */
+static bool look(void *data, const char *id, struct driver_status *ret)
+{
+	AUTOENGINE struct engine *engine = NULL;
+	struct process *p = data;
+
+	engine_open(p->docker->socket, LOOK_MS, &engine, NULL);
+	if (!look_by(engine, p->docker, id, ret))
+		return false;
+	p->lost |= ret->state == GUEST_UNKNOWN;
+	return true;
+}
+
+static bool is_defined(void *data, const char *id)
+{
+	struct docker_paths paths;
+
+	return docker_paths(data, id, &paths, NULL) == 0 && definition_exists(paths.definition);
+}
+
+static bool list_one(void *data, const char *id, struct driver_status *ret)
+{
+	*ret = (struct driver_status){.state = GUEST_UNKNOWN, .exit_status = -1};
+	snprintf(ret->id, sizeof(ret->id), "%s", id);
+	return is_defined(data, id);
+}
+
+static int list(void *data, struct driver_status **ret, size_t *ret_count)
+{
+	const struct process *p = data;
+
+	return definition_list(p->docker->state_dir, list_one, p->docker, ret, ret_count, NULL);
+}
+
+static bool add(const struct process *p, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(p->also, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static const struct source_ops SOURCE = {
+	.open = open_connection,
+	.serve = serve,
+	.close = disconnect,
+	.look = look,
+	.list = list,
+};
+
+static void run(void *data, struct source *source)
+{
+	struct itimerspec often = {
+		.it_value.tv_sec = PING_EVERY_S, .it_interval.tv_sec = PING_EVERY_S};
+	struct process p = {.docker = data, .source = source};
+
+	p.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	p.also = epoll_create1(EPOLL_CLOEXEC);
+	if (p.timer >= 0 && p.also >= 0 && timerfd_settime(p.timer, 0, &often, NULL) == 0 &&
+		add(&p, p.timer) && add(&p, source->orders))
+		source_run(source, &SOURCE, &p);
+}
+
+/* --- The host's side ------------------------------------------------------------------------- */
+
+int events_watch(struct docker *docker, struct remote **ret, struct err *err)
+{
+	static const struct remote_ops ops = {.run = run, .defined = is_defined};
+
+	return remote_create(&ops, docker, ret, err);
+}

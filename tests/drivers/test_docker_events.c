@@ -1,0 +1,245 @@
+/* The Docker driver sees what becomes of its containers without having done it, whatever becomes of
+ * dockerd meanwhile. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "conformance/ids.h"
+#include "docker_node.h"
+#include "drivers/definition.h"
+#include "drivers/docker/define.h"
+#include "drivers/docker/docker.h"
+#include "drivers/docker/instance.h"
+
+#define A	    GUEST_A
+#define B	    GUEST_B
+#define DEADLINE_MS 60000
+
+static struct driver *driver;
+
+/* --- What was told --------------------------------------------------------------------------- */
+
+/* The last that was told of a guest. */
+struct told {
+	const char *id;
+	struct driver_status status;
+	bool any;
+};
+
+static void note(void *data, const struct driver_status *status)
+{
+	struct told *told = data;
+
+	for (; told->id; told++)
+		if (strcmp(told->id, status->id) == 0) {
+			told->status = *status;
+			told->any = true;
+		}
+}
+
+static struct told *told_of(struct told *told, const char *id)
+{
+	while (strcmp(told->id, id) != 0)
+		told++;
+	return told;
+}
+
+static struct told all[3]; /* A, B, the end */
+
+static void assert_told(const char *id, enum guest_state state)
+{
+	int64_t deadline = clock_monotonic_ns() + DEADLINE_MS * 1000000L;
+	struct pollfd p = {.fd = driver->ops->watch_fd(driver, NULL), .events = POLLIN};
+	const struct told *told = told_of(all, id);
+
+	while (!told->any || told->status.state != state) {
+		if (clock_monotonic_ns() > deadline)
+			fail_msg("guest %s is %s, not %s", id,
+				told->any ? guest_state_to_string(told->status.state) : "unknown",
+				guest_state_to_string(state));
+		poll(&p, 1, 1000);
+		driver->ops->watch_dispatch(driver, NULL, note, all);
+	}
+}
+
+/* --- Guests ---------------------------------------------------------------------------------- */
+
+static void define(const char *id)
+{
+	static const char *const none[] = {NULL};
+	const struct driver_container container = {.image = docker_node_image(),
+		.entrypoint = none,
+		.command = none,
+		.env = none,
+		.data = "/nonexistent",
+		.data_paths = none};
+	const struct driver_guest guest = {.id = id, .name = id, .container = &container};
+	struct docker_paths paths;
+	struct err err = {0};
+
+	assert_int_equal(0, docker_paths((struct docker *)driver, id, &paths, &err));
+	if (definition_save(paths.definition, &guest, NULL, &err) < 0)
+		fail_msg("%s", err.message);
+}
+
+static const char *container(const char *id)
+{
+	static char names[2][64];
+	char *name = names[strcmp(id, A) == 0];
+
+	snprintf(name, sizeof(names[0]), "corpus-%s", id);
+	return name;
+}
+
+/* As the driver would make it, of a program that ends by `touch /end`. */
+static void run_container(const char *id)
+{
+	char name[64], guest[64], agent[256];
+
+	snprintf(name, sizeof(name), "--name=%s", container(id));
+	snprintf(guest, sizeof(guest), "--label=" LABEL_GUEST "=%s", id);
+	snprintf(agent, sizeof(agent), "--label=" LABEL_AGENT "=%s/state", node_dir());
+	assert_non_null(
+		DOCKER("run", "--detach", "--network=none", name, guest, agent, docker_node_image(),
+			"/bin/sh", "-c", "while [ ! -e /end ]; do sleep 0.1; done; exit 3"));
+}
+
+static void define_again(void)
+{
+	memset(all, 0, sizeof(all));
+	all[0].id = A;
+	all[1].id = B;
+	define(A);
+	define(B);
+	driver->ops->watch_dispatch(driver, A, note, all);
+	driver->ops->watch_dispatch(driver, B, note, all);
+	assert_told(A, GUEST_STOPPED);
+	assert_told(B, GUEST_STOPPED);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	define_again();
+	run_container(A);
+	assert_told(A, GUEST_RUNNING);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	return DOCKER("rm", "--force", container(A), container(B)) ? 0 : -1;
+}
+
+/* --- Tests ----------------------------------------------------------------------------------- */
+
+static void what_containers_do_by_themselves_is_told(void **state)
+{
+	(void)state;
+	assert_true(told_of(all, A)->status.pid > 0);
+	assert_non_null(DOCKER("pause", container(A)));
+	assert_told(A, GUEST_FROZEN);
+	assert_non_null(DOCKER("unpause", container(A)));
+	assert_told(A, GUEST_RUNNING);
+	run_container(B);
+	assert_told(B, GUEST_RUNNING);
+	assert_non_null(DOCKER("exec", container(A), "touch", "/end"));
+	assert_told(A, GUEST_STOPPED);
+	assert_int_equal(3 << 8, told_of(all, A)->status.exit_status);
+	assert_int_equal(0, told_of(all, A)->status.pid);
+	assert_non_null(DOCKER("rm", "--force", container(B)));
+	assert_told(B, GUEST_STOPPED);
+}
+
+static void others_containers_are_none_of_ours(void **state)
+{
+	char label[64];
+
+	(void)state;
+	told_of(all, A)->any = told_of(all, B)->any = false;
+	/* One bears our guest's label but is another agent's. */
+	snprintf(label, sizeof(label), "--label=" LABEL_GUEST "=%s", B);
+	assert_non_null(DOCKER("run", "--network=none", "--name=theirs", label,
+		"--label=corpus.agent=/elsewhere", docker_node_image(), "true"));
+	assert_non_null(DOCKER("rm", "theirs"));
+	assert_non_null(DOCKER("pause", container(A)));
+	assert_told(A, GUEST_FROZEN);
+	assert_false(told_of(all, B)->any);
+}
+
+static void what_happens_while_dockerd_is_away_is_told_when_it_is_back(void **state)
+{
+	(void)state;
+	docker_node_signal(SIGKILL);
+	assert_told(A, GUEST_UNKNOWN);
+	docker_node_start();
+	assert_told(A, GUEST_RUNNING);
+	assert_non_null(DOCKER("exec", container(A), "touch", "/end"));
+	assert_told(A, GUEST_STOPPED);
+	assert_int_equal(3 << 8, told_of(all, A)->status.exit_status);
+}
+
+static void a_guest_that_ends_while_dockerd_is_away_is_found_ended(void **state)
+{
+	pid_t pid = told_of(all, A)->status.pid;
+
+	(void)state;
+	docker_node_signal(SIGKILL);
+	assert_told(A, GUEST_UNKNOWN);
+	assert_int_equal(0, kill(pid, SIGKILL));
+	docker_node_start();
+	assert_told(A, GUEST_STOPPED);
+}
+
+static void a_dockerd_that_hangs_is_noticed_and_found_again(void **state)
+{
+	(void)state;
+	docker_node_signal(SIGSTOP);
+	assert_told(A, GUEST_UNKNOWN);
+	docker_node_signal(SIGCONT);
+	assert_told(A, GUEST_RUNNING);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(what_containers_do_by_themselves_is_told),
+		TEST(others_containers_are_none_of_ours),
+		TEST(what_happens_while_dockerd_is_away_is_told_when_it_is_back),
+		TEST(a_guest_that_ends_while_dockerd_is_away_is_found_ended),
+		TEST(a_dockerd_that_hangs_is_noticed_and_found_again),
+	};
+	char state_dir[128], run_dir[128], log_dir[128];
+	struct driver_config config = {
+		.state_dir = state_dir, .run_dir = run_dir, .log_dir = log_dir};
+	struct err err = {0};
+	int r;
+
+	docker_node_enter(&(struct docker_node){.live_restore = true});
+	snprintf(state_dir, sizeof(state_dir), "%s/state", node_dir());
+	snprintf(run_dir, sizeof(run_dir), "%s/run", node_dir());
+	snprintf(log_dir, sizeof(log_dir), "%s/log", node_dir());
+	config.endpoint = docker_node_socket();
+	if (docker_driver_ops.open(&config, &driver, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_true(driver->ops->watch_fd(driver, &err) >= 0);
+	r = cmocka_run_group_tests_name("docker events", tests, NULL, NULL);
+	docker_driver_ops.close(driver);
+	return r;
+}
