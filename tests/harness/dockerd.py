@@ -47,7 +47,7 @@ class Dockerd:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
         self._reapers.append(reaper)
         self.pid = int(reaper.stdout.readline())
-        wait_for("dockerd to answer", self._answers, 60)
+        wait_for("dockerd to answer", self._answers)
 
     def _answers(self):
         if not pathlib.Path(f"/proc/{self.pid}").exists():
@@ -62,7 +62,7 @@ class Dockerd:
     def kill(self, how=signal.SIGKILL):
         """Ends dockerd, and its containerd with it."""
         os.kill(self.pid, how)
-        wait_for("dockerd to end", lambda: not self.pids(*DAEMONS), 60)
+        wait_for("dockerd to end", lambda: not self.pids(*DAEMONS))
 
     def stop_process(self):
         """From now on it hangs."""

@@ -78,7 +78,7 @@ class Node:
 
     # --- the agent's process ---
 
-    def start(self, faults=None, seconds=30):
+    def start(self, faults=None, seconds=60):
         """Starts corpusd and waits until it says that it is ready. With `faults` (CORPUS_FAULT's
         text) it may die instead: then returns False."""
         environment = self.environment | ({"CORPUS_FAULT": faults} if faults else {})
@@ -124,11 +124,11 @@ class Node:
         self.process.kill()
         self.process.wait()
 
-    def died(self, seconds=30):
+    def died(self, seconds=60):
         """Waits for corpusd to end by itself (a fault point)."""
         return self.process.wait(seconds)
 
-    def stop(self, seconds=30):
+    def stop(self, seconds=60):
         """A clean stop; guests run on."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
@@ -186,7 +186,7 @@ class Node:
         assert status == 200
         return body
 
-    def await_page(self, port, page=rootfs.PAGE, seconds=20):
+    def await_page(self, port, page=rootfs.PAGE, seconds=60):
         """Waits for that page; None: for any."""
         def look():
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -293,7 +293,7 @@ class Node:
     def assert_empty(self):
         """Nothing of any guest is left on the host; what belongs to the node itself may be."""
         if self.virt or self.docker:
-            wait_for("what carries commands into guests ends", lambda: not self._carriers(), 3)
+            wait_for("what carries commands into guests ends", lambda: not self._carriers())
         left = {"volumes": self.volumes(), "links": self.links(), "processes": self.monitors(),
                 "control groups": self.guest_cgroups(),
                 "incoming": _entries(self.pool / "incoming"),

@@ -55,7 +55,7 @@ class Registry:
                 [*bed.inside(role), *command(folder, self.address)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         bed.at_end(self.end)
-        wait_for("the registry to ask who we are", lambda: self._status(role, port) == 401, 30)
+        wait_for("the registry to ask who we are", lambda: self._status(role, port) == 401)
 
     def _status(self, role, port):
         with contextlib.suppress(OSError):

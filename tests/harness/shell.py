@@ -13,8 +13,9 @@ def run(*argv, check=True, **options):
     return done.stdout
 
 
-def wait_for(what, probe, seconds=10):
-    """Calls probe() until it returns something true, which is returned."""
+def wait_for(what, probe, seconds=60):
+    """Calls probe() until it returns something true, which is returned. How long that may take is not
+    what is tested: a machine that does much else at a time has to pass, too."""
     deadline = time.monotonic() + seconds
     while not (result := probe()):
         if time.monotonic() > deadline:

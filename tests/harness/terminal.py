@@ -29,7 +29,7 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text)
 
-    def until(self, text, seconds=20):
+    def until(self, text, seconds=60):
         """Reads until the text has come since the last time."""
         deadline = time.monotonic() + seconds
         while text not in self.said:
@@ -41,7 +41,7 @@ class Terminal:
         self.said = bytearray(rest)
         return before + text
 
-    def wait(self, seconds=20):
+    def wait(self, seconds=60):
         """Its exit status; what it still says is read meanwhile."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

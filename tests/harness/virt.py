@@ -41,7 +41,7 @@ class Libvirt:
     def start(self):
         """Starts libvirtd and waits until it answers."""
         self.pid = self._begin("libvirtd")
-        wait_for("libvirtd to answer", self._answers, 30)
+        wait_for("libvirtd to answer", self._answers)
 
     def _answers(self):
         with contextlib.suppress(RuntimeError):
@@ -54,7 +54,7 @@ class Libvirt:
     def kill(self, how=signal.SIGKILL):
         """Ends libvirtd; its machines run on."""
         os.kill(self.pid, how)
-        wait_for("libvirtd to end", lambda: not pathlib.Path(f"/proc/{self.pid}").exists(), 30)
+        wait_for("libvirtd to end", lambda: not pathlib.Path(f"/proc/{self.pid}").exists())
 
     def stop_process(self):
         """From now on it hangs."""

@@ -67,7 +67,7 @@ def driver_dies(node, crash):
     for step in crash.steps(node):
         crash.prepare(node)
         node.restart(faults=f"ops.{crash.verb}.{step}.before=wait:200")
-        driver = wait_for("the driver process", lambda: node.driver_pid("lxc"), 15)
+        driver = wait_for("the driver process", lambda: node.driver_pid("lxc"))
         begun = node.api.send(crash.method, crash.path, crash.body, query=crash.query,
                               headers={"Idempotency-Key": new_key()})
         assert begun.status == 202, begun.text
@@ -75,7 +75,7 @@ def driver_dies(node, crash):
         done = node.api.wait(begun.json["id"])
         assert done["state"] in ("done", "failed"), done
         wait_for("another driver process",
-                 lambda: node.driver_pid("lxc") not in (0, driver), 40)
+                 lambda: node.driver_pid("lxc") not in (0, driver))
         assert_whole(node)
         yield done
 

@@ -65,7 +65,9 @@ def test_a_console_is_for_one_and_ends_with_its_client(lxc):
         with pytest.raises(Refused) as refused:
             lxc.api.console(NAME)
         assert refused.value.status == 409
-        assert [s["kind"] for s in lxc.api.sessions(guest=NAME)] == ["console"]
+        # A command of before may not have gone quite yet.
+        wait_for("the console alone", lambda: [
+            s["kind"] for s in lxc.api.sessions(guest=NAME)] == ["console"])
     wait_for("it is free", lambda: lxc.api.sessions() == [])
     with lxc.api.console(NAME) as stream:
         stream.until(lambda s: s.notices)

@@ -79,7 +79,7 @@ def await_services(node, name):
 
     wait_for("systemd is done", booted, 90)
     assert said == ["running"], shell(node, name, "systemctl --failed; journalctl -b -p warning")
-    node.await_page(node.port_of(name, "web"), seconds=30)
+    node.await_page(node.port_of(name, "web"), seconds=60)
     with database(node, name) as db:
         assert db.query("SELECT 1 + 1") == [["2"]]
 

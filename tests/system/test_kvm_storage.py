@@ -32,7 +32,7 @@ def sh(node, script):
     return done["stdout"].strip()
 
 
-def await_shell(node, seconds=20):
+def await_shell(node, seconds=60):
     """Which boot of the machine it is that answers."""
     def look():
         with contextlib.suppress(Problem):

@@ -35,7 +35,7 @@ def rest(node):
     return node.api.get("/v1/node")["rest"]
 
 
-def await_rest(node, wanted, seconds=30):
+def await_rest(node, wanted, seconds=60):
     wait_for(f"the node to be {wanted}", lambda: rest(node)["state"] == wanted, seconds)
 
 
@@ -75,7 +75,7 @@ def end(node, name, number=signal.SIGKILL):
     return pid
 
 
-def await_restart(node, name, before, seconds=20):
+def await_restart(node, name, before, seconds=60):
     wait_for(f"{name} to run again",
              lambda: (guest := node.api.guest(name))["state"] == "running" and
              guest["pid"] not in (before, None), seconds)
@@ -401,7 +401,7 @@ def health(node, name):
     return node.api.guest(name)["health_state"]
 
 
-def await_health(node, name, wanted, seconds=20):
+def await_health(node, name, wanted, seconds=60):
     wait_for(f"{name} to be {wanted}", lambda: health(node, name) == wanted, seconds)
 
 

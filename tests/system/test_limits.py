@@ -8,7 +8,7 @@ import pytest
 from harness import testbed
 from harness.api import Problem
 from harness.node import GIB
-from harness.shell import wait_for
+from harness.shell import run, wait_for
 
 BODY = {"image": "busybox", "driver": "fake"}
 
@@ -165,9 +165,11 @@ def test_a_pool_that_cannot_grow_refuses_and_serves_on(make_node):
         node.api.import_image("huge", large_tar(node.dir / "huge.tar", GIB * 5 // 8))
     assert refusal.value.status == 507, refusal.value
     assert [i["name"] for i in node.api.get("/v1/images")["images"]] == ["busybox"]
-    # btrfs gives the room of what was removed back a little later.
-    wait_for("room again", lambda: create(node, "b.example.org",
-                                          storage={"size": "100MiB"}).status == 200, 30)
+    # btrfs gives the room of what was removed back a little later, at a commit.
+    def has_room():
+        run(*node.bed.inside(testbed.NODE), "btrfs", "filesystem", "sync", node.dir / "pool")
+        return create(node, "b.example.org", storage={"size": "100MiB"}).status == 200
+    wait_for("room again", has_room)
 
 
 def large_tar(path, size):

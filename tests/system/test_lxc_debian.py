@@ -23,7 +23,7 @@ def debian(lxc):
 def test_it_boots_to_the_end_and_answers(debian):
     debian.await_page(45300, seconds=60)
     wait_for("systemd is done", lambda: debian.in_guest(
-        NAME, "systemctl", "is-system-running", check=False).strip() in ("running", "degraded"), 60)
+        NAME, "systemctl", "is-system-running", check=False).strip() in ("running", "degraded"))
     init = debian.in_guest(NAME, "cat", "/proc/1/comm").strip()
     assert init == "systemd"
 
@@ -34,7 +34,7 @@ def test_it_has_the_name_the_node_gave_it(debian):
 
 def test_it_got_the_address_the_node_gave_it(debian):
     address = debian.api.guest(NAME)["network"]["address"]
-    wait_for("its address", lambda: address in debian.in_guest(NAME, "ip", "-4", "address"), 30)
+    wait_for("its address", lambda: address in debian.in_guest(NAME, "ip", "-4", "address"))
 
 
 def test_it_shuts_down_when_asked_and_boots_again(debian):

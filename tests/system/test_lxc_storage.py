@@ -83,4 +83,4 @@ def test_a_destroyed_guests_room_is_free_again(lxc, store):
     lxc.api.destroy("big.example.org")
     # btrfs gives the room of what was removed back a little later.
     wait_for("the room is free", lambda: lxc.api.get("/v1/node")["resources"]["storage"]["used"]
-             <= before + 20 * MIB, 60)
+             <= before + 20 * MIB)

@@ -135,7 +135,7 @@ def test_what_cannot_be_reached_is_tried_again(node, guest):
     faults(node, **AWAY)
     began = time.monotonic()
     node.api.change("PATCH", PATH, {"ssh_keys": []})
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert pending(node) == ["ssh_keys"]
     # Other operations do not wait for it either.
     node.api.act(NAME, "freeze")

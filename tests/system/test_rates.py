@@ -105,5 +105,5 @@ def test_rates_come_back_when_the_guest_reboots_by_itself(lxc, guest):
     assert shaped(lxc, link)
     lxc.in_guest(NAME, "/bin/busybox", "reboot", "-f", "-n", check=False)
     wait_for("it has another first process",
-             lambda: lxc.api.guest(NAME)["pid"] not in (None, guest["pid"]), 20)
-    wait_for("its new link is shaped", lambda: lxc.links() and shaped(lxc, lxc.links()[0]), 10)
+             lambda: lxc.api.guest(NAME)["pid"] not in (None, guest["pid"]))
+    wait_for("its new link is shaped", lambda: lxc.links() and shaped(lxc, lxc.links()[0]))
