@@ -2,6 +2,7 @@
 #include "drivers/docker/image.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -331,6 +332,8 @@ int docker_image(struct driver *driver, const struct driver_image_work *work,
 
 	*ret = NULL;
 	*ret_count = 0;
+	/* Whoever reads how far it is may go at any time. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (work->op != DRIVER_IMAGE_LIST &&
 		!(work->op == DRIVER_IMAGE_FIND && is_id(work->name))) {
 		r = check_name(work->name, name, err);

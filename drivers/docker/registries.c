@@ -47,6 +47,7 @@ static int load(const char *path, json_t **ret, struct err *err)
 	if (json_is_object(*ret))
 		return 0;
 	json_decref(*ret);
+	*ret = NULL;
 	return err_set(err, ERR_INVALID, "registries",
 		"%s is no object in JSON, as docker login writes it (line %d)", path, error.line);
 }
