@@ -229,7 +229,7 @@ def test_stop_asks_the_guest_and_restart_starts_another_boot(node, web):
     inside(node, "echo kept >/root/note")  # written at its orderly end, or not at all
     boot = boot_id(node)
     began = time.monotonic()
-    node.api.act(NAME, "stop", {"timeout": "5min"})
+    node.api.act(NAME, "stop", {"timeout": "5m"})
     assert time.monotonic() - began < 240, "it was not asked, or did not hear"
     assert node.api.guest(NAME)["state"] == "stopped"
     assert node.links() == [] and node.monitors() == {}
