@@ -68,6 +68,9 @@ const char *guest_seed_to_string(enum guest_seed part)
 /* At its first boot it finds all as it is then. */
 void guest_note_seed(struct guest *guest, uint32_t parts)
 {
+	/* A container's name is its driver's to tell it. */
+	if (guest->container)
+		parts &= ~(uint32_t)GUEST_SEED_NAME;
 	if (guest_image_kind(guest) != IMAGE_TREE && guest->first_boot_done)
 		guest->seed_pending |= parts;
 }

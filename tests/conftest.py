@@ -62,6 +62,15 @@ def pretended(request):
 
 
 @pytest.fixture(scope="module")
+def kept(request):
+    """A node of the whole module whose guests are containers that the fake driver pretends, with an
+    image "app:1" of them."""
+    with node_for(request, machines.CONTAINERS) as node:
+        node.api.call("POST", "/v1/images", {"name": "app:1"}, query={"wait": 60})
+        yield node
+
+
+@pytest.fixture(scope="module")
 def lxc(request):
     """A node of the whole module with real containers."""
     with node_for(request) as node:

@@ -13,6 +13,8 @@
 #include "model/reader.h"
 #include "storage/storage.h"
 
+#define LAYER_MS 5000 /* how long a driver is waited for */
+
 #define RESIZE_STEP (UINT64_C(5) << 30) /* 5 GiB: the platform's step of enlarge and trim */
 
 /* --- What is used ---------------------------------------------------------------------------- */
@@ -23,7 +25,10 @@ struct usage {
 	struct guest *guest; /* owned, a copy */
 	struct volume_usage usage;
 	uint64_t least;
-	char reason[200]; /* why a disk cannot be made smaller */
+	char reason[200];	      /* why a disk cannot be made smaller */
+	struct driver_client *driver; /* of a container, whose layer is its business */
+	struct driver_layer_result layer;
+	bool has_layer; /* it told */
 	int r;
 	struct err err;
 };
@@ -68,6 +73,18 @@ static void usage_work(void *data)
 			sizeof(usage->reason), &usage->err);
 }
 
+/* null: its driver does not answer. */
+static json_t *layer_to_json(const struct usage *usage)
+{
+	const struct driver_layer_result *layer = &usage->layer;
+
+	if (!usage->has_layer)
+		return json_null();
+	return json_pack("{s:b, s:o, s:I}", "bounded", layer->bounded, "size",
+		layer->bounded ? json_integer((json_int_t)layer->size) : json_null(), "used",
+		(json_int_t)layer->used);
+}
+
 static json_t *usage_to_json(const struct usage *usage)
 {
 	uint64_t size = usage->usage.size, used = usage->usage.used;
@@ -79,12 +96,14 @@ static json_t *usage_to_json(const struct usage *usage)
 
 	if (usage->least == 0 && *usage->reason)
 		json_object_set_new(json, "reason", json_string(usage->reason));
+	if (usage->guest->container)
+		json_object_set_new(json, "layer", layer_to_json(usage));
 	return json;
 }
 
-static void usage_done(void *data)
+static void usage_answer(struct usage *owned)
 {
-	CLEANUP(usage_freep) struct usage *usage = data;
+	CLEANUP(usage_freep) struct usage *usage = owned;
 
 	if (usage->r < 0)
 		http_respond_error(usage->request, &usage->err, NULL);
@@ -92,16 +111,43 @@ static void usage_done(void *data)
 		http_respond_json(usage->request, 200, usage_to_json(usage));
 }
 
+static void layer_told(void *data, const struct driver_reply *reply)
+{
+	struct usage *usage = data;
+
+	usage->has_layer = reply->result == 0;
+	usage->layer = reply->layer;
+	usage_answer(usage);
+}
+
+static void usage_done(void *data)
+{
+	struct usage *usage = data;
+	const struct driver_layer_work work = {.op = DRIVER_LAYER_USAGE};
+	const struct driver_request request = {.call = DRIVER_CALL_LAYER,
+		.id = usage->guest->id,
+		.layer = &work,
+		.deadline_ms = LAYER_MS};
+
+	if (usage->r < 0 || !usage->driver ||
+		driver_client_call(usage->driver, &request, layer_told, usage, NULL) < 0)
+		usage_answer(usage);
+}
+
 void api_storage_get(struct http_request *request, void *data)
 {
 	struct agent *agent = data;
 	struct guest_entry *entry = requested_guest(request, agent);
+	const struct agent_driver *driver;
 	struct usage *usage;
 	struct err err;
 
 	if (!entry)
 		return;
 	usage = usage_create(request, agent, entry->guest);
+	driver = agent_driver(agent, entry->guest->driver, NULL);
+	if (usage && driver && entry->guest->container)
+		usage->driver = driver->client;
 	if (!usage || workers_submit(agent->workers, usage_work, usage_done, usage) < 0) {
 		usage_free(usage);
 		err_set(&err, ERR_UNAVAILABLE, NULL,

@@ -13,7 +13,19 @@
 #include "base/log.h"
 #include "storage/storage.h"
 
+#define AGAIN_US	   UINT64_C(1000000)
 #define MEMORY_DEADLINE_MS 300000 /* of a start that goes on from saved memory: driver.h, save */
+
+/* A clone's layer begins as another guest's was. */
+static void take_layer(const struct op *op, struct driver_container *container)
+{
+	const char *layer = json_string_value(json_object_get(op->args, "layer"));
+
+	if (!layer)
+		return;
+	container->layer_of = json_string_value(json_object_get(op->args, "from"));
+	container->layer = layer;
+}
 
 static int call_driver(struct op *op, struct driver_request request, const struct guest *as,
 	driver_reply_fn reply, void *data, struct err *err)
@@ -37,6 +49,7 @@ static int call_driver(struct op *op, struct driver_request request, const struc
 		r = driver_facts_resolve(&facts, agent, as ? as : entry->guest, err);
 		if (r < 0)
 			return r;
+		take_layer(op, &facts.container);
 		request.guest = &facts.guest;
 	}
 	if (request.call == DRIVER_CALL_START &&
@@ -100,6 +113,10 @@ struct row {
 	size_t count, at;
 	bool optional; /* a driver or guest that cannot is fine */
 	bool attempt;  /* what it drives may fail: the step is done all the same */
+	/* A driver or daemon that is away is waited for, and all other failures are only noted:
+	 * there is no way back from here. */
+	bool surely;
+	sd_event_source *again;
 	/* Gets the reply of the last one when it was well; NULL: nobody wants it. */
 	void (*tell)(struct op *op, const struct driver_reply *reply);
 	void (*then)(struct op *op); /* goes on with the step after the last; NULL: it ends */
@@ -107,11 +124,39 @@ struct row {
 
 static void call_next(struct row *row, const struct guest *as);
 
+static int try_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct row *row = data;
+
+	(void)source;
+	(void)usec;
+	row->again = sd_event_source_disable_unref(row->again);
+	call_next(row, NULL);
+	return 0;
+}
+
+/* Whether it is tried again later. */
+static bool waits(struct row *row, const struct err *err)
+{
+	const struct agent *agent = row->op->agent;
+
+	log_warning("guest.step_failed", "guest=%s step=%s error=%s", row->op->info.target,
+		row->op->info.step, LOG_Q(err->message));
+	return (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT) &&
+	       sd_event_add_time_relative(
+		       agent->loop, &row->again, CLOCK_MONOTONIC, AGAIN_US, 0, try_again, row) >= 0;
+}
+
 static void end_row(struct row *row, int r, const struct err *err)
 {
 	struct op *op = row->op;
 	void (*then)(struct op * op) = row->then;
 
+	if (r < 0 && row->surely) {
+		if (waits(row, err))
+			return;
+		r = 0;
+	}
 	free(row);
 	if (r == 0 && then)
 		then(op);
@@ -162,6 +207,9 @@ static bool is_optional(const struct row *row, enum err_code code)
 {
 	if (!row->optional)
 		return false;
+	/* What is not known has no layer either. */
+	if (row->calls[row->at].call == DRIVER_CALL_LAYER)
+		return code == ERR_NOT_FOUND;
 	if (row->calls[row->at].call == DRIVER_CALL_DISK && row->work.op == DRIVER_DISK_DISCARD &&
 		(code == ERR_UNAVAILABLE || code == ERR_TIMEOUT))
 		return true;
@@ -286,7 +334,18 @@ void driver_step_layer(struct op *op, const char *of, const struct driver_layer_
 	call_row(&(struct row){.op = op,
 			 .calls = {{.call = DRIVER_CALL_LAYER, .id = of}},
 			 .layer = *work,
-			 .count = 1},
+			 .count = 1,
+			 .optional = work->op == DRIVER_LAYER_DROP},
+		NULL);
+}
+
+void driver_step_layer_surely(struct op *op, const char *of, const struct driver_layer_work *work)
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_LAYER, .id = of}},
+			 .layer = *work,
+			 .count = 1,
+			 .surely = true},
 		NULL);
 }
 

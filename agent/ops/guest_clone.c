@@ -50,6 +50,58 @@ static const struct step CLONE_STEPS[] = {
 	{"link", step_link, NULL},
 };
 
+/* The layer of the other one, as it is now or as its snapshot has it, is kept under a name that is
+ * this clone's until it has one of its own. */
+static bool keeps(const struct op *op)
+{
+	return !op_snapshot(op);
+}
+
+static void layer(struct op *op, enum driver_layer_op what)
+{
+	driver_step_layer(op, json_string_value(json_object_get(op->args, "from")),
+		&(struct driver_layer_work){
+			.op = what, .name = json_string_value(json_object_get(op->args, "layer"))});
+}
+
+static void keep_apply(struct op *op)
+{
+	if (keeps(op))
+		layer(op, DRIVER_LAYER_KEEP);
+	else
+		op_step_done(op, 0, NULL);
+}
+
+static void drop_apply(struct op *op)
+{
+	if (keeps(op))
+		layer(op, DRIVER_LAYER_DROP);
+	else
+		op_step_done(op, 0, NULL);
+}
+
+/* The clone is whole by now. */
+static void tidy_apply(struct op *op)
+{
+	if (keeps(op))
+		driver_step_layer_surely(op, json_string_value(json_object_get(op->args, "from")),
+			&(struct driver_layer_work){.op = DRIVER_LAYER_DROP,
+				.name = json_string_value(json_object_get(op->args, "layer"))});
+	else
+		op_step_done(op, 0, NULL);
+}
+
+static const struct step CONTAINER_STEPS[] = {
+	{"layer", keep_apply, drop_apply},
+	{"volume", clone_volume, step_remove_volume},
+	{"attach", step_attach, step_detach},
+	{"define", step_define, step_undefine},
+	{"publish", step_publish_all, step_unpublish_all},
+	{"start", step_start_if_wanted, step_kill},
+	{"link", step_link, NULL},
+	{"tidy", tidy_apply, NULL},
+};
+
 /* --- The verb -------------------------------------------------------------------------------- */
 
 static int check_from(const struct op *op, struct err *err)
@@ -107,8 +159,24 @@ static int clone_restore(struct op *op, struct err *err)
 	return r;
 }
 
+static const struct op_verb *clone_variant(const json_t *args)
+{
+	return json_object_get(args, "layer") ? &CLONE_CONTAINER : &GUEST_CLONE;
+}
+
+const struct op_verb CLONE_CONTAINER = {
+	.name = "guest.clone",
+	.steps = CONTAINER_STEPS,
+	.steps_count = ARRAY_SIZE(CONTAINER_STEPS),
+	.restore = clone_restore,
+	.begin = clone_begin,
+	.end = clone_end,
+	.reject = clone_reject,
+};
+
 const struct op_verb GUEST_CLONE = {
 	.name = "guest.clone",
+	.variant = clone_variant,
 	.steps = CLONE_STEPS,
 	.steps_count = ARRAY_SIZE(CLONE_STEPS),
 	.restore = clone_restore,
@@ -128,22 +196,36 @@ static int take_disk(struct guest *guest, const struct guest *from, struct err *
 	return 0;
 }
 
+static void name_layer(struct op *op, const char *snapshot)
+{
+	char own[SNAPSHOT_NAME_MAX + 1];
+
+	snprintf(own, sizeof(own), "clone.%s", op->info.guest_id);
+	json_object_set_new(op->args, "layer", json_string(snapshot ? snapshot : own));
+}
+
 int plan_guest_clone(struct agent *agent, struct op_plan *plan, struct guest_entry *from,
 	const char *snapshot, struct guest *guest, struct err *err)
 {
+	bool container = from->guest->container;
 	int r = guest_verb_check(VERB_CLONE, from->projected, from->guest->name, err);
 
 	if (r == 0 && snapshot && !guest_need_snapshot(from->guest, snapshot, err))
 		r = err_errnum(ERR_NOT_FOUND);
 	if (r == 0)
 		r = take_disk(guest, from->guest, err);
+	if (r == 0)
+		r = container_settle(guest, err);
 	if (r < 0) {
 		guest_free(guest);
 		return r;
 	}
-	r = guest_plan_new(agent, plan, &GUEST_CLONE, guest,
+	r = guest_plan_new(agent, plan, container ? &CLONE_CONTAINER : &GUEST_CLONE, guest,
 		json_pack("{s:s, s:s*}", "from", from->guest->id, "snapshot", snapshot), err);
-	if (r == 0)
-		hold_from(plan->op, from);
-	return r;
+	if (r < 0)
+		return r;
+	if (container)
+		name_layer(plan->op, snapshot);
+	hold_from(plan->op, from);
+	return 0;
 }

@@ -78,3 +78,37 @@ const struct op_verb CREATE_CONTAINER = {
 	.end = create_end,
 	.reject = create_reject,
 };
+
+/* --- Its layer ------------------------------------------------------------------------------- */
+
+static void layer(struct op *op, enum driver_layer_op what)
+{
+	driver_step_layer(
+		op, NULL, &(struct driver_layer_work){.op = what, .name = op_snapshot(op)});
+}
+
+void step_layer_keep(struct op *op)
+{
+	layer(op, DRIVER_LAYER_KEEP);
+}
+
+void step_layer_drop(struct op *op)
+{
+	layer(op, DRIVER_LAYER_DROP);
+}
+
+void step_layer_restore(struct op *op)
+{
+	layer(op, DRIVER_LAYER_RESTORE);
+}
+
+void step_layer_restore_undo(struct op *op)
+{
+	layer(op, DRIVER_LAYER_RESTORE_UNDO);
+}
+
+void step_layer_restore_finish(struct op *op)
+{
+	driver_step_layer_surely(
+		op, NULL, &(struct driver_layer_work){.op = DRIVER_LAYER_RESTORE_FINISH});
+}

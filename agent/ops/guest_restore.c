@@ -98,6 +98,28 @@ static const struct step DISK_STEPS[] = {
 	{"finish", finish_apply, NULL},
 };
 
+/* Both halves become what they were then, and what both were is let go of in one step: there is no
+ * way back from having done one. */
+static void finish_both(struct op *op)
+{
+	struct task *task = task_create(op, TASK_STORAGE);
+
+	if (!task)
+		return;
+	task->then = step_layer_restore_finish;
+	task_run(task, restore_finish_work);
+}
+
+static const struct step CONTAINER_STEPS[] = {
+	{"end", step_kill, step_run_again},
+	{"restore", restore_apply, restore_undo},
+	{"define", step_define, NULL},
+	{"layer", step_layer_restore, step_layer_restore_undo},
+	{"start", start_if_asked, step_kill},
+	{"link", step_link, NULL},
+	{"finish", finish_both, NULL},
+};
+
 /* --- The verb -------------------------------------------------------------------------------- */
 
 /* A larger disk is refused before the guest is ended for it. (What a tree held is known when it is
@@ -167,6 +189,8 @@ static void restore_end(struct op *op, struct db_txn *txn)
 
 static const struct op_verb *restore_variant(const json_t *args)
 {
+	if (json_is_true(json_object_get(args, "container")))
+		return &RESTORE_CONTAINER;
 	return json_is_true(json_object_get(args, "disk")) ? &RESTORE_DISK : &GUEST_RESTORE;
 }
 
@@ -185,6 +209,16 @@ const struct op_verb RESTORE_DISK = {
 	.name = "guest.restore",
 	.steps = DISK_STEPS,
 	.steps_count = ARRAY_SIZE(DISK_STEPS),
+	.restore = op_interrupt_restore,
+	.begin = restore_begin,
+	.end = restore_end,
+	.reject = op_guest_reject,
+};
+
+const struct op_verb RESTORE_CONTAINER = {
+	.name = "guest.restore",
+	.steps = CONTAINER_STEPS,
+	.steps_count = ARRAY_SIZE(CONTAINER_STEPS),
 	.restore = op_interrupt_restore,
 	.begin = restore_begin,
 	.end = restore_end,
@@ -221,8 +255,9 @@ int plan_guest_restore(struct agent *agent, struct op_plan *plan, struct guest_e
 	if (r < 0)
 		return r;
 	memory = wanted->memory ? *wanted->memory : snapshot->memory;
-	args = json_pack("{s:s, s:b, s:b}", "snapshot", wanted->snapshot, "disk",
-		entry->guest->disk != NULL, "memory", memory);
+	args = json_pack("{s:s, s:b, s:b, s:b}", "snapshot", wanted->snapshot, "disk",
+		entry->guest->disk != NULL, "container", entry->guest->container != NULL, "memory",
+		memory);
 	if (wanted->start)
 		json_object_set_new(args, "start", json_boolean(*wanted->start));
 	r = op_plan_guest(agent, plan, restore_variant(args), entry, args, err);

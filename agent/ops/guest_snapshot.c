@@ -234,6 +234,8 @@ static const struct op_verb *snapshot_variant(const json_t *args)
 {
 	if (json_is_true(json_object_get(args, "memory")))
 		return &SNAPSHOT_MEMORY;
+	if (json_is_true(json_object_get(args, "container")))
+		return &SNAPSHOT_CONTAINER;
 	return json_is_true(json_object_get(args, "disk")) ? &SNAPSHOT_DISK : &GUEST_SNAPSHOT;
 }
 
@@ -280,8 +282,9 @@ int plan_guest_snapshot(struct agent *agent, struct op_plan *plan, struct guest_
 		r = check_new(entry->guest, chosen, err);
 	if (r < 0)
 		return r;
-	args = json_pack("{s:s, s:b, s:b, s:b}", "snapshot", chosen, "unnamed", !name, "disk",
-		entry->guest->disk != NULL, "memory", memory);
+	args = json_pack("{s:s, s:b, s:b, s:b, s:b}", "snapshot", chosen, "unnamed", !name, "disk",
+		entry->guest->disk != NULL, "container", entry->guest->container != NULL, "memory",
+		memory);
 	return op_plan_guest(agent, plan, snapshot_variant(args), entry, args, err);
 }
 
@@ -316,8 +319,31 @@ static void delete_end(struct op *op, struct db_txn *txn)
 /* It goes in one piece or not at all: there is nothing to undo. */
 static const struct step DELETE_STEPS[] = {{"delete", step_snapshot_delete, NULL}};
 
+/* The half that is the more likely to fail comes first; it can be deleted again then. */
+static const struct step DELETE_CONTAINER_STEPS[] = {
+	{"layer", step_layer_drop, NULL},
+	{"delete", step_snapshot_delete, NULL},
+};
+
+static const struct op_verb *delete_variant(const json_t *args)
+{
+	return json_is_true(json_object_get(args, "container")) ? &SNAPSHOT_DELETE_CONTAINER
+								: &GUEST_SNAPSHOT_DELETE;
+}
+
+const struct op_verb SNAPSHOT_DELETE_CONTAINER = {
+	.name = "guest.snapshot-delete",
+	.steps = DELETE_CONTAINER_STEPS,
+	.steps_count = ARRAY_SIZE(DELETE_CONTAINER_STEPS),
+	.restore = op_guest_restore,
+	.begin = has_snapshot_begin,
+	.end = delete_end,
+	.reject = op_guest_reject,
+};
+
 const struct op_verb GUEST_SNAPSHOT_DELETE = {
 	.name = "guest.snapshot-delete",
+	.variant = delete_variant,
 	.steps = DELETE_STEPS,
 	.steps_count = ARRAY_SIZE(DELETE_STEPS),
 	.restore = op_guest_restore,
@@ -335,6 +361,10 @@ int plan_guest_snapshot_delete(struct agent *agent, struct op_plan *plan, struct
 		return r;
 	if (!guest_need_snapshot(entry->guest, name, err))
 		return err_errnum(ERR_NOT_FOUND);
-	return op_plan_guest(agent, plan, &GUEST_SNAPSHOT_DELETE, entry,
-		json_pack("{s:s}", "snapshot", name), err);
+	return op_plan_guest(agent, plan,
+		entry->guest->container ? &SNAPSHOT_DELETE_CONTAINER : &GUEST_SNAPSHOT_DELETE,
+		entry,
+		json_pack("{s:s, s:b}", "snapshot", name, "container",
+			entry->guest->container != NULL),
+		err);
 }

@@ -1,6 +1,7 @@
-/* Snapshots of guests with a disk: of a machine that runs. Either it is held while the snapshot is
- * made, so that all that it has written is in its files; or what it has in memory is written down
- * as well, which ends it, and it goes on from there behind the snapshot. */
+/* Snapshots of guests that are held for it, with a disk or a layer: of a machine that runs. Either
+ * it is held while the snapshot is made, so that all that it has written is in its files; or what
+ * it has in memory is written down as well, which ends it, and it goes on from there behind the
+ * snapshot. */
 #include <errno.h>
 #include <time.h>
 
@@ -102,6 +103,30 @@ const struct op_verb SNAPSHOT_DISK = {
 	.name = "guest.snapshot",
 	.steps = DISK_STEPS,
 	.steps_count = ARRAY_SIZE(DISK_STEPS),
+	.restore = op_guest_restore,
+	.begin = disk_begin,
+	.end = snapshot_end,
+	.reject = op_guest_reject,
+};
+
+/* --- Of a container ---------------------------------------------------------------------------
+ *
+ * It is held around both of its halves: its data in the pool, and its layer, which its driver
+ * keeps. */
+
+static const struct step CONTAINER_STEPS[] = {
+	{"look", step_snapshot_look, NULL},
+	{"define", step_define, NULL},
+	{"hold", hold_apply, hold_undo},
+	{"snapshot", step_snapshot, step_snapshot_delete},
+	{"layer", step_layer_keep, step_layer_drop},
+	{"release", release_apply, NULL},
+};
+
+const struct op_verb SNAPSHOT_CONTAINER = {
+	.name = "guest.snapshot",
+	.steps = CONTAINER_STEPS,
+	.steps_count = ARRAY_SIZE(CONTAINER_STEPS),
 	.restore = op_guest_restore,
 	.begin = disk_begin,
 	.end = snapshot_end,

@@ -19,7 +19,8 @@ extern const struct op_verb GUEST_CREATE, GUEST_START, GUEST_STOP, GUEST_RESTART
 	GUEST_SNAPSHOT_DELETE, GUEST_RESTORE, GUEST_CLONE, IMAGE_IMPORT, IMAGE_DELETE, IMAGE_PULL;
 
 /* The same verbs for guests that are containers, and their images, by other steps. */
-extern const struct op_verb CREATE_CONTAINER, IMAGE_LOAD, IMAGE_REMOVE;
+extern const struct op_verb CREATE_CONTAINER, CLONE_CONTAINER, SNAPSHOT_CONTAINER,
+	SNAPSHOT_DELETE_CONTAINER, RESTORE_CONTAINER, IMAGE_LOAD, IMAGE_REMOVE;
 
 /* And for guests with a disk; SNAPSHOT_MEMORY with what it has in memory, TRIM_DISCARD only returns
  * what is not used. */
@@ -101,6 +102,14 @@ void guest_event(
 
 /* What a container's specification leaves to the node is decided; of other guests nothing. */
 int container_settle(struct guest *guest, struct err *err);
+
+/* Steps about its layer and the snapshot that the operation is about. The last ends whatever
+ * becomes of it. */
+void step_layer_keep(struct op *op);
+void step_layer_drop(struct op *op);
+void step_layer_restore(struct op *op);
+void step_layer_restore_undo(struct op *op);
+void step_layer_restore_finish(struct op *op);
 
 /* --- Numbers (guest_numbers.c) --------------------------------------------------------------- */
 

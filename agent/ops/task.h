@@ -72,6 +72,9 @@ void driver_step_disk(struct op *op, const struct driver_disk_work *work, bool o
 void driver_step_image(struct op *op, const struct driver_image_work *work,
 	void (*tell)(struct op *op, const struct driver_reply *reply));
 void driver_step_layer(struct op *op, const char *of, const struct driver_layer_work *work);
+/* The same for what ends a step that cannot be undone any more: a driver that is away is waited
+ * for, other failures are only noted. */
+void driver_step_layer_surely(struct op *op, const char *of, const struct driver_layer_work *work);
 
 /* Starts a guest that was ended: a whole start as one step of an undo. One that cannot go on from
  * its memory boots; one that cannot be started any more, for reasons of its own, stays without a

@@ -142,9 +142,11 @@ static int hold(const struct fake *f, const char *id, bool held, struct err *err
 int fake_disk_work(const struct fake *f, const struct driver_guest *guest,
 	const struct driver_disk_work *work, struct driver_disk_result *ret, struct err *err)
 {
-	bool helps = !fake_disk_has_word(guest->disk, FAKE_HELPS_NOT);
+	bool helps = !guest->disk || !fake_disk_has_word(guest->disk, FAKE_HELPS_NOT);
 
 	*ret = (struct driver_disk_result){0};
+	if (!guest->disk && (work->op == DRIVER_DISK_RESIZE || work->op == DRIVER_DISK_DISCARD))
+		return err_set(err, ERR_UNSUPPORTED, NULL, "a container has no disk");
 	switch (work->op) {
 	case DRIVER_DISK_RESIZE:
 		ret->file_system = helps;

@@ -32,22 +32,25 @@ static int before(struct driver *d, enum driver_call call, struct fault *fault, 
 static int fake_probe(struct driver *d, struct driver_info *ret, struct err *err)
 {
 	struct fault fault;
-	bool disk;
+	enum image_kind kind = machine_image_kind(fake_of(d));
 	int r = before(d, DRIVER_CALL_PROBE, &fault, err);
 
 	if (r < 0)
 		return r;
-	disk = machine_image_kind(fake_of(d)) == IMAGE_DISK;
 	*ret = (struct driver_info){.name = "fake",
 		.version = "fake " CORPUS_VERSION,
 		.capabilities = driver_capabilities(d->ops) | DRIVER_CAN_UNPRIVILEGED,
-		.image_kind = machine_image_kind(fake_of(d)),
+		.image_kind = kind,
 		.usable = true};
 	if (!machine_has_inside(fake_of(d)))
 		ret->capabilities &= ~(uint32_t)(DRIVER_CAN_EXEC | DRIVER_CAN_FILE);
-	if (!disk)
-		ret->capabilities &= ~(uint32_t)(DRIVER_CAN_DISK | DRIVER_CAN_SAVE);
-	if (disk) {
+	if (kind == IMAGE_TREE)
+		ret->capabilities &= ~(uint32_t)DRIVER_CAN_DISK;
+	if (kind != IMAGE_DISK)
+		ret->capabilities &= ~(uint32_t)DRIVER_CAN_SAVE;
+	if (kind != IMAGE_OCI)
+		ret->capabilities &= ~(uint32_t)(DRIVER_CAN_IMAGE | DRIVER_CAN_LAYER);
+	if (kind == IMAGE_DISK) {
 		snprintf(ret->acceleration, sizeof(ret->acceleration), "none");
 		snprintf(ret->notice, sizeof(ret->notice), "its machines are pretended");
 	}
@@ -180,6 +183,24 @@ static int fake_save(struct driver *d, const char *id, struct err *err)
 	return r < 0 ? r : fault_after(&fault, work_save(fake_of(d), id, err));
 }
 
+static int fake_image(struct driver *d, const struct driver_image_work *work,
+	struct driver_image **ret, size_t *ret_count, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_IMAGE, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, work_image(fake_of(d), work, ret, ret_count, err));
+}
+
+static int fake_layer(struct driver *d, const char *id, const struct driver_layer_work *work,
+	struct driver_layer_result *ret, struct err *err)
+{
+	struct fault fault;
+	int r = before(d, DRIVER_CALL_LAYER, &fault, err);
+
+	return r < 0 ? r : fault_after(&fault, work_layer(fake_of(d), id, work, ret, err));
+}
+
 /* --- Events ---------------------------------------------------------------------------------- */
 
 static bool watch_look(void *data, const char *id, struct watch_look *ret)
@@ -234,6 +255,7 @@ static int fake_open(const struct driver_config *config, struct driver **ret, st
 		return err_errno(err, ENOMEM, "no memory for a driver");
 	f->driver.ops = &fake_driver_ops;
 	f->host = getpid();
+	f->containers = config->endpoint && strcmp(config->endpoint, FAKE_CONTAINERS) == 0;
 	f->disks = config->endpoint && strcmp(config->endpoint, FAKE_DISKS) == 0;
 	r = dirs_take(&f->dirs, config, FAKE_TITLE, err);
 	if (r == 0)
@@ -269,4 +291,6 @@ const struct driver_ops fake_driver_ops = {
 	.stats = fake_stats,
 	.disk = fake_disk,
 	.save = fake_save,
+	.image = fake_image,
+	.layer = fake_layer,
 };

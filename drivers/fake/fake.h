@@ -11,6 +11,12 @@
 /* With this for an endpoint its guests are made of disks. */
 #define FAKE_DISKS "disk"
 
+/* With this they are containers, made of images that it pretends to keep (images.h). What is said
+ * of their layers: */
+#define FAKE_CONTAINERS "oci"
+#define FAKE_LAYER_SIZE (64 * 1024 * 1024)
+#define FAKE_LAYER_USED (1024 * 1024)
+
 extern const struct driver_ops fake_driver_ops;
 
 /* A descriptor of the wire, for faults that send garbage; -1 (as it begins): there is none. */

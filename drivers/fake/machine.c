@@ -30,6 +30,8 @@ static bool has_pattern(const struct fake *f)
 
 enum image_kind machine_image_kind(const struct fake *f)
 {
+	if (f->containers)
+		return IMAGE_OCI;
 	return f->disks || has_pattern(f) ? IMAGE_DISK : IMAGE_TREE;
 }
 

@@ -13,9 +13,11 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "drivers/definition.h"
+#include "drivers/fake/container.h"
 #include "drivers/fake/disk.h"
 #include "drivers/fake/exec.h"
 #include "drivers/fake/fake.h"
+#include "drivers/fake/images.h"
 #include "drivers/fake/machine.h"
 #include "drivers/fake/process.h"
 #include "drivers/inside/console.h"
@@ -40,17 +42,32 @@ static int paths(const struct fake *f, const char *id, char definition[static PA
 	return definition_paths(id, all, ARRAY_SIZE(all), err);
 }
 
+static int check_kind(const struct fake *f, const struct driver_guest *guest, struct err *err)
+{
+	enum image_kind wanted = machine_image_kind(f);
+	enum image_kind kind = guest->container ? IMAGE_OCI : guest->disk ? IMAGE_DISK : IMAGE_TREE;
+
+	if (kind == wanted)
+		return 0;
+	return err_set(err, ERR_INVALID,
+		kind == IMAGE_OCI    ? "container"
+		: kind == IMAGE_DISK ? "disk"
+				     : "rootfs",
+		"guests of this driver are made of images of the kind %s",
+		image_kind_to_string(wanted));
+}
+
 int work_create(struct fake *f, const struct driver_guest *guest, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
 	int r = paths(f, guest->id, definition, pid_file, err);
 
-	if (r == 0 && (guest->disk ? IMAGE_DISK : IMAGE_TREE) != machine_image_kind(f))
-		r = err_set(err, ERR_INVALID, guest->disk ? "disk" : "rootfs",
-			"guests of this driver are made of a %s",
-			image_kind_to_string(machine_image_kind(f)));
+	if (r == 0)
+		r = check_kind(f, guest, err);
 	if (r == 0 && guest->disk)
 		r = machine_make(f, guest->id, err);
+	if (r == 0 && guest->container)
+		r = container_make(f, guest, err);
 	return r < 0 ? r : definition_save(definition, guest, NULL, err);
 }
 
@@ -135,6 +152,17 @@ static int start_machine(
 	return 0;
 }
 
+static int start_container(
+	struct fake *f, const struct driver_guest *guest, const char *pid_file, struct err *err)
+{
+	bool runs = fake_process_pid(pid_file) > 0;
+	int r = fake_process_start(pid_file, false, err);
+
+	if (r == 0 && !runs)
+		say(f, guest->id, "the fake container is up\n");
+	return r;
+}
+
 int work_start(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
@@ -145,8 +173,11 @@ int work_start(struct fake *f, const char *id, struct driver_status *ret, struct
 		r = definition_load(definition, FAKE_TITLE, id, &d, err);
 	if (r < 0)
 		return r;
-	r = d.guest.disk ? start_machine(f, &d.guest, pid_file, err)
-			 : start_tree(f, &d.guest, pid_file, err);
+	if (d.guest.container)
+		r = start_container(f, &d.guest, pid_file, err);
+	else
+		r = d.guest.disk ? start_machine(f, &d.guest, pid_file, err)
+				 : start_tree(f, &d.guest, pid_file, err);
 	return r < 0 ? r : work_look(f, id, ret, err);
 }
 
@@ -185,6 +216,8 @@ int work_destroy(struct fake *f, const char *id, struct err *err)
 		return r;
 	fault_point("driver.fake.destroy.killed");
 	r = machine_remove(f, id, err);
+	if (r == 0)
+		r = container_remove(f, id, err);
 	if (r < 0)
 		return r;
 	r = definition_remove(definition, err);
@@ -261,7 +294,7 @@ static const char *inside(const struct fake *f, const struct driver_guest *guest
 
 static int check_disks(const struct fake *f, struct err *err)
 {
-	if (machine_image_kind(f) == IMAGE_DISK)
+	if (machine_image_kind(f) != IMAGE_TREE)
 		return 0;
 	return err_set(err, ERR_UNSUPPORTED, NULL, "a tree is no disk");
 }
@@ -424,7 +457,43 @@ int work_save(struct fake *f, const char *id, struct err *err)
 		r = paths(f, id, definition, pid_file, err);
 	if (r == 0)
 		r = definition_load(definition, FAKE_TITLE, id, &d, err);
+	if (r == 0 && !d.guest.disk)
+		r = err_set(err, ERR_UNSUPPORTED, NULL, "a container has no memory to keep");
 	if (r == 0)
 		r = save_memory(f, &d.guest, pid_file, err);
 	return r;
+}
+
+int work_image(struct fake *f, const struct driver_image_work *wanted, struct driver_image **ret,
+	size_t *ret_count, struct err *err)
+{
+	if (machine_image_kind(f) != IMAGE_OCI)
+		return err_set(err, ERR_UNSUPPORTED, NULL, "this driver keeps no images");
+	return images_work(f, wanted, ret, ret_count, err);
+}
+
+static int check_stopped(struct fake *f, const char *id, struct err *err)
+{
+	struct driver_status status;
+	int r = work_look(f, id, &status, err);
+
+	if (r == 0 && status.pid > 0)
+		r = err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is running", id);
+	return r;
+}
+
+int work_layer(struct fake *f, const char *id, const struct driver_layer_work *wanted,
+	struct driver_layer_result *ret, struct err *err)
+{
+	struct driver_layer_result ignored;
+	struct driver_status status;
+	bool changes =
+		wanted->op == DRIVER_LAYER_RESTORE || wanted->op == DRIVER_LAYER_RESTORE_UNDO;
+	int r = 0;
+
+	if (machine_image_kind(f) != IMAGE_OCI)
+		r = err_set(err, ERR_UNSUPPORTED, NULL, "guests of this driver have no layer");
+	if (r == 0)
+		r = changes ? check_stopped(f, id, err) : work_look(f, id, &status, err);
+	return r < 0 ? r : container_layer(f, id, wanted, ret ? ret : &ignored, err);
 }

@@ -17,7 +17,8 @@ struct watch;
 struct fake {
 	struct driver driver; /* first */
 	struct dirs dirs;
-	bool disks; /* it was told to make machines */
+	bool disks;	 /* it was told to make machines */
+	bool containers; /* it was told to make those */
 	pid_t host;
 	struct watch *watch;
 };
@@ -41,6 +42,10 @@ int work_stats(struct fake *f, const char *id, struct driver_stats **ret, size_t
 	struct err *err);
 int work_disk(struct fake *f, const char *id, const struct driver_disk_work *wanted,
 	struct driver_disk_result *ret, struct err *err);
+int work_image(struct fake *f, const struct driver_image_work *wanted, struct driver_image **ret,
+	size_t *ret_count, struct err *err);
+int work_layer(struct fake *f, const char *id, const struct driver_layer_work *wanted,
+	struct driver_layer_result *ret, struct err *err);
 int work_save(struct fake *f, const char *id, struct err *err);
 /* The status. */
 int work_look(struct fake *f, const char *id, struct driver_status *ret, struct err *err);

@@ -11,6 +11,7 @@ from .shell import run
 MIB = 1 << 20
 DISK_SIZE = 64 * MIB
 DRIVERS = {"drivers": [{"name": "fake", "endpoint": "disk"}]}
+CONTAINERS = {"drivers": [{"name": "fake", "endpoint": "oci"}]}
 
 
 def ext4_disk(folder, name="ext4.qcow2", size=DISK_SIZE, holds=()):
