@@ -19,6 +19,7 @@ int docker_paths(
 		return r;
 	if (file_path(p->definition, PATH_MAX, "%s/%s.json", docker->state_dir, id) < 0 ||
 		file_path(p->gate, PATH_MAX, "%s/gates/%s", docker->run_dir, id) < 0 ||
+		file_path(p->note, PATH_MAX, "%s/%s" DOCKER_NOTE, docker->run_dir, id) < 0 ||
 		file_path(p->ended, PATH_MAX, "%s/%s.ended", docker->run_dir, id) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
 	return 0;
@@ -26,25 +27,11 @@ int docker_paths(
 
 /* --- Checks ----------------------------------------------------------------------------------- */
 
-/* dockerd refuses less (Engine API, HostConfig.Memory). */
-#define MEMORY_LEAST (UINT64_C(6) << 20)
-
 static int check_net(const struct driver_guest *g, struct err *err)
 {
 	if (g->net.bridge && !g->net.address)
 		return err_set(err, ERR_INVALID, "net.address",
 			"a container needs an address: there is nothing in it that asks for one");
-	return 0;
-}
-
-static int check_limits(const struct guest_limits *l, struct err *err)
-{
-	if (l->memory && l->memory < MEMORY_LEAST)
-		return err_set(err, ERR_INVALID, "limits.memory",
-			"Docker gives a container no less than 6 MiB of memory");
-	if (l->swap && !l->memory)
-		return err_set(err, ERR_UNSUPPORTED, "limits.swap",
-			"Docker limits swap only together with memory: give limits.memory too");
 	return 0;
 }
 
@@ -61,9 +48,7 @@ int define_check(const struct driver_guest *g, struct err *err)
 	r = definition_check_path("container.data", g->container->data, err);
 	if (r == 0)
 		r = definition_check_names(g, "", err);
-	if (r == 0)
-		r = check_net(g, err);
-	return r == 0 ? check_limits(&g->limits, err) : r;
+	return r == 0 ? check_net(g, err) : r;
 }
 
 /* --- Names ------------------------------------------------------------------------------------ */

@@ -14,9 +14,12 @@ struct err;
 #define LABEL_DEFINITION "corpus.definition" /* of what a container was made */
 #define LABEL_CONFIG	 "corpus.config"     /* of layers: the Config of the image below them */
 
+#define DOCKER_NOTE ".run" /* behind the id, in run_dir */
+
 struct docker_paths {
 	char definition[PATH_MAX];
 	char gate[PATH_MAX];  /* directory: what the container sees as GATE_DIR */
+	char note[PATH_MAX];  /* a file: which process its run is */
 	char ended[PATH_MAX]; /* a file: the run that we have ended, by its beginning */
 };
 
@@ -24,7 +27,7 @@ struct docker_paths {
 int docker_paths(
 	const struct docker *docker, const char *id, struct docker_paths *paths, struct err *err);
 
-/* All that can be known of its facts before anything is changed. */
+/* All that can be known of its facts, but for limits, before anything is changed. */
 int define_check(const struct driver_guest *guest, struct err *err);
 
 /* Names for texts: FNV-1a, 64 bits (isthe.com/chongo/tech/comp/fnv). */

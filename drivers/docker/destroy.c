@@ -88,6 +88,7 @@ static int remove_files(struct docker_guest *g, struct err *err)
 
 	if (r < 0)
 		return err_errno(err, r, "cannot remove %s", g->paths.gate);
+	unlink(g->paths.note);
 	unlink(g->paths.ended);
 	/* Last: until then the guest is known, and its destruction can be tried again. */
 	return definition_remove(g->paths.definition, err);

@@ -11,11 +11,15 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "drivers/definition.h"
+#include "drivers/docker/bounds.h"
 #include "drivers/docker/destroy.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/events.h"
+#include "drivers/docker/exec.h"
+#include "drivers/docker/figures.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/image.h"
+#include "drivers/docker/inside.h"
 #include "drivers/docker/instance.h"
 #include "drivers/docker/layer.h"
 #include "drivers/docker/look.h"
@@ -39,6 +43,7 @@ static struct docker *docker_of(struct driver *driver)
 #define KILL_MS	  9500
 #define UPDATE_MS 14000
 #define FREEZE_MS 9500
+#define EXEC_MS	  9500
 
 /* --- Life ------------------------------------------------------------------------------------ */
 
@@ -196,9 +201,70 @@ static int docker_update(struct driver *d, const struct driver_guest *guest, str
 
 	if (r == 0)
 		r = make_begin(&g, guest, &m, err);
+	if (r == 0 && guest_is_active(&g) && guest_init(&g) > 0)
+		r = bounds_change(&g, guest, err);
 	if (r == 0)
 		r = update_names(&g, guest, err);
 	return r == 0 ? save(&g, guest, err) : r;
+}
+
+static int fill_inside(struct driver *d, const char *id, uint64_t timeout_ms,
+	struct docker_guest *g, struct inside *ret, struct err *err)
+{
+	int r = guest_connect(d, id, timeout_ms, g, err);
+	struct driver_status status;
+
+	if (r < 0)
+		return r;
+	guest_status_of(g->docker, id, g->info, &status);
+	*ret = (struct inside){.docker = g->docker,
+		.guest = &g->definition.guest,
+		.engine = g->engine,
+		.info = g->info,
+		.container = guest_container(g),
+		.pid = status.state == GUEST_STARTING ? 0 : status.pid};
+	return 0;
+}
+
+static int driver_exec(struct driver *d, const char *id, const struct driver_exec *exec,
+	pid_t *ret_pid, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	struct inside in;
+	int r = fill_inside(d, id, EXEC_MS, &g, &in, err);
+
+	return r == 0 ? docker_exec(&in, exec, ret_pid, err) : r;
+}
+
+static int check_running(struct driver *d, const char *id, struct err *err)
+{
+	struct driver_status status;
+	int r = look_one(docker_of(d), id, &status, err);
+
+	if (r == 0 && (status.pid == 0 || status.state == GUEST_STARTING))
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	return r;
+}
+
+static int docker_stats(struct driver *d, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err)
+{
+	AUTOFREE struct driver_stats *one = NULL;
+	int r;
+
+	if (!id)
+		return figures_all(docker_of(d), ret, ret_count, err);
+	r = check_running(d, id, err);
+	if (r < 0)
+		return r;
+	one = calloc(1, sizeof(*one));
+	if (!one)
+		return err_errno(err, ENOMEM, "no memory for statistics");
+	if (figures_one(docker_of(d), id, one) < 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	*ret = TAKE_PTR(one);
+	*ret_count = 1;
+	return 0;
 }
 
 /* --- Instances ------------------------------------------------------------------------------- */
@@ -257,7 +323,7 @@ static int fill(struct docker *docker, const struct driver_config *config, struc
 	if (docker->state_dir[0] != '/' || docker->run_dir[0] != '/' || docker->log_dir[0] != '/')
 		return err_set(err, ERR_INVALID, "state_dir",
 			"the directories of the Docker driver must be absolute paths");
-	return 0;
+	return cgroups_find(&docker->cgroups, err);
 }
 
 static int docker_open(const struct driver_config *config, struct driver **ret, struct err *err)
@@ -310,5 +376,7 @@ const struct driver_ops docker_driver_ops = {
 	.watch_dispatch = docker_watch_dispatch,
 	.update = docker_update,
 	.freeze = docker_freeze,
+	.exec = driver_exec,
+	.stats = docker_stats,
 	.layer = docker_layer,
 };

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,6 +97,15 @@ int gatekeeper_prepare(const char *dir, struct err *err)
 	if (r == 0)
 		r = make_fifo(dir, GATE_GO, err);
 	return r == 0 ? make_fifo(dir, GATE_DONE, err) : r;
+}
+
+int gatekeeper_lock(const char *dir, bool wait)
+{
+	AUTOCLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }
 
 void gatekeeper_clear(const char *dir)

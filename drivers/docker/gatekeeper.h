@@ -15,6 +15,9 @@ bool gatekeeper_holds(pid_t pid);
 int gatekeeper_lay(const char *dir, struct err *err);
 /* And new FIFOs, for a container that is about to be started: nothing of the one before is left. */
 int gatekeeper_prepare(const char *dir, struct err *err);
+/* Holds off others who ask for the same, for as long as what is returned is open: who starts the
+ * guest, and who clears away after its end. -EWOULDBLOCK where it is held and `wait` is not set. */
+int gatekeeper_lock(const char *dir, bool wait);
 /* Nobody waits there any more. */
 void gatekeeper_clear(const char *dir);
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/reply.h"
+#include "drivers/docker/stop.h"
 
 #define ONE_MS 800 /* of the second that there is */
 #define ALL_MS 4500
@@ -31,6 +32,8 @@ bool look_by(struct engine *engine, const struct docker *docker, const char *id,
 		guest_status_of(docker, id, g.info, ret);
 	else
 		unknown(id, ret);
+	if (ret->state == GUEST_STOPPED)
+		stop_clear(&g);
 	g.engine = NULL; /* it is not ours */
 	return true;
 }

@@ -14,6 +14,7 @@
 #include "base/libexec.h"
 #include "base/log.h"
 #include "base/strv.h"
+#include "drivers/docker/bounds.h"
 #include "drivers/docker/container.h"
 #include "drivers/docker/data.h"
 #include "drivers/docker/gatekeeper.h"
@@ -37,6 +38,8 @@ int make_begin(
 
 	*ret = (struct make){.g = g, .guest = guest};
 	r = define_check(guest, err);
+	if (r == 0)
+		r = bounds_check(g->docker, guest, err);
 	if (r == 0)
 		r = merge_read(
 			g->docker->additions_dir, guest, g->docker->socket, &ret->additions, err);

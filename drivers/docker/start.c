@@ -16,14 +16,16 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/process.h"
-#include "drivers/docker/container.h"
+#include "drivers/docker/bounds.h"
 #include "drivers/docker/data.h"
+#include "drivers/docker/figures.h"
 #include "drivers/docker/gatekeeper.h"
 #include "drivers/docker/names.h"
 #include "drivers/docker/reply.h"
 #include "drivers/docker/stop.h"
 #include "drivers/docker/veth.h"
 
+#define HOSTNAME "HOSTNAME="
 #define ADMIT_NS (INT64_C(10) * 1000000000)
 
 /* --- At the gate ------------------------------------------------------------------------------ */
@@ -52,9 +54,9 @@ static void variables_of(const struct docker_guest *g, char buf[static DEFINE_NA
 	json_t *value;
 	size_t i;
 
-	snprintf(buf, DEFINE_NAME_MAX, "HOSTNAME=%s\n", name);
+	snprintf(buf, DEFINE_NAME_MAX, HOSTNAME "%s\n", name);
 	json_array_foreach ((json_t *)list, i, value)
-		if (strncmp(json_string_value(value) ?: "", "HOSTNAME=", 9) == 0)
+		if (strncmp(json_string_value(value) ?: "", HOSTNAME, strlen(HOSTNAME)) == 0)
 			buf[0] = '\0';
 }
 
@@ -77,7 +79,11 @@ static int prepare_inside(const struct docker_guest *g, pid_t pid, struct err *e
 	fault_point("driver.docker.start.linked");
 	if (r == 0)
 		r = names_give(guest, pid, err);
-	return r == 0 ? data_give(guest, pid, err) : r;
+	if (r == 0)
+		r = data_give(guest, pid, err);
+	if (r == 0)
+		r = bounds_apply(g, guest, err);
+	return r == 0 ? figures_note(g, pid, err) : r;
 }
 
 static int pass_gate(const struct docker_guest *g, struct err *err)
@@ -101,52 +107,12 @@ static int pass_gate(const struct docker_guest *g, struct err *err)
 
 /* --- By dockerd ------------------------------------------------------------------------------- */
 
-static int64_t or_none(const json_t *host, const char *key)
-{
-	int64_t number = reply_number_or_none(host, key);
-
-	return number > 0 ? number : 0;
-}
-
-/* Limits may have changed while the container did not run; dockerd has no way to take back one of
- * memory: its container is made anew then. */
-static bool has_limits(const struct docker_guest *g, json_t *wanted)
-{
-	static const char *const keys[] = {
-		"CpuPeriod", "CpuQuota", "Memory", "MemorySwap", "PidsLimit"};
-	const json_t *host = reply_at(g->info, "HostConfig");
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (or_none(host, keys[i]) != or_none(wanted, keys[i]))
-			return false;
-	return true;
-}
-
-static int set_limits(struct docker_guest *g, struct err *err)
-{
-	json_t *wanted = json_object();
-	int r = wanted ? container_limits(&g->definition.guest.limits, wanted) : -ENOMEM;
-
-	if (r < 0)
-		r = err_errno(err, r, "no memory for limits");
-	else if (!has_limits(g, wanted))
-		r = engine_call(g->engine,
-			&(struct engine_request){.method = "POST",
-				.path = "/containers/{}/update",
-				.name = guest_container(g),
-				.body = wanted,
-				.what = "set the container's limits"},
-			NULL, err);
-	json_decref(wanted);
-	return r;
-}
-
 static int start_container(struct docker_guest *g, struct err *err)
 {
 	int r = gatekeeper_prepare(g->paths.gate, err);
 
 	if (r == 0)
-		r = set_limits(g, err);
+		r = bounds_tell(g, &g->definition.guest.limits, err);
 	fault_point("driver.docker.start.before");
 	if (r == 0)
 		r = engine_call(g->engine,
@@ -173,7 +139,16 @@ static int start(struct docker_guest *g, struct err *err)
 {
 	int r = check_node(&g->definition.guest, err);
 
-	if (r == 0 && !guest_is_active(g))
+	if (r == 0)
+		r = gatekeeper_lay(g->paths.gate, err);
+	if (r < 0)
+		return r;
+
+	AUTOCLOSE int lock = gatekeeper_lock(g->paths.gate, true);
+
+	if (lock < 0)
+		return err_errno(err, lock, "cannot lock %s", g->paths.gate);
+	if (!guest_is_active(g))
 		r = start_container(g, err);
 	return r == 0 ? pass_gate(g, err) : r;
 }

@@ -2,6 +2,7 @@
 #include "drivers/docker/stop.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -122,5 +123,17 @@ int stop_run(struct docker_guest *g, uint64_t timeout_ms, struct err *err)
 	if (r < 0)
 		return r;
 	gatekeeper_clear(g->paths.gate);
+	unlink(g->paths.note);
 	return g->definition.guest.net.link ? link_remove(g->definition.guest.net.link, err) : 0;
+}
+
+/* It may be on its way up again: then the link is that of the next run. */
+void stop_clear(struct docker_guest *g)
+{
+	const char *link = g->definition.guest.net.link;
+	AUTOCLOSE int lock =
+		link && if_nametoindex(link) ? gatekeeper_lock(g->paths.gate, false) : -1;
+
+	if (lock >= 0 && guest_look(g, NULL) == 0 && !guest_is_active(g))
+		link_remove(link, NULL);
 }

@@ -9,5 +9,9 @@ struct err;
  * its link is gone. */
 int stop_run(struct docker_guest *g, uint64_t timeout_ms, struct err *err);
 
+/* Removes the link of one that has ended by itself: the kernel does when all of its network is
+ * gone, which takes a while. */
+void stop_clear(struct docker_guest *g);
+
 /* That it was us who ended the run is forgotten: another one has begun. */
 void stop_unmark(const struct docker_guest *g);

@@ -167,9 +167,9 @@ static void destroy_of_a_running_guest_leaves_nothing_but_its_root(void **state)
 	pid = start_guest(GUEST_A).pid;
 	destroy_guest(GUEST_A);
 	assert_process_gone(pid);
-	assert_int_equal(stat(guest.disk	? guest.disk->path
-			      : guest.container ? guest.container->data
-						: guest.rootfs,
+	assert_int_equal(stat(guest.disk	   ? guest.disk->path
+				 : guest.container ? guest.container->data
+						   : guest.rootfs,
 				 &st),
 		0);
 	destroy_guest(GUEST_A);
@@ -239,6 +239,7 @@ static void changes_come_as_events(void **state)
 	define_guest(GUEST_A, ROOTFS_PLAIN);
 	pid = start_guest(GUEST_A).pid;
 	subject_wait_event(subject(), GUEST_A, GUEST_RUNNING);
+	subject_forget_events(subject()); /* that it was stopped when it was defined, too */
 	end_guest(pid);
 	subject_wait_event(subject(), GUEST_A, GUEST_STOPPED);
 	assert_nothing_left(GUEST_A, true);

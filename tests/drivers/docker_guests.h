@@ -1,0 +1,12 @@
+/* Guests of the Docker driver for tests: in a node with a dockerd of its own, made of its small
+ * image. */
+#pragma once
+
+#include "conformance/conformance.h"
+#include "docker_node.h"
+
+/* Enters such a node and makes the driver's directories, and what finds corpus-gate. */
+void docker_guests_enter(const struct docker_node *what, struct driver_config *ret);
+
+/* As environment.container; the data of each guest are a directory of its own. */
+const struct driver_container *docker_guests_container(const char *id, enum rootfs_kind kind);
