@@ -57,7 +57,7 @@ int tree_fail(struct err *err, int errnum, const char *path)
 		err, ERR_DRIVER, "path", "%.*s: %s", PATH_SHOW, path, strerrordesc_np(errnum));
 }
 
-static int not_regular(struct err *err, const char *path)
+int tree_not_regular(struct err *err, const char *path)
 {
 	return err_set(err, ERR_INVALID, "path", "%.*s: is not a regular file", PATH_SHOW, path);
 }
@@ -304,7 +304,7 @@ static int read_file(const struct tree *tree, const struct driver_file *file,
 	if (S_ISDIR(st.st_mode))
 		return tree_fail(err, EISDIR, file->path);
 	if (!S_ISREG(st.st_mode))
-		return not_regular(err, file->path);
+		return tree_not_regular(err, file->path);
 	tree_describe(&st, ret);
 	if (file->fd < 0)
 		return 0;

@@ -34,6 +34,8 @@ int tree_do(const struct tree *tree, const struct driver_file *file, struct driv
  */
 int tree_fail(struct err *err, int errnum, const char *path);
 
+int tree_not_regular(struct err *err, const char *path); /* ERR_INVALID (path) */
+
 /* ERR_INVALID (path) for what is not absolute, or too long; and for one that is to be made,
  * replaced or removed, what does not end in a name. */
 int tree_check_path(const char *path, struct err *err);
@@ -42,6 +44,15 @@ int tree_check_name(const char *path, struct err *err);
 void tree_describe(const struct stat *st, struct driver_file_info *ret);
 /* An entry of a list, a new reference; `target` NULL: not a link. */
 struct json_t *tree_entry(const char *name, const struct stat *st, const char *target);
+
+/* For a write: what the file is to be where that was not said: as the one was that it replaces
+ * (`old`, NULL: there is none), but for the bits that give rights to whoever executes it, which
+ * other bytes do not inherit. ERR_INVALID (path) for what is not replaced. */
+int tree_replaces(struct driver_file *file, const struct stat *old, struct err *err);
+
+/* Takes all that is to be written into another file; errors as tree_check_whole, and ERR_NO_ROOM.
+ */
+int tree_take_whole(const struct driver_file *file, int fd, uint64_t *ret_size, struct err *err);
 
 /* Whether so many bytes are all that was to be written. Waits for the word of who sends them. */
 int tree_check_whole(const struct driver_file *file, uint64_t size, struct err *err);

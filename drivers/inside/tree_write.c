@@ -71,26 +71,20 @@ static int draft_place(struct draft *d, const struct tree *tree, const char *nam
 	return 0;
 }
 
-/* What it is to be: as asked for, else as the file was that it replaces. Bits that give rights to
- * whoever executes it are never inherited by other bytes. */
-static void complete(struct driver_file *f, const struct stat *old)
+int tree_replaces(struct driver_file *f, const struct stat *old, struct err *err)
 {
 	bool replaces = old && S_ISREG(old->st_mode);
 
+	if (old && S_ISDIR(old->st_mode))
+		return tree_fail(err, EISDIR, f->path);
+	if (old && !replaces && !S_ISLNK(old->st_mode))
+		return tree_not_regular(err, f->path);
 	if (f->mode < 0)
 		f->mode = replaces ? old->st_mode & 01777 : 0644;
 	if (f->uid < 0)
 		f->uid = replaces ? old->st_uid : 0;
 	if (f->gid < 0)
 		f->gid = replaces ? old->st_gid : 0;
-}
-
-static int check_old(const struct stat *old, const char *path, struct err *err)
-{
-	if (S_ISDIR(old->st_mode))
-		return tree_fail(err, EISDIR, path);
-	if (!S_ISREG(old->st_mode) && !S_ISLNK(old->st_mode))
-		return err_set(err, ERR_INVALID, "path", "%.200s: is not a regular file", path);
 	return 0;
 }
 
@@ -120,10 +114,20 @@ int tree_check_whole(const struct driver_file *file, uint64_t size, struct err *
 	return await_word(file->whole_fd, err);
 }
 
-static int fill(int fd, const struct driver_file *file, struct err *err)
+int tree_take_whole(const struct driver_file *file, int fd, uint64_t *ret_size, struct err *err)
 {
 	int64_t n = tree_copy(file->fd, fd, UINT64_MAX, file->path, err);
-	int r = n < 0 ? -EIO : tree_check_whole(file, (uint64_t)n, err);
+
+	if (n < 0)
+		return -EIO;
+	*ret_size = (uint64_t)n;
+	return tree_check_whole(file, (uint64_t)n, err);
+}
+
+static int fill(int fd, const struct driver_file *file, struct err *err)
+{
+	uint64_t size;
+	int r = tree_take_whole(file, fd, &size, err);
 
 	if (r < 0)
 		return r;
@@ -146,10 +150,9 @@ int tree_write(const struct tree *tree, const struct driver_file *asked, struct 
 	if (parent < 0)
 		return parent;
 	exists = fstatat(parent, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
-	r = exists ? check_old(&old, file.path, err) : 0;
+	r = tree_replaces(&file, exists ? &old : NULL, err);
 	if (r < 0)
 		return r;
-	complete(&file, exists ? &old : NULL);
 	r = draft_open(&draft);
 	if (r < 0)
 		return tree_fail(err, -r, file.path);
