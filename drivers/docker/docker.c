@@ -17,6 +17,7 @@
 #include "drivers/docker/events.h"
 #include "drivers/docker/exec.h"
 #include "drivers/docker/figures.h"
+#include "drivers/docker/file.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/inside.h"
@@ -236,6 +237,16 @@ static int driver_exec(struct driver *d, const char *id, const struct driver_exe
 	return r == 0 ? docker_exec(&in, exec, ret_pid, err) : r;
 }
 
+static int driver_file(struct driver *d, const char *id, const struct driver_file *file,
+	struct driver_file_info *ret, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	struct inside in;
+	int r = fill_inside(d, id, 0, &g, &in, err);
+
+	return r == 0 ? docker_file(&in, file, ret, err) : r;
+}
+
 static int check_running(struct driver *d, const char *id, struct err *err)
 {
 	struct driver_status status;
@@ -377,6 +388,7 @@ const struct driver_ops docker_driver_ops = {
 	.update = docker_update,
 	.freeze = docker_freeze,
 	.exec = driver_exec,
+	.file = driver_file,
 	.stats = docker_stats,
 	.layer = docker_layer,
 };

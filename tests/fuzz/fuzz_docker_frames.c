@@ -9,7 +9,7 @@
 
 struct taken {
 	size_t bytes[FRAME_STREAMS];
-	uint32_t sum; /* of all bytes and streams, in their order */
+	uint64_t sum; /* of all bytes and streams, in their order */
 };
 
 static int take(void *data, enum frame_stream stream, const char *bytes, size_t size)
