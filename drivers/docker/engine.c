@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -24,6 +25,8 @@ struct exchange {
 	struct strbuf answer;
 	char *header; /* the one that is wanted */
 	bool too_large;
+	int socket;	     /* of a connection of its own; -1: none */
+	bool waits;	     /* for what is to be sent */
 	bool failed;	     /* a function of the caller has */
 	struct err failure;  /* how */
 	int64_t deadline_ns; /* INT64_MAX: none */
@@ -86,14 +89,33 @@ static size_t take_header(char *line, size_t unit, size_t count, void *user)
 	return size;
 }
 
+static bool is_readable(int fd)
+{
+	return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) > 0;
+}
+
 static size_t give_body(char *buf, size_t unit, size_t count, void *user)
 {
 	struct exchange *x = user;
-	ssize_t n = x->request->source(x->request->data, buf, unit * count, &x->failure);
+	const struct engine_request *request = x->request;
+	ssize_t n;
 
+	x->waits = request->source_fd > 0 && !is_readable(request->source_fd);
+	if (x->waits)
+		return CURL_READFUNC_PAUSE;
+	n = request->source(request->data, buf, unit * count, &x->failure);
 	x->active_ns = clock_monotonic_ns();
 	x->failed = n < 0;
 	return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
+}
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct exchange *x = user;
+
+	(void)purpose;
+	x->socket = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	return x->socket;
 }
 
 /* --- Setting a request up -------------------------------------------------------------------- */
@@ -143,6 +165,8 @@ static void set_options(CURL *curl, struct exchange *x, const char *url)
 {
 	curl_easy_reset(curl);
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, x->engine->socket);
+	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, x);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -171,11 +195,41 @@ static int wait_ms(const struct exchange *x)
 	return until - now > TURN_MS * 1000000L ? TURN_MS : (int)((until - now) / 1000000) + 1;
 }
 
+/* While libcurl waits for what is to be sent it takes no notice of the connection's end. */
+static bool is_hung_up(int fd)
+{
+	char byte;
+	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+/* All of these may be closed at their other ends, which curl's own look leaves out. */
+static void serve_others(struct exchange *x)
+{
+	const struct engine_request *request = x->request;
+
+	if (request->also && is_readable(request->also_fd))
+		x->failed = request->also(request->data, &x->failure) < 0;
+	if (!x->waits || x->failed)
+		return;
+	/* What has been refused already is not sent. */
+	if (is_readable(request->source_fd) || status_of(x) >= 300) {
+		x->waits = false;
+		curl_easy_pause(x->curl, CURLPAUSE_CONT);
+	} else if (is_hung_up(x->socket)) {
+		engine_gone(&x->failure);
+		engine_prefix(request, &x->failure);
+		x->failed = true;
+	}
+}
+
 /* Waits for something to do; false when it is over. */
 static bool wait_turn(struct exchange *x)
 {
 	const struct engine_request *request = x->request;
-	struct curl_waitfd also = {.fd = request->also_fd, .events = CURL_WAIT_POLLIN};
+	struct curl_waitfd others[2] = {{0}};
+	unsigned count = 0;
 	int ms = wait_ms(x);
 
 	if (ms == 0) {
@@ -183,11 +237,14 @@ static bool wait_turn(struct exchange *x)
 		x->failed = true;
 		return false;
 	}
-	curl_multi_poll(
-		x->engine->multi, request->also ? &also : NULL, request->also ? 1 : 0, ms, NULL);
-	/* What curl says of it leaves out that the other end was closed. */
-	if (request->also && poll(&(struct pollfd){.fd = also.fd, .events = POLLIN}, 1, 0) > 0)
-		x->failed = request->also(request->data, &x->failure) < 0;
+	if (request->also)
+		others[count++] =
+			(struct curl_waitfd){.fd = request->also_fd, .events = CURL_WAIT_POLLIN};
+	if (x->waits)
+		others[count++] =
+			(struct curl_waitfd){.fd = request->source_fd, .events = CURL_WAIT_POLLIN};
+	curl_multi_poll(x->engine->multi, others, count, ms, NULL);
+	serve_others(x);
 	return !x->failed;
 }
 
@@ -229,8 +286,7 @@ static int broken(const struct exchange *x, CURLcode code, struct err *err)
 		return err_set(err, ERR_DRIVER, NULL, "dockerd's answer was cut short: %s",
 			curl_easy_strerror(code));
 	if (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR)
-		return err_set(err, ERR_UNAVAILABLE, NULL,
-			"dockerd went away before it answered: was it restarted?");
+		return engine_gone(err);
 	return err_set(err, ERR_DRIVER, NULL, "what dockerd answers is not HTTP: %s",
 		curl_easy_strerror(code));
 }
@@ -288,7 +344,7 @@ int engine_call(
 {
 	CLEANUP(curl_slist_free_allp) struct curl_slist *headers = NULL;
 	CLEANUP(exchange_finish)
-	struct exchange x = {.engine = e, .request = request, .curl = e->curl};
+	struct exchange x = {.engine = e, .request = request, .curl = e->curl, .socket = -1};
 	AUTOFREE char *target = engine_target(e, request), *url = NULL;
 	AUTOFREE char *body = engine_body(request);
 	struct err ignored;

@@ -74,6 +74,8 @@ struct engine_request {
 	/* Instead of `body`. */
 	engine_source_fn source;
 	const char *source_type; /* "application/x-tar" */
+	int source_fd; /* it is called only when there is something on that; 0: whenever there is
+			  room for more, and dockerd's end is not seen while it waits */
 	/* Gets the answer (of a success only) as it comes, instead of *ret. */
 	engine_sink_fn sink;
 	/* Called, while it waits, whenever there is something on that descriptor. */

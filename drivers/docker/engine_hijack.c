@@ -44,8 +44,7 @@ static int wait_for(const struct hijack *h, short events, struct err *err)
 static int broken(const struct hijack *h, struct err *err)
 {
 	struct err failed = {0};
-	int r = err_set(&failed, ERR_UNAVAILABLE, NULL,
-		"dockerd went away before it answered: was it restarted?");
+	int r = engine_gone(&failed);
 
 	engine_prefix(h->request, &failed);
 	if (err)

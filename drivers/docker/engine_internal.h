@@ -27,6 +27,8 @@ int engine_refusal(const struct engine_request *request, int status, const char 
 	size_t size, struct err *err);
 /* What it is when the socket cannot be connected to. */
 int engine_unreachable(const struct engine *engine, int errnum, struct err *err);
+/* It has closed the connection without an answer. */
+int engine_gone(struct err *err);
 int engine_late(const struct engine *engine, const struct engine_request *request, struct err *err);
 /* "cannot …: " before what `err` says. */
 void engine_prefix(const struct engine_request *request, struct err *err);

@@ -162,6 +162,12 @@ int engine_unreachable(const struct engine *e, int errnum, struct err *err)
 	}
 }
 
+int engine_gone(struct err *err)
+{
+	return err_set(err, ERR_UNAVAILABLE, NULL,
+		"dockerd went away before it answered: was it restarted?");
+}
+
 int engine_late(const struct engine *e, const struct engine_request *request, struct err *err)
 {
 	struct err late = {0};

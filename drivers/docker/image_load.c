@@ -104,7 +104,7 @@ static int on_progress_end(void *data, struct err *err)
 	return progress_cancelled(&l->progress, err);
 }
 
-/* Waits for what the sieve lets through. */
+/* Waits for the first that the sieve lets through. */
 static int wait_for_bytes(struct load *l, struct err *err)
 {
 	struct pollfd p[] = {
@@ -119,10 +119,8 @@ static int wait_for_bytes(struct load *l, struct err *err)
 static ssize_t give_bytes(void *data, char *buf, size_t size, struct err *err)
 {
 	struct load *l = data;
-	ssize_t n = wait_for_bytes(l, err);
+	ssize_t n;
 
-	if (n < 0)
-		return n;
 	do
 		n = read(l->sieve.out, buf, size);
 	while (n < 0 && errno == EINTR);
@@ -168,17 +166,19 @@ static int send_all(struct engine *engine, struct load *l, struct err *err)
 		.what = "load the image",
 		.source = give_bytes,
 		.source_type = "application/x-tar",
+		.source_fd = l->sieve.out,
 		.sink = on_bytes,
 		.also = l->progress.fd >= 0 ? on_progress_end : NULL,
 		.also_fd = l->progress.fd,
 		.data = l,
 	};
 	char kind = 0;
-	ssize_t n = give_bytes(l, &kind, 1, err);
-	int r;
+	int r = wait_for_bytes(l, err);
 
-	if (n < 0)
-		return (int)n;
+	if (r == 0)
+		r = (int)give_bytes(l, &kind, 1, err);
+	if (r < 0)
+		return r;
 	fill_request(&request, l, kind);
 	r = engine_call(engine, &request, NULL, err);
 	return r < 0 ? r : lines_end(&l->lines, err);

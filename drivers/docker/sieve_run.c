@@ -378,7 +378,7 @@ static int read_first(
 		r = archive_read_next_header(reader, ret);
 		if (r == ARCHIVE_EOF)
 			return err_set(err, ERR_INVALID, NULL, "the archive is empty");
-		if (r != ARCHIVE_OK)
+		if (r < ARCHIVE_WARN)
 			return damaged(reader, err);
 	} while (is_top(archive_entry_pathname(*ret)));
 	run->begins = false;

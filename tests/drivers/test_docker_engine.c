@@ -35,6 +35,7 @@ struct script {
 	size_t size;	    /* of `answer`; 0: strlen */
 	size_t repeat;	    /* `answer` is followed by so many bytes of blanks */
 	bool closes;	    /* behind it */
+	bool at_once;	    /* when it has begun to hear what is asked */
 };
 
 struct server {
@@ -61,6 +62,8 @@ static bool read_request(struct server *s, int fd)
 		ssize_t n;
 
 		want += length && length < end ? strtoul(length + 15, NULL, 10) : 0;
+		if (end && (s->script.at_once && s->connections > 0))
+			return true;
 		if (end && (chunked ? strstr(end, "\r\n0\r\n\r\n") != NULL : used >= want))
 			return true;
 		n = recv(fd, s->request + used, sizeof(s->request) - 1 - used, 0);
@@ -507,6 +510,37 @@ static void bodies_go_in_pieces(void **state)
 	assert_int_equal(ERR_CANCELLED, err.code);
 }
 
+static void the_end_of_dockerd_is_seen_while_there_is_nothing_to_send(void **state)
+{
+	struct stream s = {.give = 1};
+	struct engine_request request = {
+		.method = "PUT", .path = "/x", .source = give, .source_type = "x", .data = &s};
+	struct err err = {0};
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(0, pipe(fds));
+	request.source_fd = fds[0];
+	assert_true(
+		ask((struct script){.at_once = true, .closes = true}, &request, NULL, &err) < 0);
+	assert_int_equal(ERR_UNAVAILABLE, err.code);
+	assert_int_equal(1, s.give);
+	/* Nor does it keep anybody from being told what dockerd refuses it for. */
+	assert_true(ask((struct script){.at_once = true,
+				.answer = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+				.closes = true},
+			    &request, NULL, &err) < 0);
+	assert_int_equal(ERR_NOT_FOUND, err.code);
+	/* What comes then is sent, and so is its end. */
+	assert_int_equal(1, write(fds[1], "x", 1));
+	assert_int_equal(
+		0, ask((struct script){.answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+			   &request, NULL, &err));
+	assert_int_equal(0, s.give);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* --- Hijacked connections -------------------------------------------------------------------- */
 
 static int hijack(struct script script, int *ret_fd, char **rest, size_t *size, struct err *err)
@@ -610,6 +644,7 @@ int main(void)
 		cmocka_unit_test(answers_come_in_pieces),
 		cmocka_unit_test(a_stream_that_is_silent_can_be_cancelled),
 		cmocka_unit_test(bodies_go_in_pieces),
+		cmocka_unit_test(the_end_of_dockerd_is_seen_while_there_is_nothing_to_send),
 		cmocka_unit_test(a_connection_is_handed_over_with_what_came_already),
 		cmocka_unit_test(a_connection_that_is_refused_says_why),
 	};
