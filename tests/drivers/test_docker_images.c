@@ -589,6 +589,43 @@ static void a_pull_is_cancelled(void **state)
 
 /* --- Without dockerd ------------------------------------------------------------------------- */
 
+/* Whether it had begun to take the archive or not. */
+static void a_dockerd_that_is_killed_during_a_load_has_nothing_of_it(void **state)
+{
+	AUTOFREE char *archive = NULL;
+	char *before = names();
+	int fds[2], status;
+	size_t size;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(0, file_read(file_of("saved.tar"), 100000000, &archive, &size));
+	assert_int_equal(0, pipe(fds));
+	pid = fork();
+	if (pid == 0) {
+		struct driver_image image;
+		struct err err;
+
+		close(fds[1]);
+		work(&(struct driver_image_work){.op = DRIVER_IMAGE_LOAD,
+			     .name = "killed:1",
+			     .fd = fds[0],
+			     .whole_fd = -1,
+			     .progress_fd = -1},
+			&image, &err);
+		_exit((int)err.code);
+	}
+	close(fds[0]);
+	assert_int_equal(0, file_write_all(fds[1], archive, size / 2));
+	docker_node_signal(SIGKILL);
+	assert_int_equal(pid, waitpid(pid, &status, 0));
+	assert_true(WIFEXITED(status));
+	assert_int_equal(ERR_UNAVAILABLE, WEXITSTATUS(status));
+	close(fds[1]);
+	docker_node_start();
+	assert_unchanged(before);
+}
+
 static void without_dockerd_it_is_said_what_to_do(void **state)
 {
 	struct driver_info info;
@@ -644,6 +681,7 @@ int main(void)
 		cmocka_unit_test(images_are_pulled_by_whom_the_registry_lets_in),
 		cmocka_unit_test(a_registry_that_does_as_it_should_not_is_an_error),
 		cmocka_unit_test(a_pull_is_cancelled),
+		cmocka_unit_test(a_dockerd_that_is_killed_during_a_load_has_nothing_of_it),
 		cmocka_unit_test(without_dockerd_it_is_said_what_to_do),
 	};
 	int r;
