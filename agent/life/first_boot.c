@@ -1,8 +1,9 @@
 /* User data: what happens to them when the guest runs for the first time. A machine has them from
- * its seed; how they end there is found out by push.c. In a tree, those that are a script are run
- * here, once. That they have begun is noted inside the guest by the command itself (a file that it
- * makes and nobody else), so that a crash of ours between that and our own note does not run them
- * twice. What they print stays in the guest; how they ended is an event. docs/first-boot.md */
+ * its seed; how they end there is found out by push.c. In a tree or container, those that are a
+ * script are run here, once. That they have begun is noted inside the guest by the command itself
+ * (a file that it makes and nobody else), so that a crash of ours between that and our own note
+ * does not run them twice. What they print stays in the guest; how they ended is an event.
+ * docs/first-boot.md */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,18 @@ static const char *const COMMAND[] = {"/bin/sh", "-c",
 	": >$data.begun || exit 254\n"
 	"[ -d /var/log ] || log=/dev/null\n"
 	"exec $data >>$log 2>&1",
+	NULL};
+
+/* A container gets them as the command's input: it has no files before it runs. */
+static const char *const COMMAND_BRINGING[] = {"/bin/sh", "-c",
+	"data=/etc/corpus/user-data log=/var/log/corpus-user-data.log\n"
+	"mkdir -p /etc/corpus || exit 1\n"
+	"[ ! -e $data.begun ] || exit 254\n"
+	"(umask 077 && cat >$data && chmod 700 $data) || exit 1\n"
+	"set -C\n"
+	": >$data.begun || exit 254\n"
+	"[ -d /var/log ] || log=/dev/null\n"
+	"exec $data </dev/null >>$log 2>&1",
 	NULL};
 
 void first_boot_tell(struct life_guest *guest, json_t *how)
@@ -63,8 +76,10 @@ static void note_done(struct life_guest *guest)
 	struct db_txn *txn = db_txn_create();
 
 	g->first_boot_done = true;
-	if (g->user_data)
+	if (g->user_data && g->disk)
 		guest_note_seed(g, GUEST_SEED_USER_DATA);
+	if (g->container && g->ssh_keys)
+		guest_note_seed(g, GUEST_SEED_KEYS);
 	registry_refreshed(agent->registry, guest->entry);
 	db_put_guest(txn, g);
 	agent_commit(agent, txn, false, NULL, NULL);
@@ -99,8 +114,11 @@ static void ended(void *data, const int *status, const struct err *err)
 void first_boot_look(struct life_guest *guest)
 {
 	const struct guest *g = guest->entry->guest;
-	const struct command_wanted wanted = {
-		.argv = COMMAND, .began = began, .ended = ended, .data = guest};
+	const struct command_wanted wanted = {.argv = g->container ? COMMAND_BRINGING : COMMAND,
+		.input = g->container ? g->user_data : NULL,
+		.began = began,
+		.ended = ended,
+		.data = guest};
 	struct err err;
 
 	if (g->state != GUEST_RUNNING || g->first_boot_done || guest->first_boot)

@@ -1,7 +1,7 @@
-/* What a running machine has yet to be given, or asked: its name and keys after a change of them,
- * and how its user data ended (guest->seed_pending, which is in state.db). It may not be reachable
- * yet, or for a long time: so it is tried again, with growing pauses, and not for ever; what is
- * left is done at its next start. Nothing waits for it. docs/first-boot.md */
+/* What a running machine or container has yet to be given, or asked: its name and keys after a
+ * change of them, and how its user data ended (guest->seed_pending, which is in state.db). It may
+ * not be reachable yet, or for a long time: so it is tried again, with growing pauses, and not for
+ * ever; what is left is done at its next start. Nothing waits for it. docs/first-boot.md */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,7 +219,9 @@ static void ended(void *data, const int *status, const struct err *err)
 	struct push *push = data;
 
 	push->command = NULL;
-	if (!status)
+	if (!status && err->code == ERR_NOT_FOUND && push->guest->entry->guest->container)
+		give_up(push, err->message); /* its image has no shell, and will not get one */
+	else if (!status)
 		try_later(push, err->message);
 	else if (push->doing == GUEST_SEED_USER_DATA)
 		user_data_ended(push, *status);

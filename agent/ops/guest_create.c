@@ -59,6 +59,8 @@ void create_end(struct op *op, struct db_txn *txn)
 		/* Nothing to run: that need not be found out, and written, by itself. */
 		entry->guest->first_boot_done |=
 			entry->guest->want_running && !entry->guest->user_data;
+		if (entry->guest->container && entry->guest->ssh_keys)
+			guest_note_seed(entry->guest, GUEST_SEED_KEYS);
 		db_put_guest(txn, entry->guest);
 		guest_event(agent, entry->guest, "guest.created", txn);
 		op_guest_left(op, entry);
@@ -156,7 +158,9 @@ static void name_new_guest(struct agent *agent, struct guest *guest)
 	while (registry_by_id(agent->registry, guest->id));
 	guest->created_ms = guest->since_ms = clock_realtime_ms();
 	guest->state = GUEST_CREATING;
-	seed_password(guest->password);
+	/* What is in a container may have no place for one. */
+	if (!guest->container)
+		seed_password(guest->password);
 }
 
 int guest_plan_new(struct agent *agent, struct op_plan *plan, const struct op_verb *verb,

@@ -5,6 +5,7 @@
 #   boot        a hook of the image, from the disk CIDATA, at each boot and before sshd starts
 #   cloud-init  cloud-init, as a boot hook: it then does what it can itself
 #   push        corpusd, in the running machine
+#   keys        corpusd, in a running container, which has its name from its driver
 # All of it can be repeated. Needs sh, cat, cp, mv, rm, mkdir, chmod, sed, tr and date; what else it
 # uses it does without where that is missing.
 set -u
@@ -190,17 +191,19 @@ run_user_data() {
 # -------------------------------------------------------------------------------------------------
 
 # A machine that is started again from inside still has the disk that it was started with: what was
-# pushed since then stays.
+# pushed since then stays. A container has only what is pushed; what it says may be from another one,
+# of which it is a copy.
 is_old() {
+	[ "$how" != keys ] || return 1
 	known=$(cat $state/version 2>/dev/null) && [ "${known:-0}" -gt "$version" ]
 }
 
 mkdir -p $state || fail
-if [ "$how" != push ]; then
+if [ "$how" != push ] && [ "$how" != keys ]; then
 	new_instance
 fi
 if ! is_old; then
-	put_name
+	[ "$how" = keys ] || put_name
 	put_keys
 	[ -n "$failed" ] || printf '%s\n' "$version" | replace $state/version 644 || fail
 fi

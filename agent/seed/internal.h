@@ -32,7 +32,7 @@ char *render_hosts_line(const char *name);
 /* --- Machines (script.c, cloud.c) ------------------------------------------------------------ */
 
 /* Who runs boot.sh; see there. */
-enum script_runner { SCRIPT_BOOT, SCRIPT_CLOUD_INIT, SCRIPT_PUSH };
+enum script_runner { SCRIPT_BOOT, SCRIPT_CLOUD_INIT, SCRIPT_PUSH, SCRIPT_KEYS };
 
 /* What a machine is told: its guest, the node's name and public key, and the hash of root's
  * password, NULL: none is set. */

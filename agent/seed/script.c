@@ -17,8 +17,10 @@ __asm__(".pushsection .rodata\n"
 	".byte 0\n"
 	".popsection\n");
 
-static const char *const RUNNERS[] = {
-	[SCRIPT_BOOT] = "boot", [SCRIPT_CLOUD_INIT] = "cloud-init", [SCRIPT_PUSH] = "push"};
+static const char *const RUNNERS[] = {[SCRIPT_BOOT] = "boot",
+	[SCRIPT_CLOUD_INIT] = "cloud-init",
+	[SCRIPT_PUSH] = "push",
+	[SCRIPT_KEYS] = "keys"};
 
 /* Within single quotes all is as it stands but a single quote. */
 static void add_quoted(struct strbuf *buf, const char *text)

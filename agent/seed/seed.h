@@ -54,7 +54,7 @@ int seed_write_disk(struct storage *storage, const struct guest *guest,
 	const struct seed_node *node, struct err *err);
 
 /* What a shell in that guest, while it runs, is to be given as input: its name and keys as they
- * are now. Allocated; NULL when memory ran out. */
+ * are now; of a container its keys. Allocated; NULL when memory ran out. */
 char *seed_script(const struct guest *guest, const struct seed_node *node);
 
 /* What has to be seeded again after a change of a running or resting guest. */

@@ -1,10 +1,12 @@
 """What the agent does with guests made of images that their driver's daemon keeps, through the API, on
 pretended containers: what runs in them, snapshots and clones of data and layer, what is bounded."""
+import os
 import pathlib
 
 import pytest
 from harness.api import Problem
 from harness.machines import MIB, Machines
+from harness.shell import wait_for
 
 NAME, OTHER = "box.example.org", "other.example.org"
 PATH = f"/v1/guests/{NAME}"
@@ -241,3 +243,32 @@ def test_destroy_leaves_nothing(node, box, guest):
     state = node.dir / "state/drivers/fake"
     assert not list(state.glob(f"*/{guest['id']}")) and not list(state.glob(f"{guest['id']}*"))
     assert node.volumes() == [] and node.snapshots() == {}
+
+
+# --- First boot, and life ---------------------------------------------------------------------------
+
+
+def test_keys_wait_where_an_image_has_no_shell(node, guest):
+    """Pretended containers have nothing inside; the guest is none the worse for it."""
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH8VdK/E6C a@b"
+    made = node.api.create(OTHER, "app:1", driver="fake", ssh_keys=[key])
+    assert made["state"] == "running" and made["seed_pending"] == ["ssh_keys"]
+    assert guest["seed_pending"] == []
+    assert node.api.get(f"/v1/guests/{OTHER}/credentials")["password"] is None
+
+
+def test_a_container_that_ends_comes_back_as_its_policy_says(node, guest):
+    node.api.change("PATCH", PATH, {"restart": {"policy": "always"}})
+    os.kill(guest["pid"], 9)
+    again = wait_for("it runs again", lambda: running(node, guest["pid"]))
+    assert again["restarts"] == 1
+
+
+def test_one_without_a_policy_stays_ended(node, guest):
+    os.kill(guest["pid"], 9)
+    wait_for("it has ended", lambda: node.api.guest(NAME)["state"] == "stopped")
+
+
+def running(node, not_pid):
+    guest = node.api.guest(NAME)
+    return guest if guest["state"] == "running" and guest["pid"] not in (0, None, not_pid) else None

@@ -122,7 +122,7 @@ static int run_as(enum script_runner runner)
 
 		if (chroot(g_root) < 0 || chdir("/") < 0 || dup2(fd, 0) < 0)
 			_exit(99);
-		if (runner == SCRIPT_PUSH)
+		if (runner == SCRIPT_PUSH || runner == SCRIPT_KEYS)
 			execl("/bin/sh", "sh", "-s", (char *)NULL);
 		else
 			execl("/bin/sh", "sh", "/run/seed/corpus-seed", (char *)NULL);
@@ -301,6 +301,20 @@ static void an_older_disk_takes_back_nothing(void **state)
 	assert_holds("/root/.ssh/authorized_keys", BLOCK_OF(KEY_ED25519 "\n"));
 }
 
+static void a_container_gets_its_keys_alone_also_as_a_copy(void **state)
+{
+	(void)state;
+	g_guest.generation = 7;
+	assert_int_equal(run_as(SCRIPT_KEYS), 0);
+	g_guest.generation = 6;
+	g_guest.ssh_keys = (char *[]){(char *)KEY_ECDSA256, NULL};
+	strcpy(g_guest.id, "ba9876543210");
+	assert_int_equal(run_as(SCRIPT_KEYS), 0);
+	assert_holds("/root/.ssh/authorized_keys", BLOCK_OF(KEY_ECDSA256 "\n"));
+	assert_holds("/etc/hostname", "image\n");
+	assert_false(is_there("/this_host"));
+}
+
 static void what_cannot_be_written_is_told_and_tried_again(void **state)
 {
 	(void)state;
@@ -323,6 +337,7 @@ int main(void)
 		TEST(later_boots_leave_alone_what_root_changed),
 		TEST(keys_and_name_follow_by_boot_and_by_push),
 		TEST(a_block_that_lost_its_end_goes_up_to_the_next_blank_line),
+		TEST(a_container_gets_its_keys_alone_also_as_a_copy),
 		TEST(user_data_run_once),
 		TEST(user_data_that_are_no_script_lie_there),
 		TEST(a_clone_is_somebody_of_its_own),
