@@ -21,7 +21,7 @@
 #include "base/process.h"
 
 #define SHELL(script) ((const char *const[]){"sh", "-c", script, NULL})
-#define DEADLINE_MS   10000
+#define DEADLINE_MS   60000
 
 static int run_with(const char *script, int in, int out, uint64_t timeout_ms, struct err *err)
 {

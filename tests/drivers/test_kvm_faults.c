@@ -227,7 +227,7 @@ static pid_t watcher_of(pid_t driver)
 
 static void await_gone(pid_t pid)
 {
-	int64_t end = clock_monotonic_ns() + 5 * SECOND;
+	int64_t end = clock_monotonic_ns() + 60 * SECOND;
 
 	while (kill(pid, 0) == 0 && clock_monotonic_ns() < end)
 		sleep_ms(10);

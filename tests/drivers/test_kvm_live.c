@@ -597,7 +597,7 @@ static void a_save_or_a_start_cut_off_anywhere_is_finished_by_its_repeat(void **
 
 static pid_t begin_save(void)
 {
-	int64_t end = clock_monotonic_ns() + 5LL * 1000000000;
+	int64_t end = clock_monotonic_ns() + 60LL * 1000000000;
 	pid_t pid = begin_call(save, "");
 
 	while (access(in_volume("memory.new"), F_OK) < 0)

@@ -18,8 +18,8 @@
 #define GATEWAY	       0x0a050001u /* 10.5.0.1 */
 #define LOOPBACK       0x7f000001u
 #define ANY_ADDRESS    0u
-#define WAIT_MS	       5000 /* for what has to happen */
-#define NOTHING_MS     300  /* for what must not */
+#define WAIT_MS	       30000 /* for what has to happen */
+#define NOTHING_MS     300   /* for what must not */
 
 struct world {
 	int node, client; /* namespaces */

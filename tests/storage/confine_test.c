@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "fixture.h"
 
-#define DEADLINE_NS (10 * 1000000000LL)
+#define DEADLINE_NS (60 * 1000000000LL)
 
 static pid_t g_pid;
 static int g_feed;

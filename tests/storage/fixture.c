@@ -17,7 +17,7 @@
 #include "storage/loop.h"
 #include "tarball.h"
 
-#define DEADLINE_NS (20 * 1000000000LL)
+#define DEADLINE_NS (60 * 1000000000LL)
 
 const struct backend g_backends[] = {
 	{"loop-simple", false, STORAGE_QUOTA_AUTO},

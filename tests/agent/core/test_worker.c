@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-#define DEADLINE_US (20 * 1000 * 1000ULL)
+#define DEADLINE_US (60 * 1000 * 1000ULL)
 
 struct fixture {
 	sd_event *loop;

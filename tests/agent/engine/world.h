@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 
-#define DEADLINE_US (10 * 1000000)
+#define DEADLINE_US (60 * 1000000)
 
 struct world {
 	char dir[64];

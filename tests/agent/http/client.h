@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CLIENT_DEADLINE_MS 10000
+#define CLIENT_DEADLINE_MS 60000
 
 struct reply {
 	unsigned status;

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 
-#define DEADLINE_US (20 * 1000 * 1000ULL)
+#define DEADLINE_US (60 * 1000 * 1000ULL)
 
 int fixture_setup(void **state)
 {

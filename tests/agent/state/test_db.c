@@ -15,7 +15,7 @@
 #include "fixture.h"
 #include "vfs.h"
 
-#define DEADLINE_US (20 * 1000 * 1000ULL)
+#define DEADLINE_US (60 * 1000 * 1000ULL)
 
 static struct db_txn *txn_new(void)
 {

@@ -25,7 +25,7 @@
 #include "base/random.h"
 #include "fixture.h"
 
-#define DEADLINE_US (20 * 1000 * 1000ULL)
+#define DEADLINE_US (60 * 1000 * 1000ULL)
 
 /* --- kill -9 ---------------------------------------------------------------------------------- */
 
