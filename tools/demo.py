@@ -155,7 +155,7 @@ class ContainerDemo(Demo):
         return said + lines
 
     def hand_over(self):
-        self.node.await_page(self.node.port_of(OTHER, "web"), f"{OTHER}\n".encode())
+        self.node.await_page(PORT + 1, f"{OTHER}\n".encode())
         self.page = None
         said = self.corpus("switch", str(PORT), "--to", OTHER) + self.fetch()
         assert self.page == f"{OTHER}\n".encode()
@@ -181,7 +181,7 @@ class ContainerDemo(Demo):
         self.step("The snapshot is restored: it holds what it held", self.restore)
         self.step("Its page is there again", self.first_fetch)
         self.step("A second one, on another port", lambda: self.create(
-            OTHER, "--port", f"{PORT + 1}:80:web"))
+            OTHER, "--port", f"{PORT + 1}:80"))
         self.step("The port is switched to it, and back", self.hand_over)
         self.step("The second one is destroyed", lambda: self.corpus("destroy", "--yes", OTHER))
 

@@ -259,8 +259,9 @@ class Node:
         """Links on the bridge."""
         lines = [line for kind in ("veth", "tun") for line in self.bed.ip(
             testbed.NODE, "-o", "link", "show", "type", kind).splitlines()]
+        others = ("to-", "veth") if self.docker else ("to-",)  # its own containers' have such names
         return [name for name in (line.split(": ")[1].split("@")[0] for line in lines)
-                if not name.startswith("to-")]
+                if not name.startswith(others)]
 
     def rules(self):
         return run(*self.bed.inside(testbed.NODE), "nft", "list", "ruleset")
