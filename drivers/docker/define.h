@@ -18,9 +18,10 @@ struct err;
 
 struct docker_paths {
 	char definition[PATH_MAX];
-	char gate[PATH_MAX];  /* directory: what the container sees as GATE_DIR */
-	char note[PATH_MAX];  /* a file: which process its run is */
-	char ended[PATH_MAX]; /* a file: the run that we have ended, by its beginning */
+	char gate[PATH_MAX];	/* directory: what the container sees as GATE_DIR */
+	char note[PATH_MAX];	/* a file: which process its run is */
+	char console[PATH_MAX]; /* a file: locked by who types */
+	char ended[PATH_MAX];	/* a file: the run that we have ended, by its beginning */
 };
 
 /* ERR_INVALID for an id that cannot be ours. */

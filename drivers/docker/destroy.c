@@ -90,6 +90,7 @@ static int remove_files(struct docker_guest *g, struct err *err)
 		return err_errno(err, r, "cannot remove %s", g->paths.gate);
 	unlink(g->paths.note);
 	unlink(g->paths.ended);
+	unlink(g->paths.console);
 	/* Last: until then the guest is known, and its destruction can be tried again. */
 	return definition_remove(g->paths.definition, err);
 }

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "drivers/definition.h"
 #include "drivers/docker/bounds.h"
+#include "drivers/docker/console.h"
 #include "drivers/docker/destroy.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/events.h"
@@ -219,6 +220,7 @@ static int fill_inside(struct driver *d, const char *id, uint64_t timeout_ms,
 		return r;
 	guest_status_of(g->docker, id, g->info, &status);
 	*ret = (struct inside){.docker = g->docker,
+		.paths = &g->paths,
 		.guest = &g->definition.guest,
 		.engine = g->engine,
 		.info = g->info,
@@ -235,6 +237,16 @@ static int driver_exec(struct driver *d, const char *id, const struct driver_exe
 	int r = fill_inside(d, id, EXEC_MS, &g, &in, err);
 
 	return r == 0 ? docker_exec(&in, exec, ret_pid, err) : r;
+}
+
+static int driver_console(
+	struct driver *d, const char *id, const struct driver_console *console, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	struct inside in;
+	int r = fill_inside(d, id, EXEC_MS, &g, &in, err);
+
+	return r == 0 ? docker_console(&in, console, err) : r;
 }
 
 static int driver_file(struct driver *d, const char *id, const struct driver_file *file,
@@ -388,6 +400,7 @@ const struct driver_ops docker_driver_ops = {
 	.update = docker_update,
 	.freeze = docker_freeze,
 	.exec = driver_exec,
+	.console = driver_console,
 	.file = driver_file,
 	.stats = docker_stats,
 	.layer = docker_layer,

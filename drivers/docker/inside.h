@@ -8,11 +8,13 @@
 
 #include "drivers/docker/instance.h"
 
+struct docker_paths;
 struct engine;
 struct err;
 
 struct inside {
 	const struct docker *docker;
+	const struct docker_paths *paths;
 	const struct driver_guest *guest;
 	struct engine *engine;
 	const json_t *info;    /* of its container, as dockerd describes it; borrowed */

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "docker_node.h"
+#include "drivers/docker/define.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/exec.h"
 #include "drivers/docker/reply.h"
@@ -26,7 +27,8 @@
 
 static struct docker g_docker;
 static struct driver_guest g_guest = {.id = "0123456789ab", .name = "web"};
-static struct inside g_inside = {.docker = &g_docker, .guest = &g_guest};
+static struct docker_paths g_paths;
+static struct inside g_inside = {.docker = &g_docker, .paths = &g_paths, .guest = &g_guest};
 static json_t *g_info;
 static char g_name[64];
 
@@ -35,7 +37,8 @@ void inside_connect(const char *socket)
 	struct err err = {0};
 
 	g_docker.socket = (char *)socket;
-	g_docker.run_dir = (char *)node_dir();
+	g_docker.run_dir = g_docker.state_dir = (char *)node_dir();
+	assert_int_equal(docker_paths(&g_docker, g_guest.id, &g_paths, &err), 0);
 	g_inside.engine = engine_close(g_inside.engine);
 	if (engine_open(socket, 0, &g_inside.engine, &err) < 0)
 		fail_msg("%s", err.message);
