@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -239,6 +240,22 @@ int process_run(const struct process_options *o, struct err *err)
 	if (r < 0)
 		return err_errno(err, r, "cannot wait for %s", o->argv[0]);
 	return report(o, status, tail.text, err);
+}
+
+int process_read(
+	const char *const *argv, uint64_t timeout_ms, size_t max, char **ret_text, struct err *err)
+{
+	AUTOCLOSE int fd = memfd_create("output", MFD_CLOEXEC);
+	const struct process_options options = {
+		.argv = argv, .stdin_fd = -1, .stdout_fd = fd, .timeout_ms = timeout_ms};
+	int r = fd < 0 ? err_errno(err, errno, "cannot run %s", argv[0])
+		       : process_run(&options, err);
+
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0 || (r = file_read_fd(fd, max, ret_text, NULL)) < 0)
+		return err_errno(err, r < 0 ? r : errno, "cannot read what %s says", argv[0]);
+	return 0;
 }
 
 /* In the process between: has the program started by a grandchild, tells its pid, and ends. */

@@ -1,6 +1,7 @@
 /* Other programs: run one to its end, or start one that outlives us. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,6 +30,11 @@ struct process_options {
  * the calling thread ends: nothing goes on that nobody waits for. A daemon that it leaves behind
  * runs on, and is not waited for. */
 int process_run(const struct process_options *options, struct err *err);
+
+/* Runs a program of which only the words count: what it wrote to its standard output, at most `max`
+ * bytes, which the caller frees. */
+int process_read(
+	const char *const *argv, uint64_t timeout_ms, size_t max, char **ret_text, struct err *err);
 
 /* Starts a program in a session of its own; its parent becomes init, so it outlives the caller and
  * leaves no zombie with it. Returns its pid (> 0) once it runs, or a negative errno. stderr is

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -30,24 +29,6 @@
 #define TEXT_MAX   (16 << 20)
 #define PROGRAM_MS 2000
 #define KEEP_FREE  (UINT64_C(64) << 20) /* of what is only written to now and then */
-
-/* --- Reading --------------------------------------------------------------------------------- */
-
-/* What a program prints; NULL with the reason. */
-static char *run_program(const char *const *argv, struct err *err)
-{
-	AUTOCLOSE int fd = memfd_create("output", MFD_CLOEXEC);
-	const struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = fd, .timeout_ms = PROGRAM_MS};
-	char *text = NULL;
-	int r = fd < 0 ? err_errno(err, errno, "running %s", argv[0]) : process_run(&options, err);
-
-	if (r < 0)
-		return NULL;
-	if (lseek(fd, 0, SEEK_SET) < 0 || (r = file_read_fd(fd, TEXT_MAX, &text, NULL)) < 0)
-		err_errno(err, r < 0 ? r : errno, "reading what %s says", argv[0]);
-	return text;
-}
 
 /* --- Kernel ---------------------------------------------------------------------------------- */
 
@@ -198,16 +179,18 @@ static void examine_traffic(struct report *report, const char *bridge)
 	static const char *const LIST[] = {"/proc/self/exe", "--list-ruleset", NULL};
 	static const char *const LEGACY[] = {"iptables-legacy-save", "-t", "filter", NULL};
 	struct err err = {0};
-	AUTOFREE char *text = run_program(LIST, &err);
-	json_auto_t *ruleset = text ? json_loads(text, 0, NULL) : NULL;
 	AUTOFREE char *tables = read_text("/proc/net/ip_tables_names");
+	AUTOFREE char *text = NULL;
 	AUTOFREE char *rules = NULL;
+	json_auto_t *ruleset = NULL;
+
+	if (process_read(LIST, PROGRAM_MS, TEXT_MAX, &text, &err) == 0)
+		ruleset = json_loads(text, 0, NULL);
 
 	check_ruleset(report, ruleset, *err.message ? err.message : "not understood", bridge);
 	/* Asked only when there are such rules: asking would load the module. */
-	if (tables && strstr(tables, "filter"))
-		rules = run_program(LEGACY, NULL);
-	if (rules)
+	if (tables && strstr(tables, "filter") &&
+		process_read(LEGACY, PROGRAM_MS, TEXT_MAX, &rules, NULL) == 0)
 		check_legacy(report, rules, bridge);
 }
 

@@ -180,6 +180,21 @@ static void stdin_and_stdout_are_as_told(void **state)
 	close(out[0]);
 }
 
+static void what_a_program_says_is_read_whole_or_not_at_all(void **state)
+{
+	AUTOFREE char *text = NULL;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(process_read(SHELL("echo one; echo two"), DEADLINE_MS, 8, &text, &err), 0);
+	assert_string_equal(text, "one\ntwo\n");
+	assert_true(process_read(SHELL("echo one; echo two"), DEADLINE_MS, 7, &text, &err) < 0);
+	assert_non_null(strstr(err.message, "cannot read what sh says"));
+	assert_true(process_read(SHELL("echo no >&2; exit 3"), DEADLINE_MS, 8, &text, &err) < 0);
+	assert_string_equal(err.message, "sh exited with status 3: no");
+	assert_string_equal(text, "one\ntwo\n");
+}
+
 static void without_them_there_is_dev_null(void **state)
 {
 	struct err err;
@@ -326,6 +341,7 @@ int main(void)
 		cmocka_unit_test(the_deadline_holds_when_stderr_is_closed),
 		cmocka_unit_test(a_daemon_left_behind_is_not_waited_for),
 		cmocka_unit_test(stdin_and_stdout_are_as_told),
+		cmocka_unit_test(what_a_program_says_is_read_whole_or_not_at_all),
 		cmocka_unit_test(without_them_there_is_dev_null),
 		cmocka_unit_test(no_other_descriptor_is_inherited),
 		cmocka_unit_test(signals_are_not_blocked_in_it),
