@@ -258,6 +258,20 @@ int process_read(
 	return 0;
 }
 
+bool process_is_installed(const char *program)
+{
+	AUTOFREE char *copy =
+		strdup("/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
+	char *rest = copy, *folder;
+	char path[PATH_MAX];
+
+	while ((folder = strsep(&rest, ":")))
+		if (file_path(path, sizeof(path), "%s/%s", folder, program) == 0 &&
+			access(path, X_OK) == 0)
+			return true;
+	return false;
+}
+
 /* In the process between: has the program started by a grandchild, tells its pid, and ends. */
 static void child_detach(const struct process_options *o, int tell_fd)
 {

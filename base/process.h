@@ -1,6 +1,7 @@
 /* Other programs: run one to its end, or start one that outlives us. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,6 +36,9 @@ int process_run(const struct process_options *options, struct err *err);
  * bytes, which the caller frees. */
 int process_read(
 	const char *const *argv, uint64_t timeout_ms, size_t max, char **ret_text, struct err *err);
+
+/* Whether a program is where a system's programs are. */
+bool process_is_installed(const char *program);
 
 /* Starts a program in a session of its own; its parent becomes init, so it outlives the caller and
  * leaves no zombie with it. Returns its pid (> 0) once it runs, or a negative errno. stderr is

@@ -97,7 +97,7 @@ static void examine_btrfs(struct report *report, const struct config *config, co
 		modules = read_text(path);
 	check_btrfs(report, &(struct btrfs_facts){.filesystems = filesystems,
 				    .module = modules && strstr(modules, "/btrfs.ko"),
-				    .mkfs = is_in_path("mkfs.btrfs"),
+				    .mkfs = process_is_installed("mkfs.btrfs"),
 				    .loop = config->storage.loop_file && *config->storage.loop_file,
 				    .classic = config->storage.classic_quota,
 				    .release = release});

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "doctor/checks.h"
 #include "doctor/examine.h"
 #include "doctor/read.h"
@@ -124,7 +125,7 @@ static void examine_apparmor(struct report *report, pid_t daemon)
 		&(struct apparmor_facts){.enabled = enabled,
 			.confined = confined,
 			.template = access("/etc/apparmor.d/libvirt/TEMPLATE.qemu", R_OK) == 0,
-			.parser = is_in_path("apparmor_parser")});
+			.parser = process_is_installed("apparmor_parser")});
 }
 
 /* --- QEMU ------------------------------------------------------------------------------------ */
@@ -140,11 +141,11 @@ static bool matches(const char *pattern)
 
 static void examine_qemu(struct report *report)
 {
-	check_qemu(report, &(struct qemu_facts){.qemu = is_in_path("qemu-system-x86_64"),
-				   .qemu_img = is_in_path("qemu-img"),
-				   .storage_daemon = is_in_path("qemu-storage-daemon"),
-				   .e2fsck = is_in_path("e2fsck"),
-				   .resize2fs = is_in_path("resize2fs"),
+	check_qemu(report, &(struct qemu_facts){.qemu = process_is_installed("qemu-system-x86_64"),
+				   .qemu_img = process_is_installed("qemu-img"),
+				   .storage_daemon = process_is_installed("qemu-storage-daemon"),
+				   .e2fsck = process_is_installed("e2fsck"),
+				   .resize2fs = process_is_installed("resize2fs"),
 				   .uefi = matches("/usr/share/OVMF/OVMF_CODE*.fd") ||
 					   matches("/usr/share/edk2/*/OVMF_CODE*.fd")});
 }

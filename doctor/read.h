@@ -1,7 +1,6 @@
 /* What the gathering of facts has in common. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* A file's text, which the caller frees; NULL when it cannot be read. */
@@ -9,6 +8,3 @@ char *read_text(const char *path);
 
 /* The number that a file begins with; 0 when it cannot be read. */
 uint64_t read_number(const char *path);
-
-/* Whether a program is where a system's programs are. */
-bool is_in_path(const char *program);

@@ -7,12 +7,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "net/conntrack.h"
 #include "net/dhcp.h"
+#include "net/docker_user.h"
 #include "net/firewall.h"
 #include "net/link.h"
 #include "net/listeners.h"
@@ -28,6 +31,9 @@ struct net {
 	struct link_socket *links;
 	struct rates *rates;
 	struct dhcp *dhcp;
+	struct docker_user *docker_user;
+	struct err obstacle; /* what docker_user_apply failed with last */
+	int watch;	     /* an epoll of all that tells of changed rules; -1: not opened */
 	pthread_mutex_t filter;
 	const struct firewall_ops *ops;
 	struct firewall *firewall;
@@ -84,6 +90,8 @@ static int open_parts(struct net *net, const struct net_config *config, struct e
 		r = net->ops->open(&net->where, &net->firewall, err);
 	if (r == 0)
 		r = nfnl_open(&net->conntrack, err);
+	if (r == 0)
+		r = docker_user_open(config->bridge, &net->docker_user, err);
 	if (r == 0 && config->run_dir)
 		r = dhcp_open(config, &net->dhcp, err);
 	return r;
@@ -104,7 +112,9 @@ int net_open(const struct net_config *config, struct net **ret, struct err *err)
 	net->config = (struct net_config){.bridge = net->where.bridge,
 		.gateway = config->gateway,
 		.prefix = config->prefix,
-		.dhcp = config->dhcp};
+		.dhcp = config->dhcp,
+		.docker_user = config->docker_user};
+	net->watch = -1;
 	net->ops = &firewall_nft;
 	pthread_mutex_init(&net->setup, NULL);
 	pthread_mutex_init(&net->filter, NULL);
@@ -122,6 +132,8 @@ struct net *net_close(struct net *net)
 	if (!net)
 		return NULL;
 	wanted_finish(&net->wanted);
+	fd_close(net->watch);
+	docker_user_close(net->docker_user);
 	dhcp_close(net->dhcp);
 	nfnl_close(&net->conntrack);
 	net->ops->close(net->firewall);
@@ -165,6 +177,18 @@ static int apply_dhcp(struct net *net, unsigned *changes, struct err *err)
 				: dhcp_stop(net->dhcp, err);
 }
 
+/* Has Docker let pass the guests that there are. What stops that is no reason to do without all
+ * else: it is kept, for net_obstacle. `setup` is held. */
+static void apply_docker_user(struct net *net, unsigned *changes)
+{
+	bool pass = net->config.docker_user && net->wanted.guests_count > 0;
+	struct err err = {0};
+
+	if (docker_user_apply(net->docker_user, pass, changes, &err) < 0)
+		log_warning("net.docker_user", "error=%s", LOG_Q(err.message));
+	net->obstacle = err;
+}
+
 /* Makes it what is wanted; `setup` is held, so the guests stay what they are. */
 static int make_so(struct net *net, unsigned *ret_changes, struct err *err)
 {
@@ -190,6 +214,8 @@ static int make_so(struct net *net, unsigned *ret_changes, struct err *err)
 			net->rates, net->wanted.guests, net->wanted.guests_count, &changes, err);
 	if (r == 0)
 		r = apply_dhcp(net, &changes, err);
+	if (r == 0)
+		apply_docker_user(net, &changes);
 	if (r == 0 && ret_changes)
 		*ret_changes = changes;
 	return r;
@@ -212,16 +238,45 @@ int net_repair(struct net *net, unsigned *ret_changes, struct err *err)
 	return make_so(net, ret_changes, err);
 }
 
+bool net_obstacle(struct net *net, struct err *ret)
+{
+	HOLD(setup);
+
+	*ret = net->obstacle;
+	return ret->code != ERR_OK;
+}
+
+static int watch_also(int watch, int fd, struct err *err)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return fd < 0 ? fd
+	       : epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event) < 0
+		       ? err_errno(err, errno, "cannot watch the firewall")
+		       : 0;
+}
+
 int net_watch_fd(struct net *net, struct err *err)
 {
-	if (!net->ops->watch_fd)
-		return err_set(err, ERR_UNSUPPORTED, NULL, "this firewall cannot be watched");
-	return net->ops->watch_fd(net->firewall, err);
+	AUTOCLOSE int watch = net->watch < 0 ? epoll_create1(EPOLL_CLOEXEC) : -1;
+	int r = 0;
+
+	if (net->watch >= 0)
+		return net->watch;
+	if (watch < 0)
+		return err_errno(err, errno, "cannot watch the firewall");
+	if (net->ops->watch_fd)
+		r = watch_also(watch, net->ops->watch_fd(net->firewall, err), err);
+	if (r == 0)
+		r = watch_also(watch, docker_user_watch_fd(net->docker_user), err);
+	return r < 0 ? r : (net->watch = TAKE_FD(watch));
 }
 
 bool net_watch_dispatch(struct net *net)
 {
-	return net->ops->watch_dispatch(net->firewall);
+	bool changed = docker_user_watch_dispatch(net->docker_user);
+
+	return (net->ops->watch_dispatch && net->ops->watch_dispatch(net->firewall)) || changed;
 }
 
 int net_teardown(struct net *net, struct err *err)
@@ -236,6 +291,8 @@ int net_teardown(struct net *net, struct err *err)
 		r = link_remove_strays(net->links, net->config.bridge, NULL, 0, &changes, err);
 	if (r == 0)
 		r = rates_apply_all(net->rates, NULL, 0, &changes, err);
+	if (r == 0)
+		r = docker_user_apply(net->docker_user, false, &changes, err);
 	/* The bridge, with its route_localnet, goes before the rules that guard it. */
 	if (r == 0)
 		r = link_bridge_remove(net->links, &net->config, err);
@@ -278,7 +335,11 @@ int net_attach(struct net *net, const struct net_guest *guest, struct err *err)
 	if (net->config.dhcp)
 		r = dhcp_add(net->dhcp, guest, err);
 	fault_point("net.attach.dhcp");
-	return r < 0 ? r : allow(net, guest, err);
+	if (r == 0)
+		r = allow(net, guest, err);
+	if (r == 0 && net->wanted.guests_count == 1)
+		apply_docker_user(net, &(unsigned){0});
+	return r;
 }
 
 /* Whether there may be something to set or to take away: most guests have no limits, and are not
@@ -325,6 +386,8 @@ int net_detach(struct net *net, const struct net_guest *guest, struct err *err)
 	fault_point("net.detach.link");
 	if (r == 0 && net->config.dhcp)
 		r = dhcp_remove(net->dhcp, guest, err);
+	if (r == 0 && net->wanted.guests_count == 0)
+		apply_docker_user(net, &(unsigned){0});
 	return r;
 }
 

@@ -5,7 +5,8 @@
  * This header is what the agent sees. Functions block for as long as a netlink round trip or the
  * start of a daemon takes, may be called from any thread, and may be repeated after a crash at any
  * point. Everything made is recognisable as ours: links are named by link_name(), firewall tables
- * are called "corpus", dnsmasq runs on our configuration directory. Nothing else is touched. */
+ * are called "corpus", rules in Docker's chain for others have the comment "corpus", dnsmasq runs
+ * on our configuration directory. Nothing else is touched. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct net_config {
 	const char *domain;  /* DNS domain of short names; NULL: none */
 	const char *run_dir; /* for dnsmasq's configuration, leases, hosts and pid file */
 	bool dhcp;	     /* run dnsmasq for addresses and names */
+	bool docker_user;    /* let guests pass Docker's firewall, see docker_user.h */
 };
 
 /* What the network knows about one guest. */
@@ -70,13 +72,19 @@ int net_apply(struct net *net, const struct net_guest *guests, size_t guests_cou
  * makes it so again. Safe beside all other calls. */
 int net_repair(struct net *net, unsigned *ret_changes, struct err *err);
 
+/* Whether something is known to stop guests' traffic though all of ours is in place: what
+ * net_apply, net_repair, or the first guest's or last guest's coming and going met in Docker's
+ * firewall. Waits for these. */
+bool net_obstacle(struct net *net, struct err *ret);
+
 /* A descriptor that becomes readable when somebody, or we, changed rules of the firewall; owned by
- * the network. When it is: whether somebody else changed what is ours, so that net_repair should be
- * called. Neither blocks; both from one thread. */
+ * the network. When it is: whether somebody else changed what is ours, or Docker's chain for rules
+ * of others, so that net_repair should be called. Neither blocks; both from one thread. */
 int net_watch_fd(struct net *net, struct err *err);
 bool net_watch_dispatch(struct net *net);
 
-/* Removes bridge, tables and dnsmasq: retirement of a node, and tests. */
+/* Removes bridge, tables, dnsmasq and our rules in Docker's chain: retirement of a node, and tests.
+ */
 int net_teardown(struct net *net, struct err *err);
 
 /* Lets a guest take part: its reservation and name, and the filter that lets nothing through its

@@ -1,6 +1,7 @@
 /* Watching nf_tables. The kernel tells of each change, with the port of the socket that asked for
- * it; our own are passed over by that port. The child that loads our text has another port: what it
- * does looks like somebody else's work, and costs one comparison that finds nothing. */
+ * it; our own are passed over by that port. The child that loads our text has another port, and so
+ * have the programs that put rules into Docker's chain: what they do looks like somebody else's
+ * work, and costs one comparison that finds nothing. */
 #include "net/nft_watch.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "net/docker_user.h"
 #include "net/nft_ruleset.h"
 
 #define RECEIVE_MAX 65536
@@ -48,15 +50,30 @@ int nft_watch_fd(const struct nft_watch *watch)
 	return mnl_socket_get_fd(watch->nfnl.socket);
 }
 
-static bool names_our_table(const struct nlmsghdr *nlh)
+/* Whether the message has this attribute with this text. */
+static bool names(const struct nlmsghdr *nlh, uint16_t type, const char *text)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
-								  1) return mnl_attr_validate(attr,
-		MNL_TYPE_NUL_STRING) >= 0 &&
-		strcmp(mnl_attr_get_str(attr), NFT_TABLE) == 0;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 &&
+			       strcmp(mnl_attr_get_str(attr), text) == 0;
+	}
 	return false;
+}
+
+/* The chain's coming, and each rule's coming and going. */
+static bool names_docker_user(const struct nlmsghdr *nlh)
+{
+	uint8_t type = nlh->nlmsg_type & 0xff;
+	bool rule = type == NFT_MSG_NEWRULE || type == NFT_MSG_DELRULE;
+
+	if (!rule && type != NFT_MSG_NEWCHAIN)
+		return false;
+	return names(nlh, rule ? NFTA_RULE_CHAIN : NFTA_CHAIN_NAME, DOCKER_USER_CHAIN) &&
+	       names(nlh, rule ? NFTA_RULE_TABLE : NFTA_CHAIN_TABLE, DOCKER_USER_TABLE);
 }
 
 static bool is_theirs(const struct nft_watch *watch, const struct nlmsghdr *nlh)
@@ -64,7 +81,7 @@ static bool is_theirs(const struct nft_watch *watch, const struct nlmsghdr *nlh)
 	return nlh->nlmsg_type >> 8 == NFNL_SUBSYS_NFTABLES &&
 	       (nlh->nlmsg_type & 0xff) != NFT_MSG_NEWGEN && nlh->nlmsg_pid != watch->own &&
 	       nlh->nlmsg_len >= MNL_ALIGN(sizeof(*nlh)) + sizeof(struct nfgenmsg) &&
-	       names_our_table(nlh);
+	       (names(nlh, NFTA_TABLE_NAME, NFT_TABLE) || names_docker_user(nlh));
 }
 
 bool nft_watch_dispatch(struct nft_watch *watch)

@@ -1,4 +1,5 @@
-/* Watching nf_tables for what others do to our tables. */
+/* Watching nf_tables for what others do to our tables, and to the chain that Docker has for rules
+ * of others. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +20,6 @@ void nft_watch_close(struct nft_watch *watch);
 /* Readable when something was changed. */
 int nft_watch_fd(const struct nft_watch *watch);
 
-/* Reads all that came, without blocking. True when something of ours was changed by others, or may
+/* Reads all that came, without blocking. True when something of that was changed by others, or may
  * have been: the kernel leaves out what nobody reads in time. */
 bool nft_watch_dispatch(struct nft_watch *watch);

@@ -384,8 +384,8 @@ static bool lives_and_dies(const struct world *world, const char *fault)
 static void a_crash_anywhere_is_repaired(void **state)
 {
 	static const char *const points[] = {"net.bridge.made", "net.bridge.up", "net.apply.bridge",
-		"net.firewall.rules", "net.apply.firewall", "net.apply.links", "net.dhcp.files",
-		"net.dhcp.start", "net.attach.dhcp", "net.publish.firewall",
+		"net.firewall.rules", "net.apply.firewall", "net.apply.links", "net.docker_user",
+		"net.dhcp.files", "net.dhcp.start", "net.attach.dhcp", "net.publish.firewall",
 		"net.unpublish.firewall", "net.detach.firewall", "net.detach.link",
 		"net.teardown.dhcp", "net.teardown.bridge"};
 	struct world *world = *state;

@@ -173,7 +173,8 @@ void world_describe(struct world *world)
 	world->config = (struct net_config){.bridge = WORLD_BRIDGE,
 		.gateway = GATEWAY,
 		.prefix = 16,
-		.run_dir = world->run_dir};
+		.run_dir = world->run_dir,
+		.docker_user = true};
 }
 
 int world_setup(void **state)
