@@ -31,6 +31,7 @@ static const struct config DEFAULTS = {
 	.net = {.gateway = 10U << 24 | 5U << 16 | 1, /* 10.5.0.1 */
 		.prefix = 16,
 		.dhcp = true,
+		.docker_user = true,
 		.port_first = 40000,
 		.port_last = 60000},
 	.audit = {.size = 16 << 20, .files = 8},
@@ -80,6 +81,7 @@ static int fill_driver(struct driver_settings *settings, struct err *err)
 
 	clear_empty(&settings->program);
 	clear_empty(&settings->endpoint);
+	clear_empty(&settings->registries);
 	if (settings->program)
 		return 0;
 	snprintf(program, sizeof(program), "corpus-driver-%s", settings->name);
@@ -172,6 +174,7 @@ struct config *config_free(struct config *config)
 		free(config->drivers[i].name);
 		free(config->drivers[i].program);
 		free(config->drivers[i].endpoint);
+		free(config->drivers[i].registries);
 	}
 	free(config->drivers);
 	free(config->grants);

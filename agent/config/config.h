@@ -31,6 +31,7 @@ struct driver_settings {
 	char *name;	   /* "lxc" */
 	char *program;	   /* path; default: LIBEXEC/corpus-driver-NAME */
 	char *endpoint;	   /* NULL: default */
+	char *registries;  /* file of credentials; NULL: none */
 	unsigned parallel; /* operations of this driver side by side; CONFIG_PARALLEL */
 };
 
@@ -63,6 +64,7 @@ struct config {
 		unsigned prefix;  /* 16 */
 		char *domain;	  /* NULL: none */
 		bool dhcp;
+		bool docker_user; /* auto: true; off: false */
 		uint16_t port_first, port_last;
 	} net;
 

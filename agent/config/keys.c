@@ -36,6 +36,7 @@ const struct key DRIVER_KEYS[] = {
 	{KEY("name", setting_word, struct driver_settings, name), .min = 1, .max = DRIVER_NAME_MAX},
 	{KEY("program", setting_path, struct driver_settings, program), .max = PATH_LENGTH},
 	{KEY("endpoint", setting_text, struct driver_settings, endpoint), .max = PATH_LENGTH},
+	{KEY("registries", setting_path, struct driver_settings, registries), .max = PATH_LENGTH},
 	{KEY("parallel", setting_u32, struct driver_settings, parallel), .min = 1, .max = 1024},
 	{0},
 };
@@ -280,6 +281,22 @@ static int read_quota(
 	return 0;
 }
 
+static int read_docker_user(
+	const struct place *place, const struct key *key, void *member, struct err *err)
+{
+	bool *automatic = member;
+	const char *text;
+	int r = place_text(place, &text, err);
+
+	(void)key;
+	if (r < 0)
+		return r;
+	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
+		return place_fail(place, err, "must be auto or off, not \"%.40s\"", text);
+	*automatic = strcmp(text, "auto") == 0;
+	return 0;
+}
+
 static const struct key STORAGE_KEYS[] = {
 	{CONFIG("path", setting_path, storage.path), .min = 1, .max = PATH_LENGTH},
 	{CONFIG("loop_file", setting_path, storage.loop_file), .max = PATH_LENGTH},
@@ -300,6 +317,7 @@ static const struct key NET_KEYS[] = {
 	{CONFIG("prefix", setting_u32, net.prefix), .min = 8, .max = 30},
 	{CONFIG("domain", setting_host_name, net.domain), .max = GUEST_NAME_MAX},
 	{CONFIG("dhcp", setting_bool, net.dhcp)},
+	{CONFIG("docker_user", read_docker_user, net.docker_user)},
 	{CONFIG("port_first", setting_u16, net.port_first), .min = 1024, .max = 65535},
 	{CONFIG("port_last", setting_u16, net.port_last), .min = 1024, .max = 65535},
 	{0},

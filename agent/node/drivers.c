@@ -373,6 +373,7 @@ static int create_one(struct agent *agent, struct agent_driver *driver,
 		.log_dir = log_dir,
 		.additions_dir = config->additions_dir,
 		.endpoint = settings->endpoint,
+		.registries = settings->registries,
 		.ssh_key = ssh_key,
 		.idmap_base = config->idmap.base,
 		.idmap_count = config->idmap.count};

@@ -39,6 +39,7 @@ int host_open_net(const struct config *config, struct net **ret, struct err *err
 		.domain = config->net.domain,
 		.run_dir = run_dir,
 		.dhcp = config->net.dhcp,
+		.docker_user = config->net.docker_user,
 	};
 
 	snprintf(run_dir, sizeof(run_dir), "%s/net", config->run_dir);

@@ -59,6 +59,7 @@ struct round {
 	size_t images_count;
 	unsigned repaired;
 	struct err storage_err, net_err; /* code ERR_OK: in order */
+	struct err obstacle;		 /* what stops guests' traffic; ERR_OK: nothing known */
 };
 
 /* --- Opening --------------------------------------------------------------------------------- */
@@ -221,10 +222,12 @@ static void round_work(void *data)
 
 	look_at_pool(round);
 	(void)fault_point("reconcile.pool.seen");
-	if (round->net && (round->whole || round->repair))
-		net_repair(round->net, &round->repaired, &round->net_err);
-	else if (!round->net)
+	if (!round->net)
 		host_open_net(round->config, &round->net, &round->net_err);
+	else if (round->whole || round->repair)
+		net_repair(round->net, &round->repaired, &round->net_err);
+	if (round->net)
+		net_obstacle(round->net, &round->obstacle);
 }
 
 /* Data is never deleted because nobody knows it. All are one problem, which goes when they are
@@ -295,6 +298,7 @@ static void round_results(struct agent *agent, struct round *round)
 	tell(agent, "storage", &round->storage_err);
 	if (round->whole || round->repair || !agent->net || net_opened)
 		tell(agent, "net", &round->net_err);
+	tell(agent, "net.docker_user", &round->obstacle);
 }
 
 static uint64_t until_repair_us(const struct reconciler *reconciler)

@@ -91,6 +91,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	SAME(net.prefix);
 	SAME_TEXT(net.domain);
 	SAME(net.dhcp);
+	SAME(net.docker_user);
 	SAME(net.port_first);
 	SAME(net.port_last);
 	SAME(idmap.base);
@@ -100,6 +101,7 @@ static void assert_same(const struct config *a, const struct config *b)
 		SAME_TEXT(drivers[i].name);
 		SAME_TEXT(drivers[i].program);
 		SAME_TEXT(drivers[i].endpoint);
+		SAME_TEXT(drivers[i].registries);
 		SAME(drivers[i].parallel);
 	}
 	SAME(grants_count);
@@ -256,25 +258,26 @@ static void the_example_shows_every_key(void **state)
 
 static void every_kind_of_value_is_read(void **state)
 {
-	struct config *config =
-		load_good("state_dir: /srv/corpus\n"
-			  "run_dir: /tmp/run\n"
-			  "socket_mode: 0660\n"
-			  "log_level: debug\n"
-			  "environment: prod\n"
-			  "node_address: 192.0.2.7\n"
-			  "slots: 12\n"
-			  "storage:\n"
-			  "  loop_file: \"\"\n"
-			  "  loop_size: 100GiB\n"
-			  "  loop_max: 0\n"
-			  "  quota: classic\n"
-			  "net: {gateway: 10.9.0.1, prefix: 24, dhcp: no, domain: a.org}\n"
-			  "idmap: {base: 1000000, count: 65536}\n"
-			  "drivers:\n"
-			  "- {name: lxc, program: /opt/lxc, parallel: 2}\n"
-			  "- {name: docker, endpoint: unix:///run/docker.sock}\n"
-			  "operations_kept: 1h30m\n");
+	struct config *config = load_good(
+		"state_dir: /srv/corpus\n"
+		"run_dir: /tmp/run\n"
+		"socket_mode: 0660\n"
+		"log_level: debug\n"
+		"environment: prod\n"
+		"node_address: 192.0.2.7\n"
+		"slots: 12\n"
+		"storage:\n"
+		"  loop_file: \"\"\n"
+		"  loop_size: 100GiB\n"
+		"  loop_max: 0\n"
+		"  quota: classic\n"
+		"net: {gateway: 10.9.0.1, prefix: 24, dhcp: no, docker_user: off, domain: a.org}\n"
+		"idmap: {base: 1000000, count: 65536}\n"
+		"drivers:\n"
+		"- {name: lxc, program: /opt/lxc, parallel: 2}\n"
+		"- {name: docker, endpoint: unix:///run/docker.sock,\n"
+		"   registries: /etc/corpus/registries.json}\n"
+		"operations_kept: 1h30m\n");
 
 	(void)state;
 	assert_string_equal(config->socket, "/tmp/run/agent.sock");
@@ -289,11 +292,14 @@ static void every_kind_of_value_is_read(void **state)
 	assert_true(config->storage.classic_quota);
 	assert_int_equal(config->net.prefix, 24);
 	assert_false(config->net.dhcp);
+	assert_false(config->net.docker_user);
 	assert_string_equal(config->net.domain, "a.org");
 	assert_int_equal(config->idmap.base, 1000000);
 	assert_int_equal(config->drivers_count, 2);
 	assert_string_equal(config->drivers[0].program, "/opt/lxc");
 	assert_string_equal(config->drivers[1].endpoint, "unix:///run/docker.sock");
+	assert_null(config->drivers[0].registries);
+	assert_string_equal(config->drivers[1].registries, "/etc/corpus/registries.json");
 	assert_int_equal(config->drivers[1].parallel, 8);
 	assert_int_equal(config->operations_kept_ms, 90 * 60 * 1000);
 	config_free(config);
@@ -401,6 +407,7 @@ static const struct refusal REFUSALS[] = {
 	{"log_level: loud\n", "log_level", 1, "must be error, warning, info or debug"},
 	{"environment: test\n", "environment", 1, "must be dev, staging, preprod or prod"},
 	{"net: {dhcp: maybe}\n", "net.dhcp", 1, "must be true or false"},
+	{"net: {docker_user: yes}\n", "net.docker_user", 1, "must be auto or off"},
 	{"net: {bridge: \"a b\"}\n", "net.bridge", 1, "a link's name"},
 	{"net: {bridge: ../../etc}\n", "net.bridge", 1, "a link's name"},
 	{"net: {bridge: a23456789012345x}\n", "net.bridge", 1, "at most 15"},
