@@ -11,7 +11,7 @@ from .contract import contract
 from .http import Connection
 from .stream import Stream
 
-WAIT = 60  # seconds that a change may take before a test calls it hung
+WAIT = 180  # seconds that a change may take before a test calls it hung
 
 
 class Problem(Exception):

@@ -193,7 +193,7 @@ class Node:
                 return self.fetch(port) == page or page is None
         wait_for(f"the page on port {port}", look, seconds)
 
-    def await_inside(self, name, seconds=60):
+    def await_inside(self, name, seconds=300):
         """Waits until commands can be run in a machine, which boots for a while."""
         def look():
             with contextlib.suppress(Problem):

@@ -7,7 +7,7 @@ from harness.shell import run
 
 NAME = "debian.example.org"
 PATH = f"/v1/guests/{NAME}"
-BOOT = 180  # seconds, emulated, with another test beside it
+BOOT = 300  # seconds, emulated, with another test beside it
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from harness.shell import run
 
 PROGRAMS = [TOP / "build/test/tests/drivers/test_driver_lxc_guests",
             TOP / "build/test/tests/drivers/test_driver_lxc_guest_limits"]
-SECONDS = 300
+SECONDS = 900
 
 SCRIPT = """
 export LD_LIBRARY_PATH=/test CORPUS_TEST_ON_DISK=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin

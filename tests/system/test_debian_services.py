@@ -77,7 +77,7 @@ def await_services(node, name):
         said[:] = [done["stdout"].strip() or done["stderr"].strip()]
         return said[0] in ("running", "degraded")
 
-    wait_for("systemd is done", booted, 90)
+    wait_for("systemd is done", booted, 300)
     assert said == ["running"], shell(node, name, "systemctl --failed; journalctl -b -p warning")
     node.await_page(node.port_of(name, "web"), seconds=60)
     with database(node, name) as db:

@@ -14,7 +14,7 @@ from harness.shell import run, wait_for
 NAME = "vm1.example.org"
 PATH = f"/v1/guests/{NAME}"
 MIB = 1 << 20
-BOOT = 120  # seconds, with a busy machine that emulates it
+BOOT = 300  # seconds, with a busy machine that emulates it
 FOREIGN = """<domain type='qemu'><name>corpus-somebodys</name><memory unit='MiB'>32</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"""
 

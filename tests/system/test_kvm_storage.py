@@ -21,7 +21,7 @@ ENLARGE = Crash("guest.enlarge", "POST", f"{PATH}/storage/enlarge", {"to": LARGE
 def kvm(machine_node):
     machine_node.api.create(NAME, driver="kvm", storage={"size": SIZE},
                             limits={"memory": "128MiB", "cpus": 1})
-    await_shell(machine_node, 90)
+    await_shell(machine_node, 300)
     return machine_node
 
 

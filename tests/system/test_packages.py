@@ -11,7 +11,7 @@ from harness.shell import run
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = TOP / "build/package"
-SECONDS = 400
+SECONDS = 900
 
 
 def older(package, to):
