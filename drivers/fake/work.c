@@ -156,8 +156,12 @@ static int start_container(
 	struct fake *f, const struct driver_guest *guest, const char *pid_file, struct err *err)
 {
 	bool runs = fake_process_pid(pid_file) > 0;
-	int r = fake_process_start(pid_file, false, err);
+	const char *image = guest->container->image;
+	int r;
 
+	if (strstr(image, FAKE_BROKEN))
+		return err_set(err, ERR_DRIVER, NULL, "there is no init in image %s", image);
+	r = fake_process_start(pid_file, strstr(image, FAKE_STUBBORN), err);
 	if (r == 0 && !runs)
 		say(f, guest->id, "the fake container is up\n");
 	return r;

@@ -5,6 +5,7 @@
 
 #include "conformance/conformance.h"
 #include "drivers/fake/fake.h"
+#include "drivers/fake/images.h"
 #include "drivers/fake/process.h"
 #include "plain.h"
 
@@ -17,6 +18,28 @@ static const char *leftovers(const char *id, bool defined)
 		return path;
 	snprintf(path, sizeof(path), "%s/state/%s.json", plain_dir(), id);
 	return !defined && access(path, F_OK) == 0 ? path : NULL;
+}
+
+static const struct driver_container *container(const char *id, enum rootfs_kind kind)
+{
+	static const struct driver_container made[] = {
+		[ROOTFS_PLAIN] = {.image = "sha256:plain", .data = "/", .terminal = true},
+		[ROOTFS_NO_INIT] = {.image = "sha256:" FAKE_BROKEN, .data = "/"},
+		[ROOTFS_STUBBORN] = {.image = "sha256:" FAKE_STUBBORN, .data = "/"},
+	};
+
+	(void)id;
+	return &made[kind];
+}
+
+/* With containers for guests: their lives; all else is as with trees. */
+static int run_containers(struct environment e)
+{
+	e.rootfs = NULL;
+	e.container = container;
+	e.config.endpoint = FAKE_CONTAINERS;
+	e.parts = CONFORMANCE_LIFE;
+	return conformance_run("fake with containers", &e);
 }
 
 int main(void)
@@ -36,6 +59,7 @@ int main(void)
 	e.ops = NULL;
 	e.program = FAKE_PROGRAM;
 	failed += conformance_run("fake across the boundary", &e);
+	failed += run_containers(e);
 	plain_leave();
 	return failed;
 }
