@@ -66,7 +66,7 @@ static int add(json_t *set, const char *path, const char *of, struct err *err)
 	AUTOFREE char *cleaned = clean(path);
 	char name[DATA_NAME_MAX];
 
-	if (!cleaned || is_taken(cleaned))
+	if (!cleaned || !cleaned[0] || is_taken(cleaned))
 		return err_set(err, ERR_INVALID, FIELD,
 			"%s, %s, cannot lie on the guest's volume: expected an absolute path other "
 			"than / and what is Docker's own",

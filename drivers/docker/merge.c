@@ -124,15 +124,21 @@ static bool is_among(const char *const *list, size_t count, const char *key)
 	return false;
 }
 
-/* Whether dockerd's socket is there or below. What is not there now may be a link to it later,
- * which root of the node would then have placed. */
+/* As it is, with all links followed, or as it is written. */
+static void resolve(const char *path, char ret[static PATH_MAX])
+{
+	if (!realpath(path, ret))
+		snprintf(ret, PATH_MAX, "%s", path);
+}
+
+/* Whether dockerd's socket is there or below. */
 static bool shows_socket(const char *source, const char *socket)
 {
 	char resolved[PATH_MAX], at[PATH_MAX];
 	size_t n;
 
-	if (!realpath(source, resolved) || !realpath(socket, at))
-		return strcmp(source, socket) == 0;
+	resolve(source, resolved);
+	resolve(socket, at);
 	n = strlen(resolved);
 	return strcmp(resolved, "/") == 0 ||
 	       (strncmp(at, resolved, n) == 0 && (at[n] == '\0' || at[n] == '/'));

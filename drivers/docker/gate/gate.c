@@ -27,13 +27,18 @@ static void say(const char *text)
 
 /* --- Waiting --------------------------------------------------------------------------------- */
 
+static void be_unattended(void)
+{
+	say("corpus-gate: nobody gives this container its network: it is started by corpus, not by "
+	    "Docker's own command\n");
+	_exit(GATE_EXIT_UNATTENDED);
+}
+
 static void on_signal(int signal)
 {
 	if (signal != SIGALRM)
 		_exit(128 + signal);
-	say("corpus-gate: nobody has given this container its network: it is started by corpus, "
-	    "not by Docker's own command\n");
-	_exit(GATE_EXIT_UNATTENDED);
+	be_unattended();
 }
 
 /* The kernel spares the first process of a container all signals that it has no handler for. Those
@@ -60,10 +65,8 @@ static int open_end(const char *path, int flags)
 	do
 		fd = open(path, flags | O_CLOEXEC);
 	while (fd < 0 && errno == EINTR);
-	if (fd < 0) {
-		say("corpus-gate: cannot open what its driver speaks by\n");
-		_exit(GATE_EXIT_UNATTENDED);
-	}
+	if (fd < 0)
+		be_unattended();
 	return fd;
 }
 

@@ -9,7 +9,8 @@
  * place of variables that the environment has, and an empty line at its end; it comes by one write,
  * so that it is whole or not there. It then opens GATE_DONE for writing, which closes when its
  * program is executed; when that fails its errno goes there before, an int. Either FIFO may be
- * opened again by a driver that follows one that died. Nobody comes for GATE_PATIENCE_S: it ends.
+ * opened again by a driver that follows one that died. Nobody comes for GATE_PATIENCE_S, or there
+ * are no FIFOs, as when somebody starts the container by hand: it says so and ends.
  */
 #pragma once
 

@@ -119,6 +119,7 @@ static void keep(void *data, const struct driver_reply *reply)
 	o->pid = reply->pid;
 	o->file = reply->file;
 	o->disk = reply->disk;
+	o->layer = reply->layer;
 }
 
 static void call_inline(struct subject *s, const struct driver_request *q, struct outcome *o)

@@ -22,6 +22,7 @@ struct outcome {
 	pid_t pid;
 	struct driver_file_info file;
 	struct driver_disk_result disk;
+	struct driver_layer_result layer;
 };
 
 struct subject;
