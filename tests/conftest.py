@@ -18,9 +18,9 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that share a machine stay together: a boot takes seconds."""
+    """Tests that share a guest stay together: a machine's boot takes seconds."""
     for item in items:
-        if item.path.name.startswith("test_kvm"):
+        if item.path.name.startswith(("test_kvm", "test_docker", "test_mixed")):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -88,6 +88,14 @@ def machine_node(request):
 def docker_node(request):
     """A node of the whole module with real containers of a dockerd."""
     with node_for(request, drivers=("docker",)) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def mixed_node(request):
+    """A node of the whole module with guests of all kinds, and a dockerd as hosts have it."""
+    with node_for(request, drivers=("lxc", "kvm", "docker"),
+                  docker={"bridge": True, "live_restore": True}) as node:
         yield node
 
 
