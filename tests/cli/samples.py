@@ -109,7 +109,7 @@ STORAGE = {"size": 5368709120, "used": 1073741824, "free": 4294967296, "least": 
            "trimmable": 4294967296}
 
 NODE = {
-    "name": "node1", "version": "0.3.0", "environment": "prod", "mode": "active",
+    "name": "node1", "version": "0.4.0", "environment": "prod", "mode": "active",
     "addresses": ["192.0.2.1"], "kernel": "6.1.0",
     "drivers": [{"name": "lxc", "version": "liblxc 5.0.2", "usable": True,
                  "image_kind": "tree", "capabilities": ["update", "freeze"], "pid": 77},

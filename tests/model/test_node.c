@@ -51,7 +51,7 @@ static void a_busy_node_shows_everything(void **state)
 	};
 	const struct node_info node = {
 		.name = "node1.example.org",
-		.version = "0.3.0",
+		.version = "0.4.0",
 		.environment = "prod",
 		.kernel = "6.1.0",
 		.boot_id = "01234567-89ab-cdef-0123-456789abcdef",
@@ -81,7 +81,7 @@ static void a_bare_node_leaves_out_what_is_not_known(void **state)
 {
 	const struct node_info node = {
 		.name = "n",
-		.version = "0.3.0",
+		.version = "0.4.0",
 		.environment = "dev",
 		.slots = {.mode = NODE_DRAIN, .total = 10},
 	};
