@@ -1,0 +1,122 @@
+/* Guests of the Docker driver where dockerd has user namespaces and storage that can bound layers:
+ * whose their data are, what their layers may hold, and the same for privileged ones. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
+#include "conformance/guests.h"
+#include "docker_guests.h"
+#include "docker_node.h"
+
+#define FIRST_ID 20000000 /* of the containers' user namespaces, see docker_node.h */
+#define LAYER	 (UINT64_C(64) << 20)
+
+static struct driver_container g_container;
+
+static struct driver_guest facts(void)
+{
+	struct driver_guest guest = guest_facts(GUEST_A, ROOTFS_PLAIN);
+
+	g_container = *guest.container;
+	g_container.layer_size = LAYER;
+	guest.container = &g_container;
+	return guest;
+}
+
+static void run(const struct driver_guest *guest)
+{
+	call_ok((struct driver_request){.call = DRIVER_CALL_CREATE, .guest = guest});
+	start_guest(GUEST_A);
+}
+
+/* What it prints; NULL: it fails. */
+static const char *inside(const char *script)
+{
+	char container[128], label[64];
+
+	snprintf(label, sizeof(label), "label=corpus.guest=%s", GUEST_A);
+	snprintf(container, sizeof(container), "%s", DOCKER("ps", "--quiet", "--filter", label));
+	return DOCKER("exec", container, "sh", "-c", script);
+}
+
+static unsigned owner_of(const char *name)
+{
+	char path[512];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", g_container.data, name);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_uid;
+}
+
+static void data_belong_to_the_guests_own_root(void **state)
+{
+	struct driver_guest guest = facts();
+
+	(void)state;
+	run(&guest);
+	assert_string_equal(
+		inside("echo x >/srv/file && stat -c %u:%g /srv /srv/file"), "0:0\n0:0");
+	assert_int_equal(owner_of("srv"), FIRST_ID);
+	assert_int_equal(owner_of("srv/file"), FIRST_ID);
+	destroy_guest(GUEST_A);
+}
+
+static void a_privileged_guests_root_is_the_nodes(void **state)
+{
+	struct driver_guest guest = facts();
+
+	(void)state;
+	guest.privileged = true;
+	g_container.data_paths = (const char *const[]){"/data", NULL};
+	run(&guest);
+	assert_string_equal(
+		inside("echo x >/data/file && cut -c1-44 /proc/self/uid_map | tr -s ' '"),
+		" 0 0 4294967295");
+	assert_int_equal(owner_of("data/file"), 0);
+	destroy_guest(GUEST_A);
+}
+
+static void a_layer_holds_no_more_than_it_may(void **state)
+{
+	struct driver_layer_work work = {.op = DRIVER_LAYER_USAGE};
+	struct driver_guest guest = facts();
+	struct outcome o;
+
+	(void)state;
+	run(&guest);
+	o = call_ok(
+		(struct driver_request){.call = DRIVER_CALL_LAYER, .id = GUEST_A, .layer = &work});
+	assert_true(o.layer.bounded);
+	assert_int_equal(o.layer.size, LAYER);
+	assert_null(inside("dd if=/dev/zero of=/big bs=1M count=100"));
+	destroy_guest(GUEST_A);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		guest_test(data_belong_to_the_guests_own_root),
+		guest_test(a_privileged_guests_root_is_the_nodes),
+		guest_test(a_layer_holds_no_more_than_it_may),
+	};
+	struct environment e = {.bridge = NODE_BRIDGE,
+		.program = DOCKER_PROGRAM,
+		.container = docker_guests_container,
+		.leftovers = docker_node_leftovers};
+	int failed;
+
+	docker_guests_enter(&(struct docker_node){.storage = "btrfs", .userns = true}, &e.config);
+	guests_begin(&e);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	guests_end();
+	return failed;
+}
