@@ -365,6 +365,7 @@ static int docker_open(const struct driver_config *config, struct driver **ret, 
 		docker_close(&docker->driver);
 		return r;
 	}
+	make_forget(docker);
 	*ret = &docker->driver;
 	return 0;
 }

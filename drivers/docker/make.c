@@ -100,10 +100,32 @@ int make_remove(struct docker_guest *g, const char *container, struct err *err)
 
 /* Whether dockerd's storage can bound layers is found out by trying, once for each run of the
  * driver. */
-static bool knows_unbounded(const struct docker *docker, char path[static PATH_MAX])
+static int unbounded_path(const struct docker *docker, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/unbounded", docker->run_dir) < 0 ||
-	       access(path, F_OK) == 0;
+	return file_path(path, PATH_MAX, "%s/unbounded", docker->run_dir);
+}
+
+void make_forget(const struct docker *docker)
+{
+	char path[PATH_MAX];
+
+	if (unbounded_path(docker, path) == 0)
+		unlink(path);
+}
+
+static bool knows_unbounded(const struct docker *docker)
+{
+	char path[PATH_MAX];
+
+	return unbounded_path(docker, path) < 0 || access(path, F_OK) == 0;
+}
+
+static void note_unbounded(const struct docker *docker)
+{
+	char path[PATH_MAX];
+
+	if (unbounded_path(docker, path) == 0)
+		file_replace(path, "", 0600, false);
 }
 
 static int create(struct make *m, const json_t *body, enum define_name which, const char **ret,
@@ -128,24 +150,40 @@ static int create(struct make *m, const json_t *body, enum define_name which, co
 	return r;
 }
 
+/* As dockerd says, with one code or another, of storage that cannot. */
+static bool is_refusal(const struct err *err)
+{
+	return err->code == ERR_DRIVER || err->code == ERR_INVALID;
+}
+
+static int create_unbounded(struct make *m, json_t *body, enum define_name which, const char **ret,
+	json_t **answer, struct err *err)
+{
+	int r;
+
+	json_object_del(json_object_get(body, "HostConfig"), "StorageOpt");
+	r = create(m, body, which, ret, answer, err);
+	if (r == 0)
+		note_unbounded(m->g->docker);
+	return r;
+}
+
 static int create_bounded(struct make *m, struct container_plan *plan, enum define_name which,
 	const char **ret, json_t **answer, struct err *err)
 {
-	char path[PATH_MAX];
+	struct err failed = {0};
 	json_t *body = NULL;
 	int r;
 
-	plan->bounded = plan->guest->container->layer_size && !knows_unbounded(m->g->docker, path);
+	plan->bounded = plan->guest->container->layer_size && !knows_unbounded(m->g->docker);
 	r = container_render(plan, &body, err);
 	if (r < 0)
 		return r;
-	r = create(m, body, which, ret, answer, plan->bounded ? NULL : err);
-	if (r < 0 && plan->bounded) {
-		json_object_del(json_object_get(body, "HostConfig"), "StorageOpt");
-		r = create(m, body, which, ret, answer, err);
-		if (r == 0)
-			file_replace(path, "", 0600, false);
-	}
+	r = create(m, body, which, ret, answer, &failed);
+	if (r < 0 && plan->bounded && is_refusal(&failed))
+		r = create_unbounded(m, body, which, ret, answer, err);
+	else if (r < 0 && err)
+		*err = failed;
 	json_decref(body);
 	return r;
 }

@@ -32,3 +32,6 @@ int make_from(struct make *make, const char *from, enum define_name name, struct
 int make_rename(struct docker_guest *g, const char *container, const struct driver_guest *guest,
 	enum define_name name, struct err *err);
 int make_remove(struct docker_guest *g, const char *container, struct err *err);
+
+/* What was found out of dockerd by trying: it may be another one now. */
+void make_forget(const struct docker *docker);

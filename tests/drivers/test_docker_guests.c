@@ -335,6 +335,24 @@ static void a_clone_goes_on_from_a_layer_that_is_dropped(void **state)
 	assert_string_equal(DOCKER("images", "--quiet", "--filter=dangling=true"), "");
 }
 
+static void storage_that_cannot_bound_a_layer_is_told_so(void **state)
+{
+	struct driver_layer_work work = {.op = DRIVER_LAYER_USAGE};
+	struct driver_guest guest = facts(GUEST_A);
+	struct outcome o;
+
+	(void)state;
+	g_container.layer_size = UINT64_C(64) << 20;
+	define(&guest);
+	start_guest(GUEST_A);
+	inside("dd if=/dev/zero of=/file bs=1k count=100 2>/dev/null");
+	o = call_ok(
+		(struct driver_request){.call = DRIVER_CALL_LAYER, .id = GUEST_A, .layer = &work});
+	assert_false(o.layer.bounded);
+	assert_true(o.layer.used >= 100 * 1024);
+	destroy_guest(GUEST_A);
+}
+
 static void crash_in(const char *point, struct driver_request request)
 {
 	char rule[96];
@@ -422,6 +440,7 @@ int main(void)
 		guest_test(what_changes_its_container_keeps_its_layer),
 		guest_test(layers_are_kept_and_come_back),
 		guest_test(a_clone_goes_on_from_a_layer_that_is_dropped),
+		guest_test(storage_that_cannot_bound_a_layer_is_told_so),
 		guest_test(a_container_made_anew_survives_a_crash_anywhere),
 		guest_test(a_restore_survives_a_crash_anywhere),
 	};
