@@ -38,6 +38,7 @@ void examine_told_drivers(struct report *report, const char *text)
 					.version = text_of(driver, "version"),
 					.acceleration = text_of(driver, "acceleration"),
 					.problem = text_of(driver, "problem"),
+					.notice = text_of(driver, "notice"),
 					.usable = json_is_true(json_object_get(driver, "usable"))});
 }
 
@@ -124,6 +125,7 @@ static void examine_driver(
 			.version = probe.info.version,
 			.acceleration = probe.info.acceleration,
 			.problem = *probe.err.message ? probe.err.message : probe.info.problem,
+			.notice = probe.info.notice,
 			.usable = probe.info.usable});
 }
 

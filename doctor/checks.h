@@ -80,13 +80,19 @@ void check_limits(struct report *report, const struct limit_facts *facts);
 void check_forwarding(struct report *report, const char *ip_forward, const char *bridge,
 	const char *bridge_forwarding);
 
+struct traffic_facts {
+	const char *bridge;
+	bool docker_user; /* corpusd has its guests pass Docker's chain: net.docker_user */
+	bool guests;	  /* some run: their links are there */
+};
+
 /* `ruleset`: what `nft -j list ruleset` gives, parsed; NULL with the reason why it could not be
  * had. Names every chain of others that drops what guests send or get. */
-void check_ruleset(
-	struct report *report, const json_t *ruleset, const char *reason, const char *bridge);
+void check_ruleset(struct report *report, const json_t *ruleset, const char *reason,
+	const struct traffic_facts *facts);
 
 /* The same for the rules of the older iptables, as `iptables-legacy-save -t filter` prints them. */
-void check_legacy(struct report *report, const char *rules, const char *bridge);
+void check_legacy(struct report *report, const char *rules, const struct traffic_facts *facts);
 
 /* --- drivers.c --------------------------------------------------------------------------------
  */
@@ -95,6 +101,7 @@ struct driver_facts {
 	const char *name, *version, *problem;
 	bool usable;
 	const char *acceleration; /* of its machines; NULL or empty: they are none */
+	const char *notice; /* what somebody should know, parts joined by "; "; NULL: nothing */
 };
 
 void check_driver(struct report *report, const struct driver_facts *facts);

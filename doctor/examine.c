@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
@@ -174,10 +175,26 @@ static void examine_forwarding(struct report *report, const char *bridge)
 	check_forwarding(report, all, bridge, own);
 }
 
-static void examine_traffic(struct report *report, const char *bridge)
+/* Whether links of guests are on the bridge. */
+static bool has_guests(const char *bridge)
+{
+	char pattern[64];
+	glob_t found = {0};
+	bool any;
+
+	snprintf(pattern, sizeof(pattern), "/sys/class/net/%s/brif/cg*", bridge);
+	any = glob(pattern, GLOB_NOSORT, NULL, &found) == 0;
+	globfree(&found);
+	return any;
+}
+
+static void examine_traffic(struct report *report, const struct config *config)
 {
 	static const char *const LIST[] = {"/proc/self/exe", "--list-ruleset", NULL};
 	static const char *const LEGACY[] = {"iptables-legacy-save", "-t", "filter", NULL};
+	const struct traffic_facts facts = {.bridge = config->net.bridge,
+		.docker_user = config->net.docker_user,
+		.guests = has_guests(config->net.bridge)};
 	struct err err = {0};
 	AUTOFREE char *tables = read_text("/proc/net/ip_tables_names");
 	AUTOFREE char *text = NULL;
@@ -187,11 +204,11 @@ static void examine_traffic(struct report *report, const char *bridge)
 	if (process_read(LIST, PROGRAM_MS, TEXT_MAX, &text, &err) == 0)
 		ruleset = json_loads(text, 0, NULL);
 
-	check_ruleset(report, ruleset, *err.message ? err.message : "not understood", bridge);
+	check_ruleset(report, ruleset, *err.message ? err.message : "not understood", &facts);
 	/* Asked only when there are such rules: asking would load the module. */
 	if (tables && strstr(tables, "filter") &&
 		process_read(LEGACY, PROGRAM_MS, TEXT_MAX, &rules, NULL) == 0)
-		check_legacy(report, rules, bridge);
+		check_legacy(report, rules, &facts);
 }
 
 /* --- Time, limits ---------------------------------------------------------------------------- */
@@ -239,7 +256,7 @@ void examine_host(struct report *report, const struct config *config)
 	examine_ids(report, config);
 	examine_btrfs(report, config, host.release);
 	examine_forwarding(report, config->net.bridge);
-	examine_traffic(report, config->net.bridge);
+	examine_traffic(report, config);
 	examine_space(report, config);
 	examine_time(report);
 	examine_limits(report);

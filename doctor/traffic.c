@@ -50,7 +50,8 @@ static const struct {
 		"Accept there what comes in by %1$s (iifname) and what goes out by it (oifname).",
 		"Accept there what comes in by %1$s for UDP ports 53 and 67 and TCP port 53."},
 	[MAKER_DOCKER] = {"Docker", "DOCKER",
-		"Let it pass: `iptables -I DOCKER-USER -i %1$s -j ACCEPT; iptables -I DOCKER-USER "
+		"corpusd does it while it runs and net.docker_user is auto; by hand: `iptables -I "
+		"DOCKER-USER -i %1$s -j ACCEPT; iptables -I DOCKER-USER "
 		"-o %1$s -j ACCEPT`.",
 		"Accept there what comes in by %1$s for UDP ports 53 and 67 and TCP port 53."},
 	[MAKER_UFW] = {"ufw", "ufw-",
@@ -72,17 +73,22 @@ static enum maker maker_of(const char *name)
 	return MAKER_UNKNOWN;
 }
 
+#define USER_CHAIN "DOCKER-USER"
+
 /* A chain on one of the two hooks, and the table that it is in. */
 struct chain {
 	const char *family, *table, *name;
 	enum hook hook;
 	enum maker maker;
+	bool user;	     /* its table has Docker's chain for rules of others */
 	bool drops, in, out; /* out and in: its table lets pass what goes out and comes in by us */
 };
 
-static void tell_chain(struct report *report, const struct chain *chain, const char *bridge)
+static void tell_chain(
+	struct report *report, const struct chain *chain, const struct traffic_facts *facts)
 {
 	bool forward = chain->hook == HOOK_FORWARD;
+	const char *bridge = facts->bridge;
 	AUTOFREE char *advice = NULL;
 
 	if (!chain->drops)
@@ -91,6 +97,13 @@ static void tell_chain(struct report *report, const struct chain *chain, const c
 		report_add(report, "traffic", VERDICT_GOOD, NULL,
 			"chain %s of table %s %s drops, but lets pass what is of %s", chain->name,
 			chain->family, chain->table, bridge);
+		return;
+	}
+	if (forward && chain->user && facts->docker_user && !facts->guests) {
+		report_add(report, "traffic", VERDICT_GOOD, NULL,
+			"chain %s of table %s %s drops, but corpusd lets guests pass in " USER_CHAIN
+			" when there are any",
+			chain->name, chain->family, chain->table);
 		return;
 	}
 #pragma GCC diagnostic push
@@ -181,9 +194,11 @@ static void read_table(const json_t *list, const char *bridge, struct chain *cha
 		const json_t *other = json_object_get(entry, "chain");
 		const json_t *rule = json_object_get(entry, "rule");
 
-		if (other && in_table(other, chain->family, chain->table) &&
-			chain->maker == MAKER_UNKNOWN)
-			chain->maker = maker_of(text_of(other, "name"));
+		if (other && in_table(other, chain->family, chain->table)) {
+			chain->user |= strcmp(text_of(other, "name"), USER_CHAIN) == 0;
+			if (chain->maker == MAKER_UNKNOWN)
+				chain->maker = maker_of(text_of(other, "name"));
+		}
 		if (rule && in_table(rule, chain->family, chain->table))
 			read_rule(rule, bridge, chain);
 	}
@@ -215,8 +230,8 @@ static size_t count_traffic_lines(const struct report *report)
 	return count;
 }
 
-void check_ruleset(
-	struct report *report, const json_t *ruleset, const char *reason, const char *bridge)
+void check_ruleset(struct report *report, const json_t *ruleset, const char *reason,
+	const struct traffic_facts *facts)
 {
 	const json_t *list = json_object_get(ruleset, "nftables"), *entry;
 	size_t before = count_traffic_lines(report), i;
@@ -238,8 +253,8 @@ void check_ruleset(
 
 		if (chain.hook == HOOK_NONE || !is_of_others(found))
 			continue;
-		read_table(list, bridge, &chain);
-		tell_chain(report, &chain, bridge);
+		read_table(list, facts->bridge, &chain);
+		tell_chain(report, &chain, facts);
 	}
 	if (count_traffic_lines(report) == before)
 		report_add(report, "traffic", VERDICT_GOOD, NULL,
@@ -266,6 +281,7 @@ static void read_legacy_line(
 
 	if (maker != MAKER_UNKNOWN)
 		forward->maker = input->maker = maker;
+	forward->user |= strncmp(line, ":" USER_CHAIN " ", strlen(USER_CHAIN) + 2) == 0;
 	forward->drops |= strncmp(line, ":FORWARD DROP", 13) == 0;
 	input->drops |= strncmp(line, ":INPUT DROP", 11) == 0;
 	if (accepts && says(line, "-i", bridge))
@@ -274,7 +290,7 @@ static void read_legacy_line(
 		forward->out = true;
 }
 
-void check_legacy(struct report *report, const char *rules, const char *bridge)
+void check_legacy(struct report *report, const char *rules, const struct traffic_facts *facts)
 {
 	struct chain forward = {"iptables-legacy", "filter", "FORWARD", .hook = HOOK_FORWARD};
 	struct chain input = {"iptables-legacy", "filter", "INPUT", .hook = HOOK_INPUT};
@@ -282,7 +298,7 @@ void check_legacy(struct report *report, const char *rules, const char *bridge)
 	char *rest = copy, *line;
 
 	while ((line = strsep(&rest, "\n")))
-		read_legacy_line(line, bridge, &forward, &input);
-	tell_chain(report, &forward, bridge);
-	tell_chain(report, &input, bridge);
+		read_legacy_line(line, facts->bridge, &forward, &input);
+	tell_chain(report, &forward, facts);
+	tell_chain(report, &input, facts);
 }

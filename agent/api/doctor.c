@@ -48,11 +48,11 @@ static char *drivers_text(const struct agent *agent)
 	for (size_t i = 0; i < agent->drivers_count; i++) {
 		const struct agent_driver *driver = &agent->drivers[i];
 
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", driver->settings->name,
-				      "version", driver->info.version, "acceleration",
-				      driver->info.acceleration, "problem", driver->info.problem,
-				      "usable", driver->info.usable));
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "name", driver->settings->name,
+				"version", driver->info.version, "acceleration",
+				driver->info.acceleration, "problem", driver->info.problem,
+				"notice", driver->info.notice, "usable", driver->info.usable));
 	}
 	return json_dumps(list, JSON_COMPACT);
 }

@@ -232,14 +232,26 @@ static void a_driver_that_cannot_says_why(void **state)
 	struct report report = {0};
 
 	(void)state;
-	check_driver(&report, &(struct driver_facts){"lxc", "liblxc 5.0.2", "", true, NULL});
-	check_driver(&report, &(struct driver_facts){"kvm", "libvirt 9.0.0", "", true, "tcg"});
-	check_driver(&report, &(struct driver_facts){"kvm", "", "no /dev/kvm", false, ""});
-	check_driver(&report, &(struct driver_facts){"new", "", NULL, false, NULL});
+	check_driver(&report, &(struct driver_facts){"lxc", "liblxc 5.0.2", "", true, NULL, NULL});
+	check_driver(&report, &(struct driver_facts){"kvm", "libvirt 9.0.0", "", true, "tcg", ""});
+	check_driver(&report, &(struct driver_facts){"kvm", "", "no /dev/kvm", false, "", "x"});
+	check_driver(&report, &(struct driver_facts){"new", "", NULL, false, NULL, NULL});
+	check_driver(&report,
+		&(struct driver_facts){.name = "docker",
+			.version = "Docker 20.10",
+			.usable = true,
+			.notice = "layers of guests have no bound: vfs; guests end with dockerd: "
+				  "no live-restore"});
+	assert_string_equal(line_text(json_array_get(report.lines, 5), "check"), "docker");
+	assert_non_null(strstr(
+		line_text(json_array_get(report.lines, 6), "advice"), "\"live-restore\": true"));
 	assert_findings(&report, "good: lxc can run guests: liblxc 5.0.2\n"
 				 "good: kvm can run guests: libvirt 9.0.0, by tcg\n"
 				 "bad: kvm cannot run guests: no /dev/kvm\n"
-				 "bad: new cannot run guests: not known yet");
+				 "bad: new cannot run guests: not known yet\n"
+				 "good: docker can run guests: Docker 20.10\n"
+				 "warning: layers of guests have no bound: vfs\n"
+				 "warning: guests end with dockerd: no live-restore");
 }
 
 int main(void)

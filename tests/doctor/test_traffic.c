@@ -21,6 +21,8 @@
 #define READ "good: nf_tables can be read\n"
 #define FREE READ "good: no other firewall drops what guests send and get"
 
+static const struct traffic_facts FACTS = {.bridge = "br0", .docker_user = true, .guests = true};
+
 static void chains_of_others_that_drop_are_named_with_their_maker(void **state)
 {
 	static const struct {
@@ -87,7 +89,7 @@ static void chains_of_others_that_drop_are_named_with_their_maker(void **state)
 		assert_true(asprintf(&text, "{\"nftables\": [%s]}", CASES[i].entries) > 0);
 		ruleset = json_loads(text, 0, NULL);
 		assert_non_null(ruleset);
-		check_ruleset(&report, ruleset, NULL, "br0");
+		check_ruleset(&report, ruleset, NULL, &FACTS);
 		if (CASES[i].advice)
 			assert_non_null(strstr(line_text(json_array_get(report.lines, 1), "advice"),
 				CASES[i].advice));
@@ -100,7 +102,7 @@ static void rules_that_cannot_be_listed_are_told_with_the_reason(void **state)
 	struct report report = {0};
 
 	(void)state;
-	check_ruleset(&report, NULL, "no permission", "br0");
+	check_ruleset(&report, NULL, "no permission", &FACTS);
 	assert_findings(&report, "bad: the rules of the firewall cannot be listed: no permission");
 }
 
@@ -130,9 +132,27 @@ static void rules_of_the_older_iptables_count_too(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
 		struct report report = {0};
 
-		check_legacy(&report, CASES[i].rules, "br0");
+		check_legacy(&report, CASES[i].rules, &FACTS);
 		assert_findings(&report, CASES[i].expected);
 	}
+}
+
+static void dockers_chain_is_no_matter_while_there_are_no_guests(void **state)
+{
+	static const char drops[] = "*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\nCOMMIT\n";
+	struct traffic_facts facts = FACTS;
+	struct report report = {0};
+
+	(void)state;
+	facts.guests = false;
+	check_legacy(&report, drops, &facts);
+	assert_findings(&report, "good: chain FORWARD of table iptables-legacy filter drops, but "
+				 "corpusd lets guests pass in DOCKER-USER when there are any");
+	facts.docker_user = false;
+	report = (struct report){0};
+	check_legacy(&report, drops, &facts);
+	assert_findings(&report, "bad: chain FORWARD of table iptables-legacy filter (of Docker) "
+				 "drops what guests send and get");
 }
 
 static void forwarding_is_looked_at_for_all_and_for_the_bridge(void **state)
@@ -167,6 +187,7 @@ int main(void)
 		cmocka_unit_test(chains_of_others_that_drop_are_named_with_their_maker),
 		cmocka_unit_test(rules_that_cannot_be_listed_are_told_with_the_reason),
 		cmocka_unit_test(rules_of_the_older_iptables_count_too),
+		cmocka_unit_test(dockers_chain_is_no_matter_while_there_are_no_guests),
 		cmocka_unit_test(forwarding_is_looked_at_for_all_and_for_the_bridge),
 	};
 

@@ -8,10 +8,11 @@ import pytest
 from harness.node import program
 from harness.testbed import NODE
 
-# As Docker leaves it: everything that is forwarded is dropped but what is its own.
+# As Docker leaves it, but for the chain that corpusd has its guests pass in: everything that is
+# forwarded is dropped but what is its own.
 FOREIGN = """table ip filter {
-    chain DOCKER-USER { }
-    chain FORWARD { type filter hook forward priority filter; policy drop; jump DOCKER-USER; }
+    chain DOCKER { }
+    chain FORWARD { type filter hook forward priority filter; policy drop; jump DOCKER; }
 }"""
 
 
@@ -45,7 +46,7 @@ def test_another_firewall_that_drops_is_named_until_it_lets_guests_pass(fake, do
     assert bad["verdict"] == "bad" and "FORWARD of table ip filter (of Docker)" in bad["message"]
     bridge = bad["advice"].split(" -i ")[1].split()[0]
     for way in ("iifname", "oifname"):
-        nft(fake, "insert", "rule", "ip", "filter", "DOCKER-USER", way, bridge, "accept")
+        nft(fake, "insert", "rule", "ip", "filter", "DOCKER", way, bridge, "accept")
     good, = lines(fake.api.get("/v1/node/doctor"), "traffic")
     assert good["verdict"] == "good", good
 
