@@ -147,6 +147,7 @@ static void our_own_filter_still_decides(void **state)
 		passes(world->guest_ns[1], world->guest_ns[0], world->guests[0].address, 81, 81));
 }
 
+/* Each second one in legacy rules, which are looked at once a second. */
 static void what_others_do_to_the_chain_is_noticed_and_mended(void **state)
 {
 	static const char *const damages[] = {
@@ -167,7 +168,7 @@ static void what_others_do_to_the_chain_is_noticed_and_mended(void **state)
 
 		become_docker(kind);
 		repair_when_noticed(world);
-		for (size_t j = 0; j < ARRAY_SIZE(damages); j++) {
+		for (size_t j = 0; j < ARRAY_SIZE(damages); j += i + 1) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 			run(damages[j], kind, kind, kind, kind);
