@@ -83,6 +83,7 @@ static void note_done(struct life_guest *guest)
 	registry_refreshed(agent->registry, guest->entry);
 	db_put_guest(txn, g);
 	agent_commit(agent, txn, false, NULL, NULL);
+	life_note(guest->life, guest->entry);
 }
 
 static void began(void *data)
