@@ -136,6 +136,24 @@ def test_a_snapshot_holds_layer_and_data_and_newer_ones_stay(node, web):
     assert [s["name"] for s in node.api.guest(NAME)["snapshots"]] == ["first", "second"]
 
 
+def test_a_clone_has_both_and_gets_its_own_name_keys_and_user_data(node, web):
+    """The first boot of a container: what a shell in it is given."""
+    inside(node, "echo mine >/srv/mine; echo mine >/etc/mine")
+    key = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH8VdK/E6C "
+           "someone@example.org")
+    node.api.change("POST", f"{PATH}/actions/clone", {"name": "copy", "ssh_keys": [key]})
+    node.api.create("new", driver="docker", user_data="#!/bin/sh\necho ran >>/ran\n")
+    try:
+        assert inside(node, "hostname; cat /srv/mine /etc/mine", "copy") == "copy\nmine\nmine"
+        wait_for("its keys", lambda: node.api.guest("copy")["seed_pending"] == [])
+        assert key in inside(node, "cat /root/.ssh/authorized_keys", "copy")
+        wait_for("its user data", lambda: inside(node, "cat /ran || :", "new") == "ran")
+    finally:
+        for name in ("copy", "new"):
+            node.api.destroy(name)
+    assert node.docker.docker("ps", "-aq").split() == [container(node)["Id"][:12]]
+
+
 # --- what it outlives ---
 
 def test_it_outlives_agent_and_driver(node, web):
@@ -162,6 +180,19 @@ def test_it_is_there_again_after_dockerd_was_killed(node, web):
     node.api.act(NAME, "start")
     node.await_page(web, PAGE)
     assert inside(node, "cat /srv/note") == "two"
+
+
+def test_after_dockerd_it_comes_back_once_as_its_restart_policy_says(node, web):
+    node.api.change("PATCH", PATH, {"restart": {"policy": "always"}})
+    before = node.api.guest(NAME)
+    node.docker.kill()
+    node.docker.start()
+    wait_for("it runs again", lambda: node.api.guest(NAME)["restarts"] > before["restarts"])
+    node.await_page(web, PAGE)
+    again = node.api.guest(NAME)
+    assert again["state"] == "running" and again["restarts"] == before["restarts"] + 1
+    assert again["pid"] not in (None, before["pid"])
+    node.api.change("PATCH", PATH, {"restart": {"policy": "never"}})
 
 
 def test_a_container_of_somebody_else_is_left_alone(node, web):
