@@ -20,6 +20,7 @@ int docker_paths(
 	if (file_path(p->definition, PATH_MAX, "%s/%s.json", docker->state_dir, id) < 0 ||
 		file_path(p->gate, PATH_MAX, "%s/gates/%s", docker->run_dir, id) < 0 ||
 		file_path(p->note, PATH_MAX, "%s/%s" DOCKER_NOTE, docker->run_dir, id) < 0 ||
+		file_path(p->hold, PATH_MAX, "%s/%s.hold", docker->run_dir, id) < 0 ||
 		file_path(p->console, PATH_MAX, "%s/%s.console", docker->run_dir, id) < 0 ||
 		file_path(p->ended, PATH_MAX, "%s/%s.ended", docker->run_dir, id) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");

@@ -20,6 +20,7 @@ struct docker_paths {
 	char definition[PATH_MAX];
 	char gate[PATH_MAX];	/* directory: what the container sees as GATE_DIR */
 	char note[PATH_MAX];	/* a file: which process its run is */
+	char hold[PATH_MAX];	/* a file: it is held still */
 	char console[PATH_MAX]; /* a file: locked by who types */
 	char ended[PATH_MAX];	/* a file: the run that we have ended, by its beginning */
 };

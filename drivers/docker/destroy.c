@@ -91,6 +91,7 @@ static int remove_files(struct docker_guest *g, struct err *err)
 	unlink(g->paths.note);
 	unlink(g->paths.ended);
 	unlink(g->paths.console);
+	unlink(g->paths.hold);
 	/* Last: until then the guest is known, and its destruction can be tried again. */
 	return definition_remove(g->paths.definition, err);
 }

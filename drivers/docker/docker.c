@@ -20,6 +20,7 @@
 #include "drivers/docker/figures.h"
 #include "drivers/docker/file.h"
 #include "drivers/docker/guest.h"
+#include "drivers/docker/hold.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/inside.h"
 #include "drivers/docker/instance.h"
@@ -45,6 +46,7 @@ static struct docker *docker_of(struct driver *driver)
 #define KILL_MS	  9500
 #define UPDATE_MS 14000
 #define FREEZE_MS 9500
+#define HOLD_MS	  20000
 #define EXEC_MS	  9500
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -239,6 +241,24 @@ static int driver_exec(struct driver *d, const char *id, const struct driver_exe
 	return r == 0 ? docker_exec(&in, exec, ret_pid, err) : r;
 }
 
+static int driver_disk(struct driver *d, const char *id, const struct driver_disk_work *work,
+	struct driver_disk_result *ret, struct err *err)
+{
+	CLEANUP(guest_finish) struct docker_guest g = {0};
+	bool holds = work->op == DRIVER_DISK_HOLD;
+	int r;
+
+	if (!holds && work->op != DRIVER_DISK_RELEASE)
+		return err_set(err, ERR_UNSUPPORTED, NULL, "a container has no disk");
+	r = holds ? guest_running(d, id, HOLD_MS, &g, err) : guest_connect(d, id, HOLD_MS, &g, err);
+	if (r == 0)
+		r = holds ? hold_begin(&g, err) : hold_end(&g, err);
+	/* It has none of its own: what it wrote is in the node's. */
+	if (r == 0 && ret)
+		*ret = (struct driver_disk_result){.file_system = holds};
+	return r;
+}
+
 static int driver_console(
 	struct driver *d, const char *id, const struct driver_console *console, struct err *err)
 {
@@ -403,6 +423,7 @@ const struct driver_ops docker_driver_ops = {
 	.exec = driver_exec,
 	.console = driver_console,
 	.file = driver_file,
+	.disk = driver_disk,
 	.stats = docker_stats,
 	.layer = docker_layer,
 };

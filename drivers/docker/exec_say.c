@@ -106,7 +106,7 @@ int exec_body(const struct driver_exec *exec, const json_t *info, const struct u
 	}
 	if (exec->cwd)
 		dir = exec->cwd;
-	else if (!dir[0])
+	else if (!dir[0] || strcmp(dir, "/") == 0) /* which is Docker's own default */
 		dir = home ? user->home : "/";
 	body = json_pack("{sb sb sb sb ss so so so ss}", "AttachStdin", 1, "AttachStdout", 1,
 		"AttachStderr", 1, "Tty", exec->terminal, "DetachKeys", EXEC_DETACH_KEYS, "Cmd",

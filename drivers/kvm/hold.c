@@ -2,29 +2,22 @@
 #include "drivers/kvm/hold.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
-#include "drivers/inside/apart.h"
+#include "drivers/inside/overdue.h"
 #include "drivers/kvm/qga.h"
 
-#define FREEZE_S  5 /* hooks of databases take their time */
-#define THAW_S	  5
-#define RETRY_MS  1000
-#define GIVE_UP_S 600 /* a libvirt that stays away: the machine stays as it is */
-#define TEXT_MAX  64
+#define FREEZE_S 5 /* hooks of databases take their time */
+#define THAW_S	 5
+#define TEXT_MAX 64
 
 /* --- The file ----------------------------------------------------------------------------------
  */
@@ -98,61 +91,20 @@ int hold_end(struct kvm_guest *g, struct err *err)
 /* --- What watches ------------------------------------------------------------------------------
  */
 
-/* True when the file is gone before the time is over. */
-static bool wait_gone(const char *path, int notify)
+static int release_anew(void *data)
 {
-	int64_t ms = fault_point("driver.kvm.hold.short") ? 500 : HOLD_S * 1000;
-	int64_t end = clock_monotonic_ns() + ms * 1000000, left;
-	char events[sizeof(struct inotify_event) + NAME_MAX + 1];
-	struct pollfd p = {.fd = notify, .events = POLLIN};
-
-	while (access(path, F_OK) == 0 && (left = end - clock_monotonic_ns()) > 0) {
-		if (poll(&p, 1, (int)(left / 1000000) + 1) > 0)
-			while (read(notify, events, sizeof(events)) > 0)
-				;
-	}
-	return access(path, F_OK) < 0;
-}
-
-static int release_anew(struct driver *driver, const char *id)
-{
+	const struct kvm_guest *held = data;
 	CLEANUP(guest_finish) struct kvm_guest g = {0};
-	int r = guest_connect(driver, id, &g, NULL);
+	int r = guest_connect(&held->kvm->driver, held->definition.guest.id, &g, NULL);
 
 	return r == 0 ? hold_end(&g, NULL) : r;
 }
 
-static void be_watch(struct driver *driver, const char *id, const char *path, int notify)
-{
-	int *const fds[] = {&notify};
-
-	apart_keep_only(fds, 1);
-	prctl(PR_SET_NAME, "corpus-hold");
-	if (chdir("/") < 0 || wait_gone(path, notify))
-		_exit(0);
-	for (int i = 0; i < GIVE_UP_S && access(path, F_OK) == 0; i++)
-		if (release_anew(driver, id) == -ENOENT || access(path, F_OK) < 0)
-			break;
-		else
-			poll(NULL, 0, RETRY_MS);
-	_exit(0);
-}
-
-/* Begun anew by each hold; one before it that still watches the same file is harmless: it was
- * written anew, and is what all of them wait for. */
 static int start_watch(struct kvm_guest *g, const char *path, struct err *err)
 {
-	AUTOCLOSE int notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	int r;
+	int64_t ms = fault_point("driver.kvm.hold.short") ? 500 : HOLD_S * 1000;
 
-	if (notify < 0 || inotify_add_watch(notify, g->paths.run, IN_DELETE) < 0)
-		return err_errno(err, errno, "cannot watch over a guest that is held");
-	r = apart_fork();
-	if (r < 0)
-		return err_errno(err, r, "cannot fork to watch over a guest that is held");
-	if (r == 0)
-		be_watch(&g->kvm->driver, g->definition.guest.id, path, notify);
-	return 0;
+	return overdue_watch(path, ms, "corpus-hold", release_anew, g, err);
 }
 
 /* --- Holding -----------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ const struct driver_container *docker_guests_container(const char *id, enum root
 			   : kind == ROOTFS_STUBBORN ? stubborn
 						     : NULL,
 		.stop_signal = "SIGTERM",
+		.terminal = true,
 		.data = data,
 		.data_paths = paths};
 	return &container;

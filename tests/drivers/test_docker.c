@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 	struct environment e = {.bridge = NODE_BRIDGE,
 		.container = docker_guests_container,
 		.leftovers = docker_node_leftovers,
-		.parts = CONFORMANCE_LIFE,
+		.console_device = "/dev/console",
 		.crash_points = points};
 	int failed = 0;
 

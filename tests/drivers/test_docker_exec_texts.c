@@ -166,7 +166,8 @@ static void a_command_is_where_its_guest_or_its_user_is_at_home(void **state)
 	json_t *json;
 
 	(void)state;
-	json = body((struct driver_exec){.user = "guy"}, "{\"Config\": {}}", guy, true);
+	json = body((struct driver_exec){.user = "guy"}, "{\"Config\": {\"WorkingDir\": \"/\"}}",
+		guy, true);
 	assert_string_equal(text_of(json, "WorkingDir"), "/home/guy");
 	assert_string_equal(text_of(json, "User"), "guy");
 	json_decref(json);

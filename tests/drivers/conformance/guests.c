@@ -198,7 +198,7 @@ void prepare_inside(const char *fmt, ...)
 	va_start(args, fmt);
 	assert_true(vasprintf(&script, fmt, args) > 0);
 	va_end(args);
-	if (is_machine()) {
+	if (!e->rootfs) { /* its files are reached from inside only */
 		assert_exec((const char *[]){"sh", "-c", script, NULL}, "", "", "", 0);
 		return;
 	}
