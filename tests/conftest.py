@@ -95,7 +95,7 @@ def docker_node(request):
 def mixed_node(request):
     """A node of the whole module with guests of all kinds, and a dockerd as hosts have it."""
     with node_for(request, drivers=("lxc", "kvm", "docker"),
-                  docker={"bridge": True, "live_restore": True}) as node:
+                  docker={"bridge": True}) as node:
         yield node
 
 
