@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "drivers/docker/layer.h"
 #include "drivers/docker/make.h"
 #include "drivers/docker/reply.h"
@@ -41,43 +42,84 @@ static int remove_containers(struct docker_guest *g, struct err *err)
 
 /* --- Volumes ---------------------------------------------------------------------------------- */
 
-/* Docker's volume is a mount: what lies in it is the agent's, and stays. */
-static int remove_volume(struct docker_guest *g, const char *name, struct err *err)
+/* Docker's volume is a mount: what lies in it is the agent's, and stays. dockerd may take one for
+ * mounted although its container is gone (up to 20.10, after a live restore) until it is started
+ * anew: that one goes later. */
+static int remove_volume(struct engine *engine, const char *name, struct err *err)
 {
 	struct err failed = {0};
-	int r = engine_call(g->engine,
+	int r = engine_call(engine,
 		&(struct engine_request){.method = "DELETE",
 			.path = "/volumes/{}",
 			.name = name,
 			.what = "remove the container's volume"},
 		NULL, &failed);
 
-	if (r < 0 && failed.code == ERR_NOT_FOUND)
+	if (r < 0 && strstr(failed.message, "active mounts"))
+		failed.code = ERR_CONFLICT;
+	if (r == 0 || failed.code == ERR_NOT_FOUND)
 		return 0;
-	if (r < 0 && err)
+	if (failed.code == ERR_CONFLICT) {
+		log_info("driver.docker.volume_later", "volume=%s why=%s", name,
+			LOG_Q(failed.message));
+		return 0;
+	}
+	if (err)
 		*err = failed;
 	return r;
 }
 
-static int remove_volumes(struct docker_guest *g, struct err *err)
+/* Those with our labels, of a guest or of all of them. */
+static int list_volumes(struct engine *engine, const struct docker *docker, const char *id,
+	json_t **ret, struct err *err)
 {
-	json_t *filters = guest_filters(g->docker, g->definition.guest.id), *answer = NULL, *entry;
+	json_t *filters = guest_filters(docker, id);
 	AUTOFREE char *text = json_dumps(filters, JSON_COMPACT);
-	size_t i;
-	int r;
 
 	json_decref(filters);
 	if (!text)
 		return err_errno(err, ENOMEM, "no memory for a list");
-	r = engine_call(g->engine,
+	return engine_call(engine,
 		&(struct engine_request){
 			.path = "/volumes", .query = {{"filters", text}}, .what = "list volumes"},
-		&answer, err);
+		ret, err);
+}
+
+static int remove_volumes(struct docker_guest *g, struct err *err)
+{
+	json_t *answer = NULL, *entry;
+	size_t i;
+	int r = list_volumes(g->engine, g->docker, g->definition.guest.id, &answer, err);
+
 	json_array_foreach (json_object_get(answer, "Volumes"), i, entry)
 		if (r == 0)
-			r = remove_volume(g, reply_text_or_none(entry, "Name"), err);
+			r = remove_volume(g->engine, reply_text_or_none(entry, "Name"), err);
 	json_decref(answer);
 	return r;
+}
+
+static bool has_no_guest(const struct docker *docker, const json_t *volume)
+{
+	const char *id =
+		json_string_value(json_object_get(json_object_get(volume, "Labels"), LABEL_GUEST));
+	struct docker_paths paths;
+
+	return id && docker_paths(docker, id, &paths, NULL) == 0 &&
+	       !definition_exists(paths.definition);
+}
+
+void destroy_remains(struct engine *engine, const struct docker *docker)
+{
+	json_t *answer = NULL, *entry;
+	size_t i;
+
+	if (list_volumes(engine, docker, NULL, &answer, NULL) < 0)
+		return;
+	/* One of a guest that is being made is in use, and stays. */
+	json_array_foreach (json_object_get(answer, "Volumes"), i, entry)
+		if (has_no_guest(docker, entry))
+			remove_volume(engine, reply_text_or_none(entry, "Name"), NULL);
+	json_decref(answer);
 }
 
 /* --- On the node ------------------------------------------------------------------------------ */

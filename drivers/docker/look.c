@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "drivers/docker/destroy.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/reply.h"
 #include "drivers/docker/stop.h"
@@ -98,6 +99,8 @@ int look_all(
 		guest_containers(engine, docker, NULL, &l.containers, NULL) == 0)
 		l.engine = engine;
 	r = definition_list(docker->state_dir, look_at, &l, ret, ret_count, err);
+	if (l.engine)
+		destroy_remains(engine, docker);
 	json_decref(l.containers);
 	return r;
 }

@@ -1,5 +1,6 @@
 /* Guests of the Docker driver where dockerd has user namespaces and storage that can bound layers:
  * whose their data are, what their layers may hold, and the same for privileged ones. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,12 +102,30 @@ static void a_layer_holds_no_more_than_it_may(void **state)
 	destroy_guest(GUEST_A);
 }
 
+/* dockerd 20.10 takes the volume of a container that it restored live for mounted for ever. */
+static void a_guest_that_was_restored_live_can_be_destroyed(void **state)
+{
+	struct driver_guest guest = facts();
+
+	(void)state;
+	run(&guest);
+	docker_node_signal(SIGKILL);
+	docker_node_start();
+	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	call_ok((struct driver_request){.call = DRIVER_CALL_DESTROY, .id = GUEST_A});
+	docker_node_signal(SIGTERM);
+	docker_node_start();
+	call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+	assert_nothing_left(GUEST_A, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		guest_test(data_belong_to_the_guests_own_root),
 		guest_test(a_privileged_guests_root_is_the_nodes),
 		guest_test(a_layer_holds_no_more_than_it_may),
+		guest_test(a_guest_that_was_restored_live_can_be_destroyed),
 	};
 	struct environment e = {.bridge = NODE_BRIDGE,
 		.program = DOCKER_PROGRAM,
@@ -114,7 +133,9 @@ int main(void)
 		.leftovers = docker_node_leftovers};
 	int failed;
 
-	docker_guests_enter(&(struct docker_node){.storage = "btrfs", .userns = true}, &e.config);
+	docker_guests_enter(
+		&(struct docker_node){.storage = "btrfs", .userns = true, .live_restore = true},
+		&e.config);
 	guests_begin(&e);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	guests_end();
