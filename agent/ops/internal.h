@@ -186,10 +186,10 @@ enum image_kind op_image_kind(const json_t *args);
 void image_event(struct op *op, const char *type, struct db_txn *txn);
 
 /* plan_image_import and plan_image_delete of those that a driver's daemon keeps. */
-int plan_image_load(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
+int plan_image_load(struct agent *agent, struct op_plan *ret, const struct image_upload *upload,
 	struct err *err);
 int plan_image_remove(
-	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err);
+	struct agent *agent, struct op_plan *ret, const struct image *image, struct err *err);
 
 /* --- Ports ----------------------------------------------------------------------------------- */
 

@@ -156,7 +156,7 @@ struct image_upload {
 int plan_image_import(struct agent *agent, struct op_plan *plan, const struct image_upload *upload,
 	struct err *err);
 /* From its registry, by the driver of that name, or NULL: the only one that keeps images. */
-int plan_image_pull(struct agent *agent, struct op_plan *plan, const char *name, const char *driver,
+int plan_image_pull(struct agent *agent, struct op_plan *ret, const char *name, const char *driver,
 	struct err *err);
 int plan_image_delete(
 	struct agent *agent, struct op_plan *plan, const struct image *image, struct err *err);
