@@ -2,6 +2,7 @@
 import dataclasses
 import typing
 
+import containers
 import guests
 import machines
 import whole
@@ -30,5 +31,6 @@ BENCHES = {
     "ports": Bench(guests.ports, "first"),
     "storage": Bench(guests.storage, "first"),
     "machines": Bench(machines.machines, "first"),
+    "containers": Bench(containers.containers, "first"),
     "density": Bench(whole.density, "last"),
 }

@@ -1,32 +1,14 @@
 """Virtual machines: what they cost through the API, beside virsh doing the same, and beside what of it
 libvirt alone takes. Machines are ended as soon as they run where their booting would be in the way of
 the next one's."""
-import pathlib
-import re
-
 from harness.shell import wait_for
-from stats import Row, median, milliseconds, pss, timed
+from stats import beside, beyond, held, timed
 
-P3 = 1.1  # times as long as libvirt directly
 DEFINED, DRIVER_MIB = 50, 16
 
 
 def rounds(this):
     return max(this.rounds // 2, 2)
-
-
-def against(what, mine, theirs, promised=False, data=None):
-    """Ours beside virsh."""
-    ratio = median(mine) / median(theirs)
-    return Row("P3" if promised else "", what, milliseconds(median(mine)),
-               milliseconds(median(theirs)), ratio, f"≤ {P3} × as long" if promised else "",
-               ratio <= P3 if promised else None, {"corpus": mine, "virsh": theirs, **(data or {})})
-
-
-def beyond(what, mine, libvirt):
-    """What of ours is not libvirt's."""
-    return Row("", f"  {what}: API without libvirt", milliseconds(median(mine) - median(libvirt)),
-               f"{milliseconds(median(libvirt))} libvirt", None, "", None, {"libvirt": libvirt})
 
 
 # --- Life ---------------------------------------------------------------------------------------
@@ -64,13 +46,13 @@ def live(this):
 
 def life(this):
     took = live(this)
-    yield against("create to running", took["create"], took["hand create"], True)
-    yield against("  against an overlay and a domain alone", took["create"], took["bare create"])
-    yield against("start", took["start"], took["hand start"], True)
-    yield beyond("start", took["start"], took["libvirt start"])
-    yield against("kill", took["kill"], took["hand kill"], True)
-    yield beyond("kill", took["kill"], took["libvirt destroy"])
-    yield against("destroy a running machine", took["destroy"], took["hand destroy"], True)
+    yield beside("create to running", took["create"], "virsh", took["hand create"], True)
+    yield beside("  against an overlay and a domain alone", took["create"], "virsh", took["bare create"])
+    yield beside("start", took["start"], "virsh", took["hand start"], True)
+    yield beyond("start", took["start"], "libvirt", took["libvirt start"])
+    yield beside("kill", took["kill"], "virsh", took["hand kill"], True)
+    yield beyond("kill", took["kill"], "libvirt", took["libvirt destroy"])
+    yield beside("destroy a running machine", took["destroy"], "virsh", took["hand destroy"], True)
 
 
 # --- Snapshots ----------------------------------------------------------------------------------
@@ -94,8 +76,8 @@ def snapshot(this):
     hand.destroy("stays")
     ours.act("model", "kill")
     mine, theirs, libvirt = (took[key][1:] for key in ("ours", "hand", "libvirt"))
-    yield against("snapshot of a running machine", mine, theirs, True)
-    yield beyond("snapshot", mine, libvirt)
+    yield beside("snapshot of a running machine", mine, "virsh", theirs, True)
+    yield beyond("snapshot", mine, "libvirt", libvirt)
 
 
 # --- Many ---------------------------------------------------------------------------------------
@@ -108,25 +90,8 @@ def many(this):
         ours.machine(f"defined-{number}", start=False)
     mine = [timed(ours.list_text) for _ in range(rounds(this))]
     theirs = [timed(hand.list) for _ in range(rounds(this))]
-    yield against(f"list of {DEFINED}", mine, theirs)
-    took = pss(driver_processes(ours.driver_pid("kvm")))
-    yield Row("", f"the driver's processes with {DEFINED} guests, together", f"{took:.2f} MiB", "",
-              None, f"≤ {DRIVER_MIB} MiB", took <= DRIVER_MIB, {"MiB": took})
-
-
-def driver_processes(pid):
-    """The driver's, and those that descend from it."""
-    children = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(re.sub(r".*\)", "", path.read_text(), flags=re.DOTALL).split()[1])
-        except OSError:
-            continue
-        children.setdefault(parent, []).append(int(path.parent.name))
-    found = [pid]
-    for each in found:
-        found += children.get(each, [])
-    return found
+    yield beside(f"list of {DEFINED}", mine, "virsh", theirs)
+    yield from held(DEFINED, ours.driver_pid("kvm"), DRIVER_MIB)
 
 
 def machines(this):

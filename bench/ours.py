@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 
+import docker
 from harness.http import Connection, request_json
 from harness.node import Node, program
 from harness.shell import run
@@ -15,8 +16,8 @@ MACHINE = {"cpus": 1, "memory": "256MiB"}
 class Ours:
     title = "corpus"
 
-    def __init__(self, bed, drivers=("lxc",)):
-        self.node = Node(bed, {"log_level": "warning"}, drivers)
+    def __init__(self, bed, drivers=("lxc",), **options):
+        self.node = Node(bed, {"log_level": "warning"}, drivers, **options)
         self.node.start()
         self.node.add_busybox()
 
@@ -47,6 +48,12 @@ class Ours:
         self.done("POST", "/v1/guests?wait=60", {
             "name": name, "image": "busybox", "driver": "kvm", "start": start,
             "limits": MACHINE, "storage": {"size": "5GiB"}})
+
+    def container(self, name):
+        """A container of Docker's, with the limits that the peer's have."""
+        self.done("POST", "/v1/guests?wait=60", {
+            "name": name, "image": docker.IMAGE, "driver": "docker", "limits": docker.LIMITS,
+            "storage": {"size": "5GB"}})
 
     def act(self, name, verb):
         self.done("POST", f"/v1/guests/{name}/actions/{verb}?wait=60")

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import time
 
+from docker import Docker
 from harness.shell import run
 from harness.testbed import Testbed
 from lxc import Lxc
@@ -41,6 +42,15 @@ class Run:
             stack.callback(hand.close)
             self._made[Virsh] = ours, hand
         return self._made[Virsh]
+
+    def containers(self):
+        """corpus with containers of a dockerd, and Docker's own command beside it."""
+        if Docker not in self._made:
+            stack = self._stack.enter_context(contextlib.ExitStack())
+            ours = Ours(stack.enter_context(Testbed()), ("docker",), docker={"bridge": True})
+            stack.callback(ours.close)
+            self._made[Docker] = ours, Docker(ours.node)
+        return self._made[Docker]
 
     def grow_to(self, guests):
         """From now on a filled party has that many. LXD leaves when it will not be asked again:
