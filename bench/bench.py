@@ -1,7 +1,7 @@
 """./dev bench [NAME…] [--guests N,N…] [--peer-guests N] [--rounds N] [--write]
 
-Measures what docs promise in numbers, side by side in one run with lxc-start on a btrfs clone and
-with LXD: rounds alternate, so that all see the same machine. What grows with the number of guests
+Measures what docs promise in numbers, side by side in one run with lxc-start on a btrfs clone,
+LXD, virsh and docker: rounds alternate, so that all see the same machine. What grows with the number of guests
 is measured with few, some and many. Prints one table and writes build/bench/NAME.json; --write
 makes docs/figures.md of the newest of each, and the drawing in it; what was not measured here stays
 in the page as it is."""

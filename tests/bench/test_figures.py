@@ -1,13 +1,16 @@
 """The page of figures and its drawing, made of stored samples: without measuring anything."""
 import json
 import math
+import os
 import re
+import signal
+import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import figures
 import growth
 import pytest
-from stats import Row, median, p99, point
+from stats import Row, beside, beyond, family, held, median, p99, point
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -190,3 +193,27 @@ def test_numbers_are_written_as_people_do(value, words):
 def test_median_and_p99():
     assert median([3, 1, 2]) == 2
     assert p99(list(range(100))) == 99 and p99([7]) == 7
+
+
+@pytest.mark.parametrize("mine, good", [([0.11, 0.11, 9], True), ([0.12, 0.12, 0], False)])
+def test_what_is_promised_beside_a_peer_is_judged_by_the_medians(mine, good):
+    row = beside("start", mine, "docker", [0.1, 0.1, 7], promised=True)
+    assert row.number == "P3" and row.good is good and row.peer == "100.0 ms"
+    assert beside("start", mine, "docker", [0.1]).good is None
+
+
+def test_what_is_beyond_a_peer_is_the_difference():
+    row = beyond("start", [0.3], "dockerd", [0.2])
+    assert (row.ours, row.peer) == ("100.0 ms", "200.0 ms dockerd")
+
+
+def test_a_family_is_all_that_descends_from_a_process_and_its_memory_is_that_of_all():
+    with subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE,
+                          text=True) as parent:
+        child = int(parent.stdout.readline())
+        try:
+            assert family(parent.pid) == [parent.pid, child]
+            together, resident = held(2, parent.pid, 0.001)
+            assert together.good is False and resident.data["MiB"] > together.data["MiB"] > 0
+        finally:
+            os.kill(child, signal.SIGKILL)
