@@ -112,6 +112,7 @@ int layer_keep(struct docker_guest *g, const char *container, const char *reposi
 			g->engine, reply_text_or_none(info, "Image"), &config, &variables, err);
 	if (r == 0)
 		r = commit(g, container, repository, tag, config, &answer, err);
+	fault_point("driver.docker.layer.kept");
 	if (r == 0)
 		r = reply_text(answer, "Id", &id, err);
 	snprintf(ret, LAYER_ID_MAX, "%s", id);
