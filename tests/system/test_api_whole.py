@@ -89,10 +89,10 @@ def test_every_endpoint_answers_as_described(fake, calls):
     life(fake, calls)
     described = {operation["operationId"] for _, _, operation in contract().operations()}
     # These have tests of their own: an operation has to be caught in flight, streams are no answers,
-    # and the fake driver has neither consoles nor files.
+    # the fake driver has neither consoles nor files, and this one keeps no images.
     assert described - set(calls) == {
         "operation_cancel", "guest_console", "session_attach", "guest_logs", "file_get", "file_put",
-        "file_delete"}
+        "file_delete", "image_pull"}
 
 
 def test_the_page_that_is_served_is_the_one_in_docs(fake):
