@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/btrfs.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -148,14 +150,27 @@ static int device_of(const struct driver_guest *guest, const char *name, char pa
 		       : 0;
 }
 
+/* Which subvolume of btrfs that is; 0: none that is known. After a restore another one has the
+ * path. */
+static uint64_t subvolume_of(const char *path)
+{
+	struct btrfs_ioctl_get_subvol_info_args info = {0};
+	AUTOCLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info) == 0 ? info.treeid : 0;
+}
+
+/* dockerd may hold on to a mount of what was at the path before. */
 const char *data_volume(
 	const struct driver_guest *guest, const char *name, char buf[static DATA_VOLUME_MAX])
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], identity[PATH_MAX + 32];
 
 	if (device_of(guest, name, path, NULL) < 0)
 		path[0] = '\0';
-	snprintf(buf, DATA_VOLUME_MAX, "corpus-%s-%016" PRIx64, guest->id, define_hash(path));
+	snprintf(identity, sizeof(identity), "%" PRIu64 " %s",
+		guest->container->data ? subvolume_of(guest->container->data) : 0, path);
+	snprintf(buf, DATA_VOLUME_MAX, "corpus-%s-%016" PRIx64, guest->id, define_hash(identity));
 	return buf;
 }
 

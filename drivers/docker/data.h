@@ -24,7 +24,7 @@ int data_paths(
 /* The name of the directory: "srv", "var%2Flib%2Fpostgresql". ERR_INVALID when that is too long. */
 int data_name(const char *path, char ret[static DATA_NAME_MAX], struct err *err);
 
-/* What Docker's volume is called: by the guest and by where the directory is. */
+/* What Docker's volume is called: by the guest and by which directory it is. */
 const char *data_volume(
 	const struct driver_guest *guest, const char *name, char buf[static DATA_VOLUME_MAX]);
 
