@@ -101,6 +101,40 @@ static void a_guest_has_its_network_and_names_before_its_program_runs(void **sta
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+static void copy_program(const char *from, const char *to)
+{
+	AUTOFREE char *bytes = NULL;
+	size_t size;
+	FILE *file;
+
+	assert_int_equal(file_read(from, 16 << 20, &bytes, &size), 0);
+	file = fopen(to, "we");
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	assert_int_equal(fchmod(fileno(file), 0755), 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void a_guest_makes_no_subvolumes_that_nobody_would_count(void **state)
+{
+	static const char *const command[] = {
+		"sh", "-c", "/srv/subvolume /srv >/srv/told; exec /sbin/init", NULL};
+	struct driver_guest guest = facts(GUEST_A);
+	AUTOFREE char *told = NULL, *path = NULL, *program = NULL;
+
+	(void)state;
+	g_container.command = command;
+	define(&guest);
+	assert_true(asprintf(&program, "%s/srv/subvolume", g_container.data) > 0);
+	assert_true(asprintf(&path, "%s/srv/told", g_container.data) > 0);
+	copy_program(SUBVOLUME_PROGRAM, program);
+	start_guest(GUEST_A);
+	inside("until grep -q . /srv/told; do usleep 10000; done");
+	assert_int_equal(file_read(path, 65536, &told, NULL), 0);
+	assert_string_equal(told, "refused\n");
+	destroy_guest(GUEST_A);
+}
+
 static void a_running_guest_takes_up_its_new_name(void **state)
 {
 	struct driver_guest guest = facts(GUEST_A);
@@ -430,6 +464,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		guest_test(a_guest_has_its_network_and_names_before_its_program_runs),
+		guest_test(a_guest_makes_no_subvolumes_that_nobody_would_count),
 		guest_test(a_running_guest_takes_up_its_new_name),
 		guest_test(a_name_that_is_somebody_elses_is_left_to_him),
 		guest_test(one_that_waits_at_its_gate_goes_on_or_ends),
