@@ -17,9 +17,10 @@ hand. The peers ran in the same run, rounds alternating: LXD 5.0 and lxc-start 5
 in a network namespace and on a btrfs loop file of its own, guests from the same busybox. LXD's
 guests ran without lxcfs's hook, which would add 0.5 s to each stop. Times are medians; memory is
 resident (VmRSS). Machines (`machines`) were made by virsh beside ours: by the same libvirtd on the same
-btrfs, from the same image, emulated where KVM does not work. Containers of Docker's (`containers`) were made by the docker command
-beside ours: by the same dockerd 20.10, its layers in memory (overlay2 on tmpfs), from the same image and with
-the same limits, with Docker's bridge as its users have it. Both drivers' memory is proportional (Pss).
+btrfs, from the same image, emulated where KVM does not work. Containers of Docker's (`containers`) were
+made by the docker command beside ours: by the same dockerd 20.10, its layers in memory (overlay2 on tmpfs),
+from the same image and with the same limits, on Docker's bridge as its users have it. Both drivers' memory
+is proportional (Pss).
 
 Measured with few, some and many guests running. LXD was not asked with 500: to make them takes it
 minutes, and their monitors 7 GiB; it had left the machine by then. lxc-start kept at most one guest
