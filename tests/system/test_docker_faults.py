@@ -33,23 +33,16 @@ HOLDS = ",".join(f"driver.docker.{point}=wait:{HOLD_MS}" for point in (
     "destroy.removed"))
 
 
-@contextlib.contextmanager
-def faulty_node(request, **docker):
+@pytest.fixture(scope="module")
+def node(request):
     """A node with a guest that always comes back, and with a container that is not the node's."""
-    with node_for(request, SETTINGS, drivers=("docker",),
-                  docker=docker | {"registries": [ODD]}) as node:
+    with node_for(request, SETTINGS, drivers=("docker",), docker={"registries": [ODD]}) as node:
         create(node, BYSTANDER, restart={"policy": "always", "max": 0})
         image = node.docker.request("GET", "/images/json")[0]["Id"]
         node.docker.docker("run", "--detach", f"--name={FOREIGN}", "--network=none",
                            "--restart=always", image)
         yield node
         node.docker.docker("rm", "--force", FOREIGN)
-
-
-@pytest.fixture(scope="module")
-def node(request):
-    with faulty_node(request) as node:
-        yield node
 
 
 @pytest.fixture
@@ -78,7 +71,7 @@ def starts(node, name):
 
 
 def labelled(node, *words):
-    """Ids of guests that things of dockerd's bear."""
+    """Ids of guests that its containers or volumes bear."""
     said = node.docker.docker(*words, "--filter=label=corpus.guest",
                               "--format={{.Label \"corpus.guest\"}}")
     return sorted(said.split())
@@ -96,7 +89,8 @@ def assert_clean(node):
     guests = node.api.guests()
     ids = sorted(guest["id"] for guest in guests)
     assert labelled(node, "ps", "--all") == ids, node.docker.containers()
-    assert labelled(node, "volume", "ls") == ids
+    wait_for("volumes of guests there are",
+             lambda: set(labelled(node, "volume", "ls")) == set(ids))
     assert kept_layers(node) == sorted(f"{guest['id']}-{snapshot['name']}" for guest in guests
                                        for snapshot in guest["snapshots"])
     run = node.docker.request("GET", "/containers/json")
@@ -165,6 +159,11 @@ def kept(node, name):
     node.api.change("POST", f"/v1/guests/{name}/snapshots", {"name": "then"})
 
 
+def put_aside(node, name):
+    """Whether it has a container that a restore would come back to."""
+    return container(node, f"{node.api.guest(name)['id']}.aside")
+
+
 def container(node, name, **wanted):
     """Whether dockerd has a container of that name, and such a one."""
     found = [c for c in node.docker.request("GET", "/containers/json?all=1")
@@ -184,8 +183,7 @@ CHANGES = {
                            tag.endswith("-then") and node.api.guest(name)["id"] in tag
                            for tag in kept_layers(node))),
     "restore": Change("restore", "/snapshots/then/restore", ready=kept,
-                      expected=("running", ["then"]),
-                      begun=lambda node, name: container(node, f"{name}.aside")),
+                      expected=("running", ["then"]), begun=put_aside),
     "clone": Change("clone", "/actions/clone", ready=kept, expected=("running", ["then"]),
                     begun=lambda node, name: container(node, f"copy-of-{name}")),
     "destroy": Change("destroy", "", begun=lambda node, name: not container(node, name)),
@@ -250,14 +248,17 @@ def kill_driver(node):
 
 
 def kill_dockerd(node):
-    node.docker.kill()
-    wait_for("all are unknown", lambda: all(g["state"] == "unknown" for g in node.api.guests()))
+    told_unknown(node, node.docker.kill)
 
 
 def hang_dockerd(node):
-    """Whoever reads hears soon what was, and that nobody knows."""
-    node.docker.stop_process()
+    told_unknown(node, node.docker.stop_process)
+
+
+def told_unknown(node, act):
+    """Whoever reads hears soon what was, and that nobody knows. What is under way stays so."""
     before = node.api.guest(BYSTANDER)
+    act()
     wait_for("it is unknown", lambda: node.api.guest(BYSTANDER)["state"] == "unknown")
     guest = node.api.guest(BYSTANDER)
     assert guest["since"] > before["since"] and guest["storage"] == before["storage"]
