@@ -7,7 +7,6 @@ import time
 from docker import Docker
 from harness.shell import run
 from harness.testbed import Testbed
-from lxc import Lxc
 from lxd import Lxd
 from ours import Ours
 from virsh import Virsh
