@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "drivers/definition.h"
 #include "drivers/docker/define.h"
+#include "drivers/docker/destroy.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/lines.h"
@@ -176,10 +177,14 @@ static bool list_one(void *data, const char *id, struct driver_status *ret)
 	return is_defined(data, id);
 }
 
+/* Asked for when dockerd is there again: what it could not let go of before, it does now. */
 static int list(void *data, struct driver_status **ret, size_t *ret_count)
 {
+	AUTOENGINE struct engine *engine = NULL;
 	const struct process *p = data;
 
+	if (engine_open(p->docker->socket, LOOK_MS, &engine, NULL) == 0)
+		destroy_remains(engine, p->docker);
 	return definition_list(p->docker->state_dir, list_one, p->docker, ret, ret_count, NULL);
 }
 
