@@ -33,16 +33,24 @@ HOLDS = ",".join(f"driver.docker.{point}=wait:{HOLD_MS}" for point in (
     "destroy.removed"))
 
 
-@pytest.fixture(scope="module")
-def node(request):
+@contextlib.contextmanager
+def faulty_node(request, **docker):
     """A node with a guest that always comes back, and with a container that is not the node's."""
-    with node_for(request, SETTINGS, drivers=("docker",), docker={"registries": [ODD]}) as node:
+    with node_for(request, SETTINGS, drivers=("docker",),
+                  docker=docker | {"registries": [ODD]}) as node:
+        node.live_restore = docker.get("live_restore", False)
         create(node, BYSTANDER, restart={"policy": "always", "max": 0})
         image = node.docker.request("GET", "/images/json")[0]["Id"]
         node.docker.docker("run", "--detach", f"--name={FOREIGN}", "--network=none",
                            "--restart=always", image)
         yield node
         node.docker.docker("rm", "--force", FOREIGN)
+
+
+@pytest.fixture(scope="module")
+def node(request):
+    with faulty_node(request) as node:
+        yield node
 
 
 @pytest.fixture
@@ -84,6 +92,8 @@ def kept_layers(node):
 
 def assert_clean(node):
     """Only what the guests there are need is on the host, and in dockerd."""
+    if node.live_restore:  # else dockerd takes volumes for mounted that it has lost count of
+        node.docker.restart()
     wait_for("all guests are seen", lambda: all(g["state"] != "unknown" for g in node.api.guests()))
     assert_whole(node)
     guests = node.api.guests()
@@ -355,6 +365,17 @@ def test_what_dies_in_the_middle_costs_only_a_repeat(node, clean, die):
     wait_for("the bystander is back", lambda: node.api.guest(BYSTANDER)["state"] == "running")
     # dockerd ends what it finds alive when it starts.
     assert starts(node, BYSTANDER) == before + (1 if die is kill_dockerd else 0)
+
+
+def test_with_live_restore_guests_outlive_dockerd(request):
+    with faulty_node(request, live_restore=True) as node:
+        pid = node.api.guest(BYSTANDER)["pid"]
+        meet_in_the_middle(node, kill_dockerd)
+        assert node.api.guest(BYSTANDER)["pid"] == pid and starts(node, BYSTANDER) == 1
+        take_all_away(node)
+        node.api.destroy(BYSTANDER)
+        node.docker.restart()
+        wait_for("the last volume is gone", lambda: labelled(node, "volume", "ls") == [])
 
 
 # --- images, registries and programs that are not as they should be ---
