@@ -147,7 +147,7 @@ static int real_time_signal(unsigned number, char ret[static GUEST_CONTAINER_SIG
 	if (number < first || number > last)
 		return -EINVAL;
 	if (number == first)
-		strcpy(ret, "SIGRTMIN");
+		snprintf(ret, GUEST_CONTAINER_SIGNAL_MAX, "SIGRTMIN");
 	else
 		snprintf(ret, GUEST_CONTAINER_SIGNAL_MAX, "SIGRTMIN+%u", number - first);
 	return 0;

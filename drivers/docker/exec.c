@@ -93,7 +93,7 @@ static int create(struct carrier *c, const struct inside *in, json_t *body, stru
 		.what = "prepare the command",
 		.timeout_ms = BEGIN_MS};
 	json_auto_t *reply = NULL;
-	const char *id = NULL;
+	const char *id = "";
 	int r = engine_call(c->engine, &request, &reply, err);
 
 	if (r == 0)
@@ -247,12 +247,10 @@ static int begin(struct carrier *c, const struct asked *asked, struct err *err)
 
 static void carry(struct carrier *c, const struct asked *asked)
 {
-	struct err err = {0};
 	int status;
 
-	c->err = &err;
-	if (begin(c, asked, &err) < 0) {
-		command_tell_failure(c->call, &err);
+	if (begin(c, asked, &c->err) < 0) {
+		command_tell_failure(c->call, &c->err);
 		return;
 	}
 	if (!command_tell_started(c->pid, c->call)) {

@@ -56,7 +56,7 @@ static int take_piece(void *data, enum frame_stream stream, const char *bytes, s
 	struct carry *out = &c->outputs[stream == FRAME_STDERR ? EXEC_ERR : EXEC_OUT];
 
 	if (stream == FRAME_FAILURE)
-		return err_set(c->err, ERR_DRIVER, NULL, "dockerd says: %.*s",
+		return err_set(&c->err, ERR_DRIVER, NULL, "dockerd says: %.*s",
 			(int)(size < 200 ? size : 200), bytes);
 	if (out->fd < 0) { /* it writes to nobody */
 		send_signal(c, c->exec.terminal ? SIGHUP : SIGPIPE);
@@ -69,7 +69,7 @@ static int take_piece(void *data, enum frame_stream stream, const char *bytes, s
 static int take_output(struct carrier *c, const char *bytes, size_t size)
 {
 	return c->exec.terminal ? take_piece(c, FRAME_STDOUT, bytes, size)
-				: frames_take(&c->frames, bytes, size, take_piece, c, c->err);
+				: frames_take(&c->frames, bytes, size, take_piece, c, &c->err);
 }
 
 static bool wants_output(const struct carrier *c)
@@ -231,7 +231,7 @@ static bool await_end(struct talk *t, json_t **ret)
 			{.fd = t->late_ns ? -1 : c->life, .events = POLLIN}};
 		json_t *reply = NULL;
 
-		if (exec_inspect(c, LOOK_MS, &reply, c->err) < 0)
+		if (exec_inspect(c, LOOK_MS, &reply, &c->err) < 0)
 			return false;
 		if (!reply_is_true(reply, "Running")) {
 			*ret = reply;
@@ -268,7 +268,7 @@ bool exec_carry(struct carrier *c, int *ret_status)
 	if (c->exec.terminal)
 		pass_size(c);
 	r = carry_all(&t);
-	if (r == 0 && (c->exec.terminal || frames_end(&c->frames, c->err) == 0) &&
+	if (r == 0 && (c->exec.terminal || frames_end(&c->frames, &c->err) == 0) &&
 		find_status(&t, ret_status))
 		return true;
 	send_signal(c, SIGKILL);

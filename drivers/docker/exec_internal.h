@@ -1,6 +1,7 @@
 /* What the files of commands share; used by them only. */
 #pragma once
 
+#include "base/err.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/exec.h"
 #include "drivers/docker/frame.h"
@@ -24,7 +25,7 @@ struct carrier {
 	struct strbuf held;   /* what came before it was known to be executed */
 	struct frames frames;
 	struct carry outputs[EXEC_OUTPUTS];
-	struct err *err;
+	struct err err; /* what went wrong last */
 };
 
 /* What dockerd says of it, a new reference. */

@@ -29,6 +29,7 @@ static int begin(const struct inside *in, const char *path, struct archive_reade
 {
 	int r = archive_begin(in, path, ret, err);
 
+	*ret_entry = NULL;
 	if (r == 0)
 		r = archive_next(*ret, ret_entry, err);
 	if (r < 0)

@@ -26,11 +26,11 @@ int make_settle(struct make *make, struct err *err);
 
 /* Makes one from an image or a layer; g->info is it then. ERR_NOT_FOUND when there is no such
  * image. When the name is somebody else's it gets another. */
-int make_from(struct make *make, const char *from, enum define_name name, struct err *err);
+int make_from(struct make *make, const char *from, enum define_name which, struct err *err);
 
 /* Names and removals; absent is success. */
 int make_rename(struct docker_guest *g, const char *container, const struct driver_guest *guest,
-	enum define_name name, struct err *err);
+	enum define_name which, struct err *err);
 int make_remove(struct docker_guest *g, const char *container, struct err *err);
 
 /* What was found out of dockerd by trying: it may be another one now. */

@@ -478,7 +478,7 @@ int work_image(struct fake *f, const struct driver_image_work *wanted, struct dr
 
 static int check_stopped(struct fake *f, const char *id, struct err *err)
 {
-	struct driver_status status;
+	struct driver_status status = {0};
 	int r = work_look(f, id, &status, err);
 
 	if (r == 0 && status.pid > 0)

@@ -27,7 +27,6 @@
 
 #define SOCKET "/run/docker.sock"
 
-
 static const char *const DATA[] = {"/srv", NULL};
 
 static struct driver_container container(void)

@@ -18,8 +18,6 @@
 /* What runc gives to processes that have none. */
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-extern char **environ;
-
 static void say(const char *text)
 {
 	ssize_t written = write(STDERR_FILENO, text, strlen(text));
