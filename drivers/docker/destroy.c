@@ -42,18 +42,23 @@ static int remove_containers(struct docker_guest *g, struct err *err)
 
 /* --- Volumes ---------------------------------------------------------------------------------- */
 
-/* Docker's volume is a mount: what lies in it is the agent's, and stays. dockerd may take one for
- * mounted although its container is gone (up to 20.10, after a live restore) until it is started
- * anew: that one goes later. */
-static int remove_volume(struct engine *engine, const char *name, struct err *err)
+/* Docker's volume is a mount: what lies in it is the agent's, and stays. */
+static int ask_to_remove(struct engine *engine, const char *name, struct err *err)
 {
-	struct err failed = {0};
-	int r = engine_call(engine,
+	return engine_call(engine,
 		&(struct engine_request){.method = "DELETE",
 			.path = "/volumes/{}",
 			.name = name,
 			.what = "remove the container's volume"},
-		NULL, &failed);
+		NULL, err);
+}
+
+/* dockerd may take one for mounted although its container is gone (up to 20.10, after a live
+ * restore) until it is started anew: that one goes later. */
+static int remove_volume(struct engine *engine, const char *name, struct err *err)
+{
+	struct err failed = {0};
+	int r = ask_to_remove(engine, name, &failed);
 
 	if (r < 0 && strstr(failed.message, "active mounts"))
 		failed.code = ERR_CONFLICT;
@@ -96,6 +101,19 @@ static int remove_volumes(struct docker_guest *g, struct err *err)
 			r = remove_volume(g->engine, reply_text_or_none(entry, "Name"), err);
 	json_decref(answer);
 	return r;
+}
+
+void destroy_unused_volumes(struct docker_guest *g)
+{
+	json_t *answer = NULL, *entry;
+	size_t i;
+
+	if (list_volumes(g->engine, g->docker, g->definition.guest.id, &answer, NULL) < 0)
+		return;
+	/* dockerd knows which are in use, and keeps those. */
+	json_array_foreach (json_object_get(answer, "Volumes"), i, entry)
+		ask_to_remove(g->engine, reply_text_or_none(entry, "Name"), NULL);
+	json_decref(answer);
 }
 
 static bool has_no_guest(const struct docker *docker, const json_t *volume)

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/parse.h"
+#include "drivers/docker/destroy.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/make.h"
 #include "drivers/docker/reply.h"
@@ -364,6 +365,8 @@ static int finish(
 		r = make_remove(g, aside, err);
 	if (r == 0)
 		layer_forget(g, reply_text_or_none(info, "Image"));
+	if (r == 0)
+		destroy_unused_volumes(g);
 	json_decref(info);
 	return r;
 }

@@ -17,6 +17,7 @@
 #include "drivers/docker/bounds.h"
 #include "drivers/docker/container.h"
 #include "drivers/docker/data.h"
+#include "drivers/docker/destroy.h"
 #include "drivers/docker/gatekeeper.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/layer.h"
@@ -263,6 +264,8 @@ static int make_anew(struct make *m, const char *old, struct err *err)
 	if (r == 0)
 		r = remove_replaced(m->g, old, err);
 	fault_point("driver.docker.make.replaced");
+	if (r == 0)
+		destroy_unused_volumes(m->g);
 	return r == 0 ? make_rename(m->g, guest_container(m->g), m->guest, DEFINE_NAME, err) : r;
 }
 

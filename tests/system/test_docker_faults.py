@@ -99,8 +99,10 @@ def assert_clean(node):
     guests = node.api.guests()
     ids = sorted(guest["id"] for guest in guests)
     assert labelled(node, "ps", "--all") == ids, node.docker.containers()
+    # One each, but for those that dockerd holds on to.
+    volumes = set if node.live_restore else list
     wait_for("volumes of guests there are",
-             lambda: set(labelled(node, "volume", "ls")) == set(ids))
+             lambda: volumes(labelled(node, "volume", "ls")) == volumes(ids))
     assert kept_layers(node) == sorted(f"{guest['id']}-{snapshot['name']}" for guest in guests
                                        for snapshot in guest["snapshots"])
     run = node.docker.request("GET", "/containers/json")
@@ -370,8 +372,16 @@ def test_what_dies_in_the_middle_costs_only_a_repeat(node, clean, die):
 def test_with_live_restore_guests_outlive_dockerd(request):
     with faulty_node(request, live_restore=True) as node:
         pid = node.api.guest(BYSTANDER)["pid"]
+        node.api.exec(BYSTANDER, "sh", "-c", "echo one >/srv/told")
+        kept(node, BYSTANDER)
         meet_in_the_middle(node, kill_dockerd)
         assert node.api.guest(BYSTANDER)["pid"] == pid and starts(node, BYSTANDER) == 1
+        # dockerd may hold on to what was mounted before; the guest must not get that.
+        node.api.act(BYSTANDER, "stop")
+        node.api.act(BYSTANDER, "start")
+        node.api.exec(BYSTANDER, "sh", "-c", "echo two >/srv/told")
+        node.api.change("POST", f"/v1/guests/{BYSTANDER}/snapshots/then/restore")
+        assert node.api.exec(BYSTANDER, "cat", "/srv/told")["stdout"] == "one\n"
         take_all_away(node)
         node.api.destroy(BYSTANDER)
         node.docker.restart()
