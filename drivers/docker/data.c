@@ -151,13 +151,13 @@ static int device_of(const struct driver_guest *guest, const char *name, char pa
 }
 
 /* Which subvolume of btrfs that is; 0: none that is known. After a restore another one has the
- * path. */
+ * path. A success may be 1. */
 static uint64_t subvolume_of(const char *path)
 {
 	struct btrfs_ioctl_get_subvol_info_args info = {0};
 	AUTOCLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd >= 0 && ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info) == 0 ? info.treeid : 0;
+	return fd >= 0 && ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info) >= 0 ? info.treeid : 0;
 }
 
 /* dockerd may hold on to a mount of what was at the path before. */
