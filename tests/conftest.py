@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name.startswith(("test_kvm", "test_docker", "test_mixed")):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    # A whole Debian is emulated there, and takes minutes: not at the end, with nothing beside it.
+    items.sort(key=lambda item: item.path.name != "test_packages.py")
 
 
 @contextlib.contextmanager
