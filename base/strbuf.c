@@ -33,7 +33,8 @@ void strbuf_add_bytes(struct strbuf *buf, const void *data, size_t size)
 {
 	if (!reserve(buf, size))
 		return;
-	memcpy(buf->text + buf->used, data, size);
+	if (size > 0) /* else `data` may be NULL */
+		memcpy(buf->text + buf->used, data, size);
 	buf->used += size;
 	buf->text[buf->used] = '\0';
 }

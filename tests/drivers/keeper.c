@@ -25,6 +25,7 @@
 #include "node.h"
 
 #define PAUSE_US 20000
+#define GROUP_US 10000000
 
 static pid_t g_owner, g_keeper;
 static struct keeper g_more;
@@ -89,9 +90,14 @@ static int remove_group(const char *path, const struct stat *st, int kind, struc
 	return 0;
 }
 
+/* What was in it may take a moment longer to leave it than to end. */
 void keeper_remove_group(const char *path)
 {
-	nftw(path, remove_group, 8, FTW_DEPTH | FTW_PHYS);
+	for (int tries = GROUP_US / PAUSE_US; tries > 0 && access(path, F_OK) == 0; tries--) {
+		nftw(path, remove_group, 8, FTW_DEPTH | FTW_PHYS);
+		if (access(path, F_OK) == 0)
+			usleep(PAUSE_US);
+	}
 }
 
 static void end_all(void)

@@ -81,10 +81,8 @@ class Libvirt:
         for reaper in self._reapers:
             reaper.wait(20)
             reaper.stdout.close()
-        for path in list(self._groups()):
-            for folder, _, _ in os.walk(path, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+        # What was in them may take a moment longer to leave them than to end.
+        wait_for("control groups are gone", lambda: not [_remove(p) for p in list(self._groups())])
 
     def _groups(self):
         """Those that libvirt made for machines, each of which has a log. One that is killed while a
@@ -93,6 +91,12 @@ class Libvirt:
             name = f"machine/qemu-*-{log.stem}.libvirt-qemu"
             for place in (name, f"*/{name}"):
                 yield from pathlib.Path("/sys/fs/cgroup").glob(place)
+
+
+def _remove(group):
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def _name(pid):
