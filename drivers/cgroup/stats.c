@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 
 #define TEXT_MAX     16384 /* memory.stat has 4 KiB, io.stat a line for each disk */
 #define NESTED_DEPTH 6
@@ -245,5 +246,59 @@ int stats_read(const struct cgroup *group, const char *disk, struct driver_stats
 	if (memory && !memory->v2 && cgroup_path(group, memory, "", path) == 0)
 		stats.oom_kills = kills_below(AT_FDCWD, path, NESTED_DEPTH, &left);
 	*ret = stats;
+	return 0;
+}
+
+/* --- The answers of drivers ------------------------------------------------------------------ */
+
+int stats_one(const struct stats_guests *guests, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err)
+{
+	AUTOFREE struct driver_stats *one = calloc(1, sizeof(*one));
+
+	if (!one)
+		return err_errno(err, ENOMEM, "no memory for statistics");
+	if (guests->read(guests->driver, id, one) < 0)
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
+	*ret = TAKE_PTR(one);
+	*ret_count = 1;
+	return 0;
+}
+
+static bool id_of(const char *file, const char *suffix, char ret[static GUEST_ID_LEN + 1])
+{
+	if (strnlen(file, GUEST_ID_LEN) < GUEST_ID_LEN || strcmp(file + GUEST_ID_LEN, suffix) != 0)
+		return false;
+	memcpy(ret, file, GUEST_ID_LEN);
+	ret[GUEST_ID_LEN] = '\0';
+	return true;
+}
+
+int stats_all(const struct stats_guests *guests, struct driver_stats **ret, size_t *ret_count,
+	struct err *err)
+{
+	CLEANUP(closedirp) DIR *dir = opendir(guests->dir);
+	AUTOFREE struct driver_stats *list = calloc(1, sizeof(*list));
+	size_t count = 0, room = 1;
+	const struct dirent *e;
+	char id[GUEST_ID_LEN + 1];
+
+	if (!dir || !list)
+		return err_errno(err, errno, "cannot list %s", guests->dir);
+	while ((e = readdir(dir))) {
+		if (count == room) {
+			struct driver_stats *grown = reallocarray(list, room * 2, sizeof(*list));
+
+			if (!grown)
+				return err_errno(err, ENOMEM, "no memory for a list");
+			list = grown;
+			room *= 2;
+		}
+		if (id_of(e->d_name, guests->suffix, id) &&
+			guests->read(guests->driver, id, &list[count]) == 0)
+			count++;
+	}
+	*ret = TAKE_PTR(list);
+	*ret_count = count;
 	return 0;
 }

@@ -13,18 +13,19 @@
 int docker_paths(
 	const struct docker *docker, const char *id, struct docker_paths *p, struct err *err)
 {
-	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+	char gates[PATH_MAX];
+	const struct definition_path paths[] = {
+		{p->definition, docker->dirs.state, ".json"},
+		{p->gate, gates, ""},
+		{p->note, docker->dirs.run, DOCKER_NOTE},
+		{p->hold, docker->dirs.run, ".hold"},
+		{p->console, docker->dirs.run, ".console"},
+		{p->ended, docker->dirs.run, ".ended"},
+	};
 
-	if (r < 0)
-		return r;
-	if (file_path(p->definition, PATH_MAX, "%s/%s.json", docker->state_dir, id) < 0 ||
-		file_path(p->gate, PATH_MAX, "%s/gates/%s", docker->run_dir, id) < 0 ||
-		file_path(p->note, PATH_MAX, "%s/%s" DOCKER_NOTE, docker->run_dir, id) < 0 ||
-		file_path(p->hold, PATH_MAX, "%s/%s.hold", docker->run_dir, id) < 0 ||
-		file_path(p->console, PATH_MAX, "%s/%s.console", docker->run_dir, id) < 0 ||
-		file_path(p->ended, PATH_MAX, "%s/%s.ended", docker->run_dir, id) < 0)
+	if (file_path(gates, sizeof(gates), "%s/gates", docker->dirs.run) < 0)
 		return err_set(err, ERR_INTERNAL, NULL, "the driver's directories are too long");
-	return 0;
+	return definition_paths(id, paths, ARRAY_SIZE(paths), err);
 }
 
 /* --- Checks ----------------------------------------------------------------------------------- */

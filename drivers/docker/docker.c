@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
-#include "base/file.h"
 #include "drivers/definition.h"
 #include "drivers/docker/bounds.h"
 #include "drivers/docker/console.h"
@@ -292,22 +290,9 @@ static int check_running(struct driver *d, const char *id, struct err *err)
 static int docker_stats(struct driver *d, const char *id, struct driver_stats **ret,
 	size_t *ret_count, struct err *err)
 {
-	AUTOFREE struct driver_stats *one = NULL;
-	int r;
+	int r = id ? check_running(d, id, err) : 0;
 
-	if (!id)
-		return figures_all(docker_of(d), ret, ret_count, err);
-	r = check_running(d, id, err);
-	if (r < 0)
-		return r;
-	one = calloc(1, sizeof(*one));
-	if (!one)
-		return err_errno(err, ENOMEM, "no memory for statistics");
-	if (figures_one(docker_of(d), id, one) < 0)
-		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
-	*ret = TAKE_PTR(one);
-	*ret_count = 1;
-	return 0;
+	return r < 0 ? r : figures_tell(docker_of(d), id, ret, ret_count, err);
 }
 
 /* --- Instances ------------------------------------------------------------------------------- */
@@ -317,32 +302,10 @@ static void docker_close(struct driver *d)
 	struct docker *docker = docker_of(d);
 
 	remote_free(docker->events);
-	free(docker->state_dir);
-	free(docker->run_dir);
-	free(docker->log_dir);
-	free(docker->additions_dir);
+	dirs_finish(&docker->dirs);
 	free(docker->socket);
 	free(docker->registries);
 	free(docker);
-}
-
-static int make_dirs(const struct docker *docker, struct err *err)
-{
-	int r = file_mkdirs(docker->state_dir, 0700);
-
-	/* What runs below dockerd opens what lies here. */
-	if (r == 0)
-		r = file_mkdirs(docker->run_dir, 0711);
-	if (r == 0 && chmod(docker->run_dir, 0711) < 0)
-		r = -errno;
-	if (r == 0)
-		r = file_mkdirs(docker->log_dir, 0700);
-	return r < 0 ? err_errno(err, r, "cannot make the driver's directories") : 0;
-}
-
-static char *copy(const char *text)
-{
-	return text ? strdup(text) : NULL;
 }
 
 static int fill(struct docker *docker, const struct driver_config *config, struct err *err)
@@ -354,18 +317,13 @@ static int fill(struct docker *docker, const struct driver_config *config, struc
 		return r;
 	docker->driver.ops = &docker_driver_ops;
 	docker->stall_ms = STALL_MS;
-	docker->state_dir = strdup(config->state_dir);
-	docker->run_dir = strdup(config->run_dir);
-	docker->log_dir = strdup(config->log_dir);
-	docker->additions_dir = copy(config->additions_dir);
-	docker->registries = copy(config->registries);
+	docker->registries = config->registries ? strdup(config->registries) : NULL;
 	docker->socket = strdup(socket);
-	if (!docker->state_dir || !docker->run_dir || !docker->log_dir || !docker->socket)
+	if (!docker->socket || (config->registries && !docker->registries))
 		return err_errno(err, ENOMEM, "no memory for a driver");
-	/* dockerd, who is given some of these, is somewhere else. */
-	if (docker->state_dir[0] != '/' || docker->run_dir[0] != '/' || docker->log_dir[0] != '/')
-		return err_set(err, ERR_INVALID, "state_dir",
-			"the directories of the Docker driver must be absolute paths");
+	r = dirs_take(&docker->dirs, config, DOCKER_TITLE, err);
+	if (r < 0)
+		return r;
 	return cgroups_find(&docker->cgroups, err);
 }
 
@@ -380,7 +338,7 @@ static int docker_open(const struct driver_config *config, struct driver **ret, 
 	if (r == 0)
 		r = fill(docker, config, err);
 	if (r == 0)
-		r = make_dirs(docker, err);
+		r = dirs_make(&docker->dirs, err);
 	if (r < 0) {
 		docker_close(&docker->driver);
 		return r;

@@ -185,7 +185,7 @@ static int list(void *data, struct driver_status **ret, size_t *ret_count)
 
 	if (engine_open(p->docker->socket, LOOK_MS, &engine, NULL) == 0)
 		destroy_remains(engine, p->docker);
-	return definition_list(p->docker->state_dir, list_one, p->docker, ret, ret_count, NULL);
+	return definition_list(p->docker->dirs.state, list_one, p->docker, ret, ret_count, NULL);
 }
 
 static bool add(const struct process *p, int fd)

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,7 +20,6 @@
 #include "base/process.h"
 #include "drivers/docker/exec_internal.h"
 #include "drivers/docker/reply.h"
-#include "drivers/inside/apart.h"
 #include "drivers/inside/command.h"
 #include "drivers/inside/user.h"
 
@@ -290,16 +288,8 @@ static void be_carrier(void *data, int call)
 		.pidfd = -1};
 	int *const fds[] = {&c.exec.stdin_fd, &c.exec.stdout_fd, &c.exec.stderr_fd,
 		&c.exec.status_fd, &c.call, &c.life};
-	sigset_t resized;
 
-	apart_keep_only(fds, ARRAY_SIZE(fds));
-	prctl(PR_SET_NAME, "corpus-carrier");
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&resized);
-	sigaddset(&resized, SIGWINCH); /* read where there is a terminal */
-	sigprocmask(SIG_BLOCK, &resized, NULL);
-	if (chdir("/") < 0)
-		_exit(1);
+	carry_begin(fds, ARRAY_SIZE(fds));
 	c.outputs[EXEC_OUT].fd = open_output(c.exec.stdout_fd);
 	c.outputs[EXEC_ERR].fd = open_output(c.exec.stderr_fd);
 	carry(&c, asked);

@@ -1,11 +1,9 @@
 /* What containers use. */
 #include "drivers/docker/figures.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -57,8 +55,9 @@ static int read_note(const struct docker *docker, const char *id, struct note *r
 }
 
 /* One that ends meanwhile, or has ended and was not yet reaped, is left out. */
-int figures_one(const struct docker *docker, const char *id, struct driver_stats *ret)
+static int read_one(const void *driver, const char *id, struct driver_stats *ret)
 {
+	const struct docker *docker = driver;
 	struct note note;
 	struct cgroup group;
 	int r = read_note(docker, id, &note);
@@ -72,41 +71,12 @@ int figures_one(const struct docker *docker, const char *id, struct driver_stats
 	return r == 0 && ret->pids == 0 && cgroups_with(&docker->cgroups, "pids") ? -ENOENT : r;
 }
 
-/* --- All of them ------------------------------------------------------------------------------ */
-
-static bool id_of(const char *file, char ret[static GUEST_ID_LEN + 1])
+int figures_tell(const struct docker *docker, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err)
 {
-	if (strlen(file) <= GUEST_ID_LEN || strcmp(file + GUEST_ID_LEN, DOCKER_NOTE) != 0)
-		return false;
-	memcpy(ret, file, GUEST_ID_LEN);
-	ret[GUEST_ID_LEN] = '\0';
-	return true;
-}
+	const struct stats_guests guests = {
+		.read = read_one, .driver = docker, .dir = docker->dirs.run, .suffix = DOCKER_NOTE};
 
-int figures_all(
-	const struct docker *docker, struct driver_stats **ret, size_t *ret_count, struct err *err)
-{
-	CLEANUP(closedirp) DIR *dir = opendir(docker->run_dir);
-	AUTOFREE struct driver_stats *list = calloc(1, sizeof(*list));
-	size_t count = 0, room = 1;
-	const struct dirent *e;
-	char id[GUEST_ID_LEN + 1];
-
-	if (!dir || !list)
-		return err_errno(err, errno, "cannot list %s", docker->run_dir);
-	while ((e = readdir(dir))) {
-		if (count == room) {
-			struct driver_stats *grown = reallocarray(list, room * 2, sizeof(*list));
-
-			if (!grown)
-				return err_errno(err, ENOMEM, "no memory for a list");
-			list = grown;
-			room *= 2;
-		}
-		if (id_of(e->d_name, id) && figures_one(docker, id, &list[count]) == 0)
-			count++;
-	}
-	*ret = TAKE_PTR(list);
-	*ret_count = count;
-	return 0;
+	return id ? stats_one(&guests, id, ret, ret_count, err)
+		  : stats_all(&guests, ret, ret_count, err);
 }

@@ -9,7 +9,6 @@ struct err;
 /* Notes the run whose first process that is. */
 int figures_note(const struct docker_guest *g, pid_t pid, struct err *err);
 
-/* Of one, -ENOENT when it does not run; and of each that runs, as driver_ops.stats. */
-int figures_one(const struct docker *docker, const char *id, struct driver_stats *ret);
-int figures_all(
-	const struct docker *docker, struct driver_stats **ret, size_t *ret_count, struct err *err);
+/* As driver_ops.stats: of one that should run, or with `id` NULL of each that does. */
+int figures_tell(const struct docker *docker, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err);

@@ -226,7 +226,7 @@ static int find_place(const struct inside *in, const char *path, struct place *r
 static int open_spool(const struct inside *in, struct err *err)
 {
 	const struct driver_container *c = in->guest->container;
-	const char *dir = c && c->data ? c->data : in->docker->run_dir;
+	const char *dir = c && c->data ? c->data : in->docker->dirs.run;
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	return fd < 0 ? err_errno(err, errno, "cannot keep a file in %s", dir) : fd;

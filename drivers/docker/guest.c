@@ -78,7 +78,7 @@ json_t *guest_filters(const struct docker *docker, const char *id)
 {
 	json_t *labels = json_array();
 
-	json_array_append_new(labels, json_sprintf(LABEL_AGENT "=%s", docker->state_dir));
+	json_array_append_new(labels, json_sprintf(LABEL_AGENT "=%s", docker->dirs.state));
 	if (id)
 		json_array_append_new(labels, json_sprintf(LABEL_GUEST "=%s", id));
 	return json_pack("{s:o}", "label", labels);

@@ -48,7 +48,7 @@ static void print_mark(const struct docker *docker, char mark[static MARK_DIGITS
 	struct sha256_ctx context;
 
 	sha256_init(&context);
-	sha256_update(&context, strlen(docker->state_dir), (const uint8_t *)docker->state_dir);
+	sha256_update(&context, strlen(docker->dirs.state), (const uint8_t *)docker->dirs.state);
 	sha256_digest(&context, sizeof(digest), digest);
 	for (size_t i = 0; i < MARK_DIGITS / 2; i++)
 		snprintf(mark + 2 * i, 3, "%02x", digest[i]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "drivers/cgroup/cgroup.h"
+#include "drivers/dirs.h"
 #include "drivers/driver.h"
 
 struct remote;
@@ -10,13 +11,10 @@ struct remote;
 
 struct docker {
 	struct driver driver; /* first */
-	char *state_dir;      /* ID.json: definitions of guests */
-	char *run_dir;
-	char *log_dir;
-	char *additions_dir; /* NULL: none */
-	char *socket;	     /* of dockerd */
-	char *registries;    /* a file in Docker's config.json format; NULL: none */
-	uint64_t stall_ms;   /* a pull of which nothing is heard for so long is given up */
+	struct dirs dirs;     /* in `state` ID.json: definitions of guests */
+	char *socket;	      /* of dockerd */
+	char *registries;     /* a file in Docker's config.json format; NULL: none */
+	uint64_t stall_ms;    /* a pull of which nothing is heard for so long is given up */
 	struct cgroups cgroups;
 	struct remote *events; /* NULL: nobody asked for them */
 };

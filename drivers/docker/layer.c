@@ -78,7 +78,7 @@ static json_t *commit_body(const struct docker_guest *g, const json_t *config)
 		json_object_set_new(body, "Entrypoint", json_array());
 	json_object_set_new(body, "Labels",
 		json_pack("{s:s, s:s, s:s}", LABEL_GUEST, g->definition.guest.id, LABEL_AGENT,
-			g->docker->state_dir, LABEL_CONFIG, text ? text : "{}"));
+			g->docker->dirs.state, LABEL_CONFIG, text ? text : "{}"));
 	return body;
 }
 
@@ -149,7 +149,7 @@ static bool is_ours(const struct docker_guest *g, const json_t *labels)
 {
 	const char *agent = json_string_value(json_object_get(labels, LABEL_AGENT));
 
-	return agent && strcmp(agent, g->docker->state_dir) == 0 &&
+	return agent && strcmp(agent, g->docker->dirs.state) == 0 &&
 	       json_object_get(labels, LABEL_CONFIG);
 }
 

@@ -98,7 +98,7 @@ int look_all(
 	if (engine_open(docker->socket, ALL_MS, &engine, NULL) == 0 &&
 		guest_containers(engine, docker, NULL, &l.containers, NULL) == 0)
 		l.engine = engine;
-	r = definition_list(docker->state_dir, look_at, &l, ret, ret_count, err);
+	r = definition_list(docker->dirs.state, look_at, &l, ret, ret_count, err);
 	if (l.engine)
 		destroy_remains(engine, docker);
 	json_decref(l.containers);

@@ -43,7 +43,7 @@ int make_begin(
 		r = bounds_check(g->docker, guest, err);
 	if (r == 0)
 		r = merge_read(
-			g->docker->additions_dir, guest, g->docker->socket, &ret->additions, err);
+			g->docker->dirs.additions, guest, g->docker->socket, &ret->additions, err);
 	if (r == 0)
 		r = libexec_find(GATE, &ret->gate, err);
 	return r == 0 ? container_definition(guest, ret->gate, g->paths.gate, ret->additions,
@@ -103,7 +103,7 @@ int make_remove(struct docker_guest *g, const char *container, struct err *err)
  * driver. */
 static int unbounded_path(const struct docker *docker, char path[static PATH_MAX])
 {
-	return file_path(path, PATH_MAX, "%s/unbounded", docker->run_dir);
+	return file_path(path, PATH_MAX, "%s/unbounded", docker->dirs.run);
 }
 
 void make_forget(const struct docker *docker)
@@ -223,7 +223,7 @@ int make_from(struct make *m, const char *from, enum define_name which, struct e
 		.from = from,
 		.gate = m->gate,
 		.gate_dir = m->g->paths.gate,
-		.agent = m->g->docker->state_dir,
+		.agent = m->g->docker->dirs.state,
 		.definition = m->definition,
 		.additions = m->additions};
 	int r = layer_config(m->g->engine, from, &config, &variables, err);

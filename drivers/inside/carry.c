@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -12,8 +13,23 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "drivers/inside/apart.h"
 
 #define PART 4096 /* PIPE_BUF: that much never blocks on a pipe that takes something */
+
+void carry_begin(int *const *fds, size_t count)
+{
+	sigset_t resized;
+
+	apart_keep_only(fds, count);
+	prctl(PR_SET_NAME, "corpus-carrier");
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&resized);
+	sigaddset(&resized, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &resized, NULL);
+	if (chdir("/") < 0)
+		_exit(1);
+}
 
 /* --- Bytes ------------------------------------------------------------------------------------ */
 

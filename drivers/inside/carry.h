@@ -10,6 +10,11 @@
 
 struct err;
 
+/* The beginning of such a process, which has come from a driver's call and outlives it: it keeps
+ * the descriptors of the `fds`, and bears what carries' name. SIGWINCH is blocked, to be read where
+ * there is a terminal. Ends the process where that cannot be had. */
+void carry_begin(int *const *fds, size_t count);
+
 /* Bytes on their way. */
 struct carry {
 	int fd; /* where they go, owned; -1: nobody takes them any more */

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/random.h"
-#include "drivers/inside/apart.h"
 #include "drivers/inside/command.h"
 #include "drivers/kvm/carrier.h"
 
@@ -270,18 +268,10 @@ static void be_carrier(void *data, int call)
 {
 	const struct asked *asked = data;
 	struct carrier c = {.exec = *asked->exec, .note = {.fd = -1}, .call = call};
-	sigset_t resized;
 	int *const fds[] = {
 		&c.exec.stdin_fd, &c.exec.stdout_fd, &c.exec.stderr_fd, &c.exec.status_fd, &c.call};
 
-	apart_keep_only(fds, ARRAY_SIZE(fds));
-	prctl(PR_SET_NAME, "corpus-carrier");
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&resized);
-	sigaddset(&resized, SIGWINCH); /* read where there is a terminal */
-	sigprocmask(SIG_BLOCK, &resized, NULL);
-	if (chdir("/") < 0)
-		_exit(1);
+	carry_begin(fds, ARRAY_SIZE(fds));
 	c.outputs[CARRIER_OUT] =
 		(struct carrier_stream){.bytes.fd = c.exec.stdout_fd, .head = c.exec.terminal};
 	c.outputs[CARRIER_ERR] =

@@ -340,22 +340,9 @@ static int lxc_file(struct driver *d, const char *id, const struct driver_file *
 static int lxc_stats(struct driver *d, const char *id, struct driver_stats **ret, size_t *ret_count,
 	struct err *err)
 {
-	AUTOFREE struct driver_stats *one = NULL;
-	int r;
+	int r = id ? check_running(d, id, err) : 0;
 
-	if (!id)
-		return lxc_guests_stats(lxc_of(d), ret, ret_count, err);
-	r = check_running(d, id, err);
-	if (r < 0)
-		return r;
-	one = calloc(1, sizeof(*one));
-	if (!one)
-		return err_errno(err, ENOMEM, "no memory for statistics");
-	if (lxc_guest_stats(lxc_of(d), id, one) < 0)
-		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
-	*ret = TAKE_PTR(one);
-	*ret_count = 1;
-	return 0;
+	return r < 0 ? r : lxc_guests_stats(lxc_of(d), id, ret, ret_count, err);
 }
 
 /* --- Instances ------------------------------------------------------------------------------- */

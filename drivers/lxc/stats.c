@@ -1,9 +1,7 @@
 /* What guests have used: which of them run, and their groups. */
 #include "drivers/lxc/stats.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -11,9 +9,10 @@
 #include "drivers/cgroup/stats.h"
 #include "drivers/lxc/runtime.h"
 
-/* Those that run have files of a run; one that ends meanwhile is left out. */
-int lxc_guest_stats(const struct lxc *lxc, const char *id, struct driver_stats *ret)
+/* Those that run have files of a run. */
+static int read_one(const void *driver, const char *id, struct driver_stats *ret)
 {
+	const struct lxc *lxc = driver;
 	struct lxc_runtime now;
 	struct lxc_paths paths;
 	struct cgroup group;
@@ -32,29 +31,12 @@ int lxc_guest_stats(const struct lxc *lxc, const char *id, struct driver_stats *
 	return r == 0 && ret->pids == 0 && cgroups_with(&lxc->groups.cgroups, "pids") ? -ENOENT : r;
 }
 
-int lxc_guests_stats(
-	const struct lxc *lxc, struct driver_stats **ret, size_t *ret_count, struct err *err)
+int lxc_guests_stats(const struct lxc *lxc, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err)
 {
-	CLEANUP(closedirp) DIR *dir = opendir(lxc->dirs.run);
-	AUTOFREE struct driver_stats *list = calloc(1, sizeof(*list));
-	size_t count = 0, room = 1;
-	struct dirent *e;
+	const struct stats_guests guests = {
+		.read = read_one, .driver = lxc, .dir = lxc->dirs.run, .suffix = ""};
 
-	if (!dir || !list)
-		return err_errno(err, errno, "cannot list %s", lxc->dirs.run);
-	while ((e = readdir(dir))) {
-		if (count == room) {
-			struct driver_stats *grown = reallocarray(list, room * 2, sizeof(*list));
-
-			if (!grown)
-				return err_errno(err, ENOMEM, "no memory for a list");
-			list = grown;
-			room *= 2;
-		}
-		if (lxc_guest_stats(lxc, e->d_name, &list[count]) == 0)
-			count++;
-	}
-	*ret = TAKE_PTR(list);
-	*ret_count = count;
-	return 0;
+	return id ? stats_one(&guests, id, ret, ret_count, err)
+		  : stats_all(&guests, ret, ret_count, err);
 }

@@ -5,9 +5,6 @@
 
 struct err;
 
-/* Of a guest as it was started, with its id; -ENOENT when it does not run. */
-int lxc_guest_stats(const struct lxc *lxc, const char *id, struct driver_stats *ret);
-
-/* Of each that runs: as driver_ops.stats. */
-int lxc_guests_stats(
-	const struct lxc *lxc, struct driver_stats **ret, size_t *ret_count, struct err *err);
+/* As driver_ops.stats: of one that should run, or with `id` NULL of each that does. */
+int lxc_guests_stats(const struct lxc *lxc, const char *id, struct driver_stats **ret,
+	size_t *ret_count, struct err *err);

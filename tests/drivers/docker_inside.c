@@ -37,7 +37,7 @@ void inside_connect(const char *socket)
 	struct err err = {0};
 
 	g_docker.socket = (char *)socket;
-	g_docker.run_dir = g_docker.state_dir = (char *)node_dir();
+	g_docker.dirs.run = g_docker.dirs.state = (char *)node_dir();
 	assert_int_equal(docker_paths(&g_docker, g_guest.id, &g_paths, &err), 0);
 	g_inside.engine = engine_close(g_inside.engine);
 	if (engine_open(socket, 0, &g_inside.engine, &err) < 0)

@@ -24,6 +24,16 @@ class Problem(Exception):
         self.detail = answer.json["detail"]
 
 
+def refused(code, field, call, *args, **kwargs):
+    """Calls what must be refused so; what it is told."""
+    try:
+        call(*args, **kwargs)
+    except Problem as problem:
+        assert (problem.code, problem.field) == (code, field), problem
+        return problem.detail
+    raise AssertionError("it was not refused")
+
+
 @dataclasses.dataclass
 class Answer:
     status: int

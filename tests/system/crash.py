@@ -60,6 +60,23 @@ def die_and_recover(node, crash, faults):
     return same[0]
 
 
+def die_at_every_step(node, crash):
+    """Of one change: the agent dies when each of its steps has been taken, before it is written down,
+    so each is taken again; before that when it has been accepted, and once more when it has ended."""
+    key = new_key()
+    points = ["accepted", *(f"{step}.after" for step in crash.steps(node)), "end"]
+    node.restart(faults=f"ops.{crash.verb}.{points[0]}=kill@1")
+    assert crash.send(node, key) is None
+    for point in points[1:]:
+        node.died()
+        node.start(faults=f"ops.{crash.verb}.{point}=kill@1")
+    node.died()
+    node.start()
+    settle(node)
+    answer = crash.send(node, key)
+    assert answer.status == 200 and answer.json["state"] == "done", answer.text
+
+
 def driver_dies(node, crash):
     """For each step of a change: the driver dies when it is about to begin and again while it runs;
     the change is repeated or undone, and its end is yielded."""

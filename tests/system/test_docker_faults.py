@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import node_for
-from crash import Crash, assert_whole, new_key, settle
+from crash import Crash, assert_whole, die_at_every_step, settle
 from harness import oci, registry
 from harness.api import Problem
 from harness.node import CACHE
@@ -206,23 +206,10 @@ CHANGES = {
 
 @pytest.mark.parametrize("kind", CHANGES)
 def test_kill_9_of_the_agent_at_every_step(node, clean, kind):
-    """Of one operation: it dies when each of its steps has been taken, before it is written down, so
-    each is taken again; before that when it has been accepted, and once more when it has ended."""
-    change, key = CHANGES[kind], new_key()
+    change = CHANGES[kind]
     change.prepare(node, NAME)
-    crash = change.crash(NAME)
-    points = ["accepted", *(f"{step}.after" for step in crash.steps(node)), "end"]
     bystander = node.api.guest(BYSTANDER)["pid"]
-    node.restart(faults=f"ops.{crash.verb}.{points[0]}=kill@1")
-    assert crash.send(node, key) is None
-    for point in points[1:]:
-        node.died()
-        node.start(faults=f"ops.{crash.verb}.{point}=kill@1")
-    node.died()
-    node.start()
-    settle(node)
-    answer = crash.send(node, key)
-    assert answer.status == 200 and answer.json["state"] == "done", answer.text
+    die_at_every_step(node, change.crash(NAME))
     change.assert_done(node, NAME)
     assert_clean(node)
     assert node.api.guest(BYSTANDER)["pid"] == bystander

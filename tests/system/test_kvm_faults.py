@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import node_for
-from crash import Crash, assert_whole, new_key, settle
+from crash import Crash, assert_whole, die_at_every_step, new_key, settle
 from harness import disks, machines
 from harness.api import Problem
 from harness.shell import run, wait_for
@@ -224,22 +224,9 @@ CHANGES = {
 # Of the others test_crash.py and test_crash_verbs.py have as much: they are not the machine's own.
 @pytest.mark.parametrize("kind", sorted(CHANGES.keys() - {"freeze", "thaw", "update"}))
 def test_kill_9_of_the_agent_at_every_step(node, kind):
-    """Of one operation: it dies when each of its steps has been taken, before it is written down, so
-    each is taken again; before that when it has been accepted, and once more when it has ended."""
-    change, key = CHANGES[kind], new_key()
+    change = CHANGES[kind]
     change.prepare(node, NAME)
-    crash = change.crash(NAME)
-    points = ["accepted", *(f"{step}.after" for step in crash.steps(node)), "end"]
-    node.restart(faults=f"ops.{crash.verb}.{points[0]}=kill@1")
-    assert crash.send(node, key) is None
-    for point in points[1:]:
-        node.died()
-        node.start(faults=f"ops.{crash.verb}.{point}=kill@1")
-    node.died()
-    node.start()
-    settle(node)
-    answer = crash.send(node, key)
-    assert answer.status == 200 and answer.json["state"] == "done", answer.text
+    die_at_every_step(node, change.crash(NAME))
     change.assert_done(node, NAME)
     assert_clean(node)
 

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 import pytest
-from harness.api import Problem
+from harness.api import Problem, refused
 from harness.machines import MIB, Machines
 from harness.shell import wait_for
 
@@ -65,13 +65,6 @@ def guest(node, box):
     box.faults()
     for guest in node.api.guests():
         node.api.destroy(guest["name"])
-
-
-def refused(code, field, call, *args, **kwargs):
-    with pytest.raises(Problem) as caught:
-        call(*args, **kwargs)
-    assert (caught.value.code, caught.value.field) == (code, field), caught.value
-    return caught.value.detail
 
 
 def change(node, path, body=None, **query):

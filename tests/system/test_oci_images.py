@@ -5,7 +5,7 @@ import os
 
 import pytest
 from harness import rootfs
-from harness.api import Problem
+from harness.api import Problem, refused
 from harness.machines import Machines
 from harness.shell import wait_for
 
@@ -44,13 +44,6 @@ def remove(node, name):
 def load(node, name, data, **query):
     return node.api.change("PUT", f"/v1/images/{name}", data, kind="oci",
                            headers={"Content-Type": "application/x-tar"}, **query)
-
-
-def refused(code, field, call, *args, **kwargs):
-    with pytest.raises(Problem) as caught:
-        call(*args, **kwargs)
-    assert (caught.value.code, caught.value.field) == (code, field), caught.value
-    return caught.value.detail
 
 
 def test_a_pulled_image_is_listed_with_what_it_means(node):
