@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,10 @@
 #define PING_MS	     3000
 #define PING_TRIES   2
 
+/* No event tells when a container's program has begun: what is held before it is looked at again.
+ */
+#define HELD_MS 100
+
 #define LOOK_MS	  4000 /* of the five seconds that there are */
 #define MARGIN_MS 1000 /* clocks are set */
 
@@ -40,8 +45,9 @@ struct process {
 	struct engine *engine;
 	struct lines lines;
 	int64_t since_ms;
-	int timer;
-	int also; /* epoll: orders of the host, the timer */
+	json_t *held; /* by id, guests whose program has not begun */
+	int held_timer, ping_timer;
+	int also; /* epoll: orders of the host, the timers */
 	bool lost;
 };
 
@@ -92,19 +98,37 @@ static int ping(const struct process *p, struct err *err)
 	return r;
 }
 
-static int on_also(void *data, struct err *err)
+static void look_at_held(struct process *p)
 {
-	const struct process *p = data;
-	struct epoll_event events[2];
-	int n = epoll_wait(p->also, events, ARRAY_SIZE(events), 0), r = 0;
+	json_t *held = p->held;
+	const char *id;
+	json_t *value;
+
+	p->held = json_object();
+	json_object_foreach (held, id, value)
+		source_look(p->source, id);
+	json_decref(held);
+}
+
+static bool has_ticked(int timer)
+{
 	uint64_t ticks;
 
-	for (int i = 0; i < n && r == 0; i++) {
-		if (events[i].data.fd == p->source->orders)
-			source_take_order(p->source);
-		else if (read(p->timer, &ticks, sizeof(ticks)) > 0)
-			r = ping(p, err);
-	}
+	return read(timer, &ticks, sizeof(ticks)) > 0;
+}
+
+static int on_also(void *data, struct err *err)
+{
+	struct process *p = data;
+	struct pollfd orders = {.fd = p->source->orders, .events = POLLIN};
+	int r = 0;
+
+	if (poll(&orders, 1, 0) == 1)
+		source_take_order(p->source);
+	if (has_ticked(p->held_timer))
+		look_at_held(p);
+	if (has_ticked(p->ping_timer))
+		r = ping(p, err);
 	return r == 0 && p->lost ? err_set(err, ERR_UNAVAILABLE, NULL, "dockerd is away") : r;
 }
 
@@ -117,6 +141,7 @@ static bool open_connection(void *data)
 	p->lost = false;
 	p->since_ms = clock_realtime_ms() - MARGIN_MS;
 	p->lines = (struct lines){.object = on_event, .data = p};
+	p->held = json_object();
 	return engine_open(p->docker->socket, 0, &p->engine, NULL) == 0;
 }
 
@@ -126,6 +151,8 @@ static void disconnect(void *data)
 
 	p->engine = engine_close(p->engine);
 	lines_finish(&p->lines);
+	json_decref(p->held);
+	p->held = NULL;
 }
 
 /* Until the stream ends, however it does. */
@@ -149,6 +176,14 @@ static void serve(void *data)
 		NULL, NULL);
 }
 
+static void hold(struct process *p, const char *id)
+{
+	struct itimerspec soon = {.it_value.tv_nsec = HELD_MS * 1000000L};
+
+	json_object_set_new(p->held, id, json_true());
+	timerfd_settime(p->held_timer, 0, &soon, NULL);
+}
+
 /* That dockerd does not say what it is although it is there, nothing would tell the end of: so all
  * begins anew. */
 static bool look(void *data, const char *id, struct driver_status *ret)
@@ -160,6 +195,8 @@ static bool look(void *data, const char *id, struct driver_status *ret)
 	if (!look_by(engine, p->docker, id, ret))
 		return false;
 	p->lost |= ret->state == GUEST_UNKNOWN;
+	if (ret->state == GUEST_STARTING && ret->pid > 0)
+		hold(p, id);
 	return true;
 }
 
@@ -209,10 +246,11 @@ static void run(void *data, struct source *source)
 		.it_value.tv_sec = PING_EVERY_S, .it_interval.tv_sec = PING_EVERY_S};
 	struct process p = {.docker = data, .source = source};
 
-	p.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	p.ping_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	p.held_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	p.also = epoll_create1(EPOLL_CLOEXEC);
-	if (p.timer >= 0 && p.also >= 0 && timerfd_settime(p.timer, 0, &often, NULL) == 0 &&
-		add(&p, p.timer) && add(&p, source->orders))
+	if (p.also >= 0 && timerfd_settime(p.ping_timer, 0, &often, NULL) == 0 &&
+		add(&p, p.ping_timer) && add(&p, p.held_timer) && add(&p, source->orders))
 		source_run(source, &SOURCE, &p);
 }
 

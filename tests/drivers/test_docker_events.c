@@ -105,7 +105,14 @@ static const char *container(const char *id)
 	return name;
 }
 
-/* As the driver would make it, of a program that ends by `touch /end`. */
+/* By `touch /held` it looks like one that runc has not made into the program yet, by `touch /end`
+ * it ends. */
+#define PROGRAM                                                                                    \
+	"while [ ! -e /end ]; do"                                                                  \
+	" [ -e /held ] && name='runc:[2:INIT]' || name=sh;"                                        \
+	" echo $name >/proc/$$/comm; sleep 0.1; done; exit 3"
+
+/* As the driver would make it. */
 static void run_container(const char *id)
 {
 	char name[64], guest[64], agent[256];
@@ -113,9 +120,8 @@ static void run_container(const char *id)
 	snprintf(name, sizeof(name), "--name=%s", container(id));
 	snprintf(guest, sizeof(guest), "--label=" LABEL_GUEST "=%s", id);
 	snprintf(agent, sizeof(agent), "--label=" LABEL_AGENT "=%s/state", node_dir());
-	assert_non_null(
-		DOCKER("run", "--detach", "--network=none", name, guest, agent, docker_node_image(),
-			"/bin/sh", "-c", "while [ ! -e /end ]; do sleep 0.1; done; exit 3"));
+	assert_non_null(DOCKER("run", "--detach", "--network=none", name, guest, agent,
+		docker_node_image(), "/bin/sh", "-c", PROGRAM));
 }
 
 static void define_again(void)
@@ -131,19 +137,19 @@ static void define_again(void)
 	assert_told(B, GUEST_STOPPED);
 }
 
-static int begin(void **state)
-{
-	(void)state;
-	define_again();
-	run_container(A);
-	assert_told(A, GUEST_RUNNING);
-	return 0;
-}
-
 static int end(void **state)
 {
 	(void)state;
 	return DOCKER("rm", "--force", container(A), container(B)) ? 0 : -1;
+}
+
+static int begin(void **state)
+{
+	end(state); /* what a setup that failed has left */
+	define_again();
+	run_container(A);
+	assert_told(A, GUEST_RUNNING);
+	return 0;
 }
 
 /* --- Tests ----------------------------------------------------------------------------------- */
@@ -164,6 +170,19 @@ static void what_containers_do_by_themselves_is_told(void **state)
 	assert_int_equal(0, told_of(all, A)->status.pid);
 	assert_non_null(DOCKER("rm", "--force", container(B)));
 	assert_told(B, GUEST_STOPPED);
+}
+
+/* dockerd, for which it runs, has nothing more to tell. */
+static void a_guest_whose_program_begins_late_is_told_to_run(void **state)
+{
+	(void)state;
+	assert_non_null(DOCKER("exec", container(A), "touch", "/held"));
+	while (told_of(all, A)->status.state != GUEST_STARTING) {
+		driver->ops->watch_dispatch(driver, A, note, all);
+		usleep(10000);
+	}
+	assert_non_null(DOCKER("exec", container(A), "rm", "/held"));
+	assert_told(A, GUEST_RUNNING);
 }
 
 static void others_containers_are_none_of_ours(void **state)
@@ -220,6 +239,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(what_containers_do_by_themselves_is_told),
+		TEST(a_guest_whose_program_begins_late_is_told_to_run),
 		TEST(others_containers_are_none_of_ours),
 		TEST(what_happens_while_dockerd_is_away_is_told_when_it_is_back),
 		TEST(a_guest_that_ends_while_dockerd_is_away_is_found_ended),
