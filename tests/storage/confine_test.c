@@ -167,5 +167,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_holds_no_descriptor_but_its_own, begin, end),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, fixture_teardown);
 }

@@ -178,8 +178,6 @@ static void making_the_pool_is_recovered_from(void **state)
 		"storage.open.made", "storage.open.attached", "storage.open.mounted"};
 
 	(void)state;
-	if (g_f.backend->on_existing)
-		skip();
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
 		crash_and_recover("open", points[i]);
 		fixture_discard(&g_f);
@@ -189,8 +187,6 @@ static void making_the_pool_is_recovered_from(void **state)
 static void growing_is_recovered_from(void **state)
 {
 	(void)state;
-	if (g_f.backend->on_existing)
-		skip();
 	crash_and_recover("grow", "storage.grow.file");
 	crash_run(&g_f, "grow");
 }
@@ -227,15 +223,18 @@ static int begin(void **state)
 
 int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[] = {
+	struct CMUnitTest of_loops[] = {
 		T(making_the_pool_is_recovered_from),
+		T(growing_is_recovered_from),
+	};
+	struct CMUnitTest tests[] = {
 		T(each_fault_point_is_recovered_from),
 		T(replacing_an_image_is_all_or_nothing),
-		T(growing_is_recovered_from),
 		T(any_instant_of_an_import_is_recovered_from),
 	};
 
 	if (argc == 5)
 		return crash_main(&g_f, g_verbs, argv);
-	return fixture_run_each(tests, ARRAY_SIZE(tests), NULL);
+	return fixture_run_loops(of_loops, ARRAY_SIZE(of_loops)) +
+	       fixture_run_each(tests, ARRAY_SIZE(tests), NULL);
 }

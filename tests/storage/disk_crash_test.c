@@ -176,5 +176,5 @@ int main(int argc, char **argv)
 
 	if (argc == 5)
 		return crash_main(&g_f, g_verbs, argv);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, fixture_teardown);
 }

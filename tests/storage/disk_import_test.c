@@ -572,5 +572,5 @@ int main(void)
 		T(cut_transfer_makes_no_disk),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, fixture_teardown);
 }

@@ -421,5 +421,5 @@ int main(void)
 		TEST(a_race_for_the_file_itself_does_not_lead_outside),
 	};
 
-	return cmocka_run_group_tests_name("files", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("files", tests, NULL, fixture_teardown);
 }

@@ -64,6 +64,7 @@ void fixture_prepare(struct fixture *f, const struct backend *backend)
 {
 	char path[96], loop_file[96];
 
+	fixture_end(f); /* of a test whose setup failed */
 	memset(f, 0, sizeof(*f));
 	strcpy(f->dir, "/var/tmp/corpus-storage-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
@@ -103,11 +104,14 @@ void fixture_sync(struct fixture *f)
 
 void fixture_end(struct fixture *f)
 {
+	if (!f->dir[0])
+		return;
 	fixture_close(f);
 	/* Lazily: a test that failed may have left something open. */
 	umount2(f->path, MNT_DETACH);
 	umount2(f->host, MNT_DETACH);
 	file_remove_tree(f->dir);
+	f->dir[0] = '\0';
 }
 
 int fixture_setup_closed(void **state)
@@ -130,17 +134,30 @@ int fixture_teardown(void **state)
 	return 0;
 }
 
+static int run_on(const struct backend *backend, struct CMUnitTest *tests, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		tests[i].initial_state = (void *)backend;
+	return _cmocka_run_group_tests(backend->name, tests, count, NULL, fixture_teardown);
+}
+
 int fixture_run_each(struct CMUnitTest *tests, size_t count, const char *only)
 {
 	int failed = 0;
 
-	for (size_t i = 0; i < g_backends_count; i++) {
-		if (only && strcmp(only, g_backends[i].name) != 0)
-			continue;
-		for (size_t t = 0; t < count; t++)
-			tests[t].initial_state = (void *)&g_backends[i];
-		failed += _cmocka_run_group_tests(g_backends[i].name, tests, count, NULL, NULL);
-	}
+	for (size_t i = 0; i < g_backends_count; i++)
+		if (!only || strcmp(only, g_backends[i].name) == 0)
+			failed += run_on(&g_backends[i], tests, count);
+	return failed;
+}
+
+int fixture_run_loops(struct CMUnitTest *tests, size_t count)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < g_backends_count; i++)
+		if (!g_backends[i].on_existing)
+			failed += run_on(&g_backends[i], tests, count);
 	return failed;
 }
 

@@ -48,10 +48,14 @@ int fixture_setup(void **state);
 int fixture_setup_closed(void **state);
 int fixture_teardown(void **state);
 
+/* Whoever runs a group gives it this teardown, too: that of a test does not run when its setup
+ * failed. */
 #define FIXTURE_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 /* Runs them on the kind of pool that is named, or on each; how many failed. */
 int fixture_run_each(struct CMUnitTest *tests, size_t count, const char *only);
+/* On each whose file system is its own. */
+int fixture_run_loops(struct CMUnitTest *tests, size_t count);
 
 /* Open the pool (again), and close it. */
 void fixture_open(struct fixture *f);

@@ -289,5 +289,5 @@ int main(void)
 		T(quotas_are_of_the_kind_that_was_asked_for),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, fixture_teardown);
 }
