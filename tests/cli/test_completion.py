@@ -1,6 +1,5 @@
 """Completion: what the program offers for the last word, and that the shells use it."""
 import pathlib
-import shutil
 import subprocess
 
 import pytest
@@ -116,8 +115,6 @@ def test_bash_completes_files(corpus, agent, tmp_path):
 
 
 def test_zsh_gets_names(corpus, agent):
-    if not shutil.which("zsh"):
-        pytest.skip("zsh is not installed")
     agent.answer(Answer(200, GUESTS))
     script = (f"compadd() {{ print -l ${{(P)argv[-1]}} }}; _files() {{ print files }};"
               f"words=(\"$@\"); CURRENT=$#; source {FOLDER}/_corpus")

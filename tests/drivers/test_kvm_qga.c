@@ -25,6 +25,7 @@
 #include "drivers/kvm/qga.h"
 #include "drivers/kvm/quote.h"
 #include "drivers/kvm/way.h"
+#include "need.h"
 
 /* --- Requests --------------------------------------------------------------------------------- */
 
@@ -290,8 +291,7 @@ static void a_command_becomes_the_user(void **state)
 		.uid = 33, .gid = 44, .groups = {55, 66}, .groups_count = 2, .home = "/tmp"};
 
 	(void)state;
-	if (geteuid() != 0)
-		skip();
+	need_root();
 	assert_launched((struct driver_exec){.argv = (const char *[]){"sh", "-c",
 						     "id -u; id -g; id -G; pwd; echo $HOME", NULL},
 				.user = "33:44"},

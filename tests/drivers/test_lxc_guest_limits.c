@@ -26,6 +26,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "lxc_guests.h"
+#include "need.h"
 #include "node.h"
 
 /* --- The kernel's files ----------------------------------------------------------------------- */
@@ -69,10 +70,14 @@ static void assert_kernel_has(const struct guest_limits *l)
 			sum_limit(l));
 }
 
-static void need(const char *controller)
+static void need_controller(const char *name)
 {
-	if (!has(controller))
-		skip();
+	need(has(name), "the controller %s", name);
+}
+
+static void need_io(void)
+{
+	need(has_io(), "the controller io or blkio");
 }
 
 /* --- Limits ----------------------------------------------------------------------------------- */
@@ -82,7 +87,7 @@ static void limits_are_the_kernels_from_the_start_and_after_each_change(void **s
 	struct driver_guest guest = facts(GUEST_A);
 
 	(void)state;
-	need("memory");
+	need_controller("memory");
 	guest.limits = (struct guest_limits){.cpu_milli = 500, .memory = 64 * MIB, .pids = 100};
 	run_guest(&guest);
 	guest.limits.swap = counts_swap() ? 32 * MIB : 0;
@@ -112,7 +117,7 @@ static void a_changed_limit_is_there_after_the_next_start(void **state)
 	struct err err = {0};
 
 	(void)state;
-	need("memory");
+	need_controller("memory");
 	run_guest(&guest);
 	guest.limits = (struct guest_limits){.cpu_milli = 1500, .memory = 64 * MIB, .pids = 77};
 	guest.limits.swap = counts_swap() ? 8 * MIB : 0;
@@ -129,7 +134,7 @@ static void a_memory_limit_below_what_is_used_is_refused_and_changes_nothing(voi
 	struct err err = {0};
 
 	(void)state;
-	need("memory");
+	need_controller("memory");
 	guest.limits = before =
 		(struct guest_limits){.cpu_milli = 500, .memory = 64 * MIB, .pids = 100};
 	run_guest(&guest);
@@ -158,9 +163,8 @@ static void a_limit_that_cannot_be_set_puts_the_others_back(void **state)
 	struct err err = {0};
 
 	(void)state;
-	need("memory");
-	if (!has_io())
-		skip();
+	need_controller("memory");
+	need_io();
 	guest.limits = before =
 		(struct guest_limits){.cpu_milli = 500, .memory = 64 * MIB, .pids = 100};
 	run_guest(&guest);
@@ -186,7 +190,7 @@ static void a_cpu_limit_holds_and_its_throttling_is_counted(void **state)
 	double share;
 
 	(void)state;
-	need("cpu");
+	need_controller("cpu");
 	guest.limits.cpu_milli = 1000;
 	run_guest(&guest);
 	guest.limits.cpu_milli = 200;
@@ -209,7 +213,7 @@ static void a_pids_limit_stops_forks_and_is_counted(void **state)
 	struct driver_guest guest = facts(GUEST_A);
 
 	(void)state;
-	need("pids");
+	need_controller("pids");
 	guest.limits.pids = 16;
 	run_guest(&guest);
 	assert_int_not_equal(run_in(GUEST_A, "for i in 1 2 3 4 5 6 7 8 9 a b c d e f g h i; do "
@@ -227,7 +231,7 @@ static void a_hog_is_killed_inside_its_guest_alone_and_counted(void **state)
 	int status;
 
 	(void)state;
-	need("memory");
+	need_controller("memory");
 	guest.limits.memory = 32 * MIB;
 	init = run_guest(&guest);
 	neighbour = run_guest(&other);
@@ -294,8 +298,7 @@ static void bandwidth_of_the_disk_is_limited_both_ways(void **state)
 	int64_t begun;
 
 	(void)state;
-	if (!has_io())
-		skip();
+	need_io();
 	snprintf(root, sizeof(root), "%s/private/disk", node_dir());
 	mount_disk(root, disk);
 	node_make_rootfs(

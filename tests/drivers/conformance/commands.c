@@ -22,6 +22,7 @@
 #include "base/file.h"
 #include "groups.h"
 #include "guests.h"
+#include "need.h"
 
 #define SH(command)                                                                                \
 	(const char *[])                                                                           \
@@ -31,14 +32,6 @@
 
 /* --- Words -------------------------------------------------------------------------------------
  */
-
-static bool begin(void)
-{
-	if (!can(DRIVER_CAN_EXEC))
-		return false;
-	borrow_guest();
-	return true;
-}
 
 /* A command under way; all its descriptors are ours. */
 struct running {
@@ -127,8 +120,7 @@ static pid_t parent_of(pid_t pid)
 static void input_output_and_status_are_passed(void **state)
 {
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	assert_exec(
 		SH("cat; echo err >&2; exit 7"), "hello\n", "hello\n", "err\n", W_EXITCODE(7, 0));
 	assert_exec(SH("kill -9 $$"), "", "", "", W_EXITCODE(0, SIGKILL));
@@ -150,8 +142,7 @@ static void much_output_comes_whole(void **state)
 	ssize_t n;
 
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	exec.stdout_fd = out[1];
 	run = start(exec);
@@ -170,8 +161,7 @@ static void signals_are_as_a_program_expects_them(void **state)
 	int out[2];
 
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	/* A writer whose reader has gone dies of it, whatever the driver itself does. */
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	struct running run = start((struct driver_exec){
@@ -193,8 +183,7 @@ static void environment_has_defaults_that_can_be_replaced(void **state)
 	const char *argv[] = {"sh", "-c", "echo $HOME,$GREETING,${TERM:+term},${PATH:+path}", NULL};
 
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	assert_prints((struct driver_exec){.argv = argv}, "/root,,term,path\n");
 	assert_prints((struct driver_exec){.argv = argv, .env = env}, "/tmp,good day,term,path\n");
 	assert_refused((struct driver_exec){.argv = argv, .env = (const char *[]){"x", NULL}},
@@ -207,8 +196,8 @@ static void users_are_those_of_the_guest(void **state)
 	const char *argv[] = {"sh", "-c", "id -u; id -g; id -G", NULL};
 
 	(void)state;
-	if (geteuid() != 0 || !begin())
-		skip();
+	need_root();
+	borrow_guest();
 	prepare_inside("mkdir -p $R/etc; printf '%%s\\n' root:x:0:0:root:/root:/bin/sh "
 		       "guy:x:1234:2345::/tmp:/bin/sh >$R/etc/passwd; "
 		       "printf '%%s\\n' root:x:0: crew:x:3456:guy,root more:x:4567:guy "
@@ -232,8 +221,7 @@ static void users_are_those_of_the_guest(void **state)
 static void a_directory_can_be_chosen(void **state)
 {
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	assert_prints((struct driver_exec){.argv = SH("pwd"), .cwd = "/tmp"}, "/tmp\n");
 	assert_refused(
 		(struct driver_exec){.argv = SH("pwd"), .cwd = "/not/there"}, ERR_INVALID, "cwd");
@@ -243,8 +231,7 @@ static void a_directory_can_be_chosen(void **state)
 static void what_cannot_be_executed_is_told(void **state)
 {
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	assert_refused((struct driver_exec){.argv = (const char *[]){"no-such-command", NULL}},
 		ERR_NOT_FOUND, "command");
 	assert_refused((struct driver_exec){.argv = (const char *[]){"/no/such/command", NULL}},
@@ -284,8 +271,7 @@ static void a_terminal_controls_its_command(void **state)
 	int ours, theirs;
 
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	assert_int_equal(openpty(&ours, &theirs, NULL, NULL, &size), 0);
 	exec.stdin_fd = exec.stdout_fd = exec.stderr_fd = theirs;
 	run = start(exec);
@@ -312,8 +298,7 @@ static void a_frozen_guest_takes_no_commands(void **state)
 	struct driver_request freeze = {.call = DRIVER_CALL_FREEZE, .id = GUEST_A, .frozen = true};
 
 	(void)state;
-	if (!can(DRIVER_CAN_FREEZE) || !begin())
-		skip();
+	borrow_guest();
 	call_ok(freeze);
 	assert_refused((struct driver_exec){.argv = SH("exit 0")}, ERR_ILLEGAL_STATE, "");
 	freeze.frozen = false;
@@ -326,8 +311,6 @@ static void guests_that_do_not_run_are_refused(void **state)
 	struct driver_exec exec = {.argv = SH("exit 0")};
 
 	(void)state;
-	if (!can(DRIVER_CAN_EXEC))
-		skip();
 	destroy_guest(GUEST_A);
 	assert_refused(exec, ERR_NOT_FOUND, "");
 	define_guest(GUEST_A, ROOTFS_PLAIN);
@@ -341,8 +324,7 @@ static void a_command_outlives_the_driver(void **state)
 	pid_t waiter;
 
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	run = start((struct driver_exec){.argv = SH("read line; exit 5")});
 	waiter = is_machine() ? 0 : parent_of(run.pid);
 	subject_crash(subject());
@@ -377,8 +359,6 @@ static void ends_with_the_guest(enum driver_call how)
 static void a_command_ends_with_the_guest_and_nothing_waits_on(void **state)
 {
 	(void)state;
-	if (!can(DRIVER_CAN_EXEC))
-		skip();
 	ends_with_the_guest(DRIVER_CALL_STOP);
 	assert_nothing_left(GUEST_A, true);
 	if (environment()->shared_guest) /* what ends it is the same, and starting it takes long */
@@ -394,8 +374,7 @@ static void commands_run_side_by_side(void **state)
 	struct running run[8];
 
 	(void)state;
-	if (!begin())
-		skip();
+	borrow_guest();
 	for (size_t i = 0; i < ARRAY_SIZE(run); i++)
 		run[i] = start((struct driver_exec){.argv = SH("read line; exit $line")});
 	for (size_t i = ARRAY_SIZE(run); i-- > 0;) {
@@ -421,7 +400,7 @@ int commands_run(const char *name)
 		guest_test(a_terminal_controls_its_command),
 		guest_test(a_command_outlives_the_driver),
 		guest_test(commands_run_side_by_side),
-		guest_test(a_frozen_guest_takes_no_commands),
+		guest_test_if(can(DRIVER_CAN_FREEZE), a_frozen_guest_takes_no_commands),
 		guest_test(a_command_ends_with_the_guest_and_nothing_waits_on),
 		guest_test(guests_that_do_not_run_are_refused),
 	};

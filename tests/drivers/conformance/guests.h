@@ -8,6 +8,9 @@
 
 /* A test after which no guest is left, however it ended. */
 #define guest_test(f) cmocka_unit_test_teardown(f, guests_remove_all)
+/* One that the driver is bound to on a condition only; else it is not there at all. */
+#define guest_test_if(bound, f)                                                                    \
+	((bound) ? (struct CMUnitTest)guest_test(f) : (struct CMUnitTest){.name = NULL})
 
 void guests_begin(const struct environment *environment);
 void guests_end(void);
