@@ -134,6 +134,21 @@ void show_mode_plan(struct cli *cli, const json_t *plan)
 	print_names(cli, "started", json_at(plan, "start"));
 }
 
+/* Of each driver whose guests have some. */
+static void add_data_paths(struct table *facts, const json_t *drivers)
+{
+	const json_t *driver;
+	size_t i;
+
+	json_array_foreach (drivers, i, driver) {
+		AUTOFREE char *paths = value_list(driver, "data_paths");
+
+		if (json_at(driver, "data_paths"))
+			facts_addf(facts, "data paths", "%s: %s", json_text(driver, "name"),
+				paths && *paths ? paths : "none");
+	}
+}
+
 void show_node(struct cli *cli, const json_t *node)
 {
 	struct table *facts = facts_create();
@@ -148,6 +163,7 @@ void show_node(struct cli *cli, const json_t *node)
 	facts_add(facts, "agent", json_text(node, "version"));
 	facts_add(facts, "started", V_TIME(node, "started"));
 	add_resources(facts, node);
+	add_data_paths(facts, json_at(node, "drivers"));
 	facts_print(cli, facts);
 	print_drivers(cli, json_at(node, "drivers"));
 	print_problems(cli, json_at(node, "problems"));

@@ -318,6 +318,14 @@ static int read_data(const struct reader_field *field, const json_t *value, cons
 	return 0;
 }
 
+int guest_container_read_data(const json_t *list, const char *path, char ***member, struct err *err)
+{
+	static const struct reader_field field = {
+		.check = guest_container_check_path, .count = GUEST_CONTAINER_DATA_MAX};
+
+	return read_data(&field, list, path, member, err);
+}
+
 #define MEMBER(key, reader, member)                                                                \
 	.name = key, .read = reader, .offset = offsetof(struct guest_container, member)
 

@@ -58,6 +58,11 @@ json_t *guest_container_to_record(const struct guest_container *container);
  * SIG, in any case, or by its number. -EINVAL. */
 int guest_container_signal(const char *text, char ret[static GUEST_CONTAINER_SIGNAL_MAX]);
 
+/* [char ***] An owned list of paths, as `data` has it; replaces what was there. ERR_INVALID names
+ * the field below `path`. */
+int guest_container_read_data(
+	const json_t *list, const char *path, char ***member, struct err *err);
+
 /* Whether it is an absolute path without empty, "." or ".." parts or control characters, and not
  * the root. */
 int guest_container_check_path(const char *path, const char *field, struct err *err);

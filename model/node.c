@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/names.h"
 #include "base/parse.h"
+#include "model/guest_fields.h"
 #include "model/reader.h"
 
 #define SSH_PORT 22
@@ -134,6 +135,8 @@ static json_t *driver_to_json(const struct node_driver *driver)
 	set_if_any(json, "acceleration", driver->acceleration);
 	set_if_any(json, "problem", driver->problem);
 	set_if_any(json, "notice", driver->notice);
+	if (driver->data_paths)
+		json_object_set_new(json, "data_paths", guest_texts_to_json(driver->data_paths));
 	if (driver->pid)
 		json_object_set_new(json, "pid", json_integer(driver->pid));
 	return json;

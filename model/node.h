@@ -55,6 +55,7 @@ struct node_driver {
 	const char *acceleration; /* of machines; "" or NULL: its guests need none */
 	bool usable;
 	pid_t pid;			 /* of its process; 0: none */
+	char *const *data_paths;	 /* of containers that do not say theirs; NULL: none */
 	const char *const *capabilities; /* names, ends with NULL */
 };
 

@@ -66,6 +66,8 @@ static void gather_drivers(const struct agent *agent, struct node_facts *facts)
 			.usable = driver->info.usable,
 			.pid = driver_client_pid(driver->client),
 			.capabilities = facts->capabilities[i],
+			.data_paths = driver->image_kind == IMAGE_OCI ? driver->settings->data_paths
+								      : NULL,
 		};
 	}
 }

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/libexec.h"
+#include "base/strv.h"
 #include "model/name.h"
 
 #define GIB  (1ULL << 30)
@@ -77,11 +78,15 @@ static void clear_empty(char **member)
 
 static int fill_driver(struct driver_settings *settings, struct err *err)
 {
+	static char srv[] = "/srv";
+	static char *usual[] = {srv, NULL};
 	char program[DRIVER_NAME_MAX + 32];
 
 	clear_empty(&settings->program);
 	clear_empty(&settings->endpoint);
 	clear_empty(&settings->registries);
+	if (!settings->data_paths && !strv_copy(&settings->data_paths, usual))
+		return -ENOMEM;
 	if (settings->program)
 		return 0;
 	snprintf(program, sizeof(program), "corpus-driver-%s", settings->name);
@@ -175,6 +180,7 @@ struct config *config_free(struct config *config)
 		free(config->drivers[i].program);
 		free(config->drivers[i].endpoint);
 		free(config->drivers[i].registries);
+		strv_free(config->drivers[i].data_paths);
 	}
 	free(config->drivers);
 	free(config->grants);

@@ -32,6 +32,7 @@ struct driver_settings {
 	char *program;	   /* path; default: LIBEXEC/corpus-driver-NAME */
 	char *endpoint;	   /* NULL: default */
 	char *registries;  /* file of credentials; NULL: none */
+	char **data_paths; /* of its containers that do not say theirs; ends with NULL */
 	unsigned parallel; /* operations of this driver side by side; CONFIG_PARALLEL */
 };
 

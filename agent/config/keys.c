@@ -29,8 +29,46 @@
 #define CONFIG(key_name, reader, member) KEY(key_name, reader, struct config, member)
 #define SECTION(key_name, section)	 .name = key_name, .read = setting_section, .keys = section
 
+/* --- Lists ------------------------------------------------------------------------------------
+ */
+
+static size_t entries(const struct place *list)
+{
+	return (size_t)(list->node->data.sequence.items.top -
+			list->node->data.sequence.items.start);
+}
+
+static int check_list(const struct place *place, struct err *err)
+{
+	return place->node->type == YAML_SEQUENCE_NODE
+		       ? 0
+		       : place_fail(place, err, "must be a list: lines that begin with \"- \"");
+}
+
 /* --- drivers ----------------------------------------------------------------------------------
  */
+
+/* As a guest's own are read. */
+static int read_data_paths(
+	const struct place *place, const struct key *key, void *member, struct err *err)
+{
+	json_auto_t *list = json_array();
+	struct place entry;
+	const char *text;
+	int r = check_list(place, err);
+
+	(void)key;
+	for (size_t i = 0; r == 0 && place_entry(place, i, &entry); i++) {
+		r = place_text(&entry, &text, err);
+		if (r == 0 && json_array_append_new(list, json_string(text)) < 0)
+			r = place_fail(&entry, err, "must be text in UTF-8");
+	}
+	if (r < 0)
+		return r;
+	return guest_container_read_data(list, place->path, member, err) < 0
+		       ? place_prefix(place, err)
+		       : 0;
+}
 
 const struct key DRIVER_KEYS[] = {
 	{KEY("name", setting_word, struct driver_settings, name), .min = 1, .max = DRIVER_NAME_MAX},
@@ -38,6 +76,7 @@ const struct key DRIVER_KEYS[] = {
 	{KEY("endpoint", setting_text, struct driver_settings, endpoint), .max = PATH_LENGTH},
 	{KEY("registries", setting_path, struct driver_settings, registries), .max = PATH_LENGTH},
 	{KEY("parallel", setting_u32, struct driver_settings, parallel), .min = 1, .max = 1024},
+	{KEY("data_paths", read_data_paths, struct driver_settings, data_paths)},
 	{0},
 };
 
@@ -65,19 +104,6 @@ static int read_driver(const struct place *place, struct config *config, struct 
 	if (is_taken(config, settings->name))
 		return place_fail(place, err, "names driver %s a second time", settings->name);
 	return 0;
-}
-
-static size_t entries(const struct place *list)
-{
-	return (size_t)(list->node->data.sequence.items.top -
-			list->node->data.sequence.items.start);
-}
-
-static int check_list(const struct place *place, struct err *err)
-{
-	return place->node->type == YAML_SEQUENCE_NODE
-		       ? 0
-		       : place_fail(place, err, "must be a list: lines that begin with \"- \"");
 }
 
 static int read_drivers(

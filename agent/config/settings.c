@@ -298,13 +298,6 @@ int setting_path(const struct place *place, const struct key *key, void *member,
 	return replace_text(member, text, err);
 }
 
-/* The check's own sentence names the field already. */
-static int prefix_place(const struct place *place, struct err *err)
-{
-	err_prefix(err, "%s:%zu", place->source->file, place->node->start_mark.line + 1);
-	return -EINVAL;
-}
-
 int setting_host_name(
 	const struct place *place, const struct key *key, void *member, struct err *err)
 {
@@ -314,7 +307,7 @@ int setting_host_name(
 	if (r < 0)
 		return r;
 	if (*text && name_check_guest(text, place->path, err) < 0)
-		return prefix_place(place, err);
+		return place_prefix(place, err);
 	return replace_text(member, text, err);
 }
 
@@ -326,7 +319,7 @@ int setting_word(const struct place *place, const struct key *key, void *member,
 	if (r < 0)
 		return r;
 	if (name_check_word(text, place->path, err) < 0)
-		return prefix_place(place, err);
+		return place_prefix(place, err);
 	return replace_text(member, text, err);
 }
 

@@ -115,6 +115,12 @@ int place_fail(const struct place *place, struct err *err, const char *fmt, ...)
 		place->path, *place->path ? " " : "", text);
 }
 
+int place_prefix(const struct place *place, struct err *err)
+{
+	err_prefix(err, "%s:%zu", place->source->file, place->node->start_mark.line + 1);
+	return -EINVAL;
+}
+
 int place_text(const struct place *place, const char **ret, struct err *err)
 {
 	const yaml_node_t *node = place->node;

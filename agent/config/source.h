@@ -37,6 +37,9 @@ struct place source_find(struct source *source, const char *path);
 int place_fail(const struct place *place, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Puts "FILE:LINE:" before an error whose sentence names the field already. Returns -EINVAL. */
+int place_prefix(const struct place *place, struct err *err);
+
 /* The text of a scalar; fails for anything else, and for a key without a value. */
 int place_text(const struct place *place, const char **ret, struct err *err);
 

@@ -215,7 +215,7 @@ int plan_guest_clone(struct agent *agent, struct op_plan *plan, struct guest_ent
 	if (r == 0)
 		r = take_disk(guest, from->guest, err);
 	if (r == 0)
-		r = container_settle(guest, err);
+		r = container_settle(agent, guest, err);
 	if (r < 0) {
 		guest_free(guest);
 		return r;

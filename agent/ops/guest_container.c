@@ -12,14 +12,16 @@
 #include "base/err.h"
 #include "base/strv.h"
 
-int container_settle(struct guest *guest, struct err *err)
+int container_settle(struct agent *agent, struct guest *guest, struct err *err)
 {
-	static char srv[] = "/srv";
-	static char *usual[] = {srv, NULL};
+	const struct agent_driver *driver;
 
 	if (!guest->container || guest->container->data)
 		return 0;
-	return strv_copy(&guest->container->data, usual)
+	driver = agent_driver(agent, guest->driver, err);
+	if (!driver)
+		return -EINVAL;
+	return strv_copy(&guest->container->data, driver->settings->data_paths)
 		       ? 0
 		       : err_errno(err, ENOMEM, "cannot change guest %s", guest->name);
 }

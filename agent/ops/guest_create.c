@@ -241,7 +241,7 @@ static int choose_kind(
 }
 
 /* Whether its daemon has the image is for its driver to find out. */
-static int take_container(struct guest *guest, struct err *err)
+static int take_container(struct agent *agent, struct guest *guest, struct err *err)
 {
 	int r = name_check_reference(guest->image, "image", err);
 
@@ -249,7 +249,7 @@ static int take_container(struct guest *guest, struct err *err)
 		return r;
 	if (!guest->container)
 		guest->container = guest_container_create();
-	return guest->container ? container_settle(guest, err)
+	return guest->container ? container_settle(agent, guest, err)
 				: err_errno(err, ENOMEM, "cannot make a guest");
 }
 
@@ -273,7 +273,7 @@ static int take_image(
 	const struct image *image;
 
 	if (kind == IMAGE_OCI)
-		return take_container(guest, err);
+		return take_container(agent, guest, err);
 	if (guest->container)
 		return err_set(err, ERR_INVALID, "container",
 			"container is only for guests whose driver takes images of the kind oci: "

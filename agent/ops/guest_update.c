@@ -13,8 +13,8 @@
 #include "base/strv.h"
 
 /* The guest as it will be. */
-static int patched(
-	const struct guest *guest, const json_t *patch, struct guest **ret, struct err *err)
+static int patched(struct agent *agent, const struct guest *guest, const json_t *patch,
+	struct guest **ret, struct err *err)
 {
 	CLEANUP(guest_freep) struct guest *copy = guest_copy(guest);
 	int r;
@@ -23,7 +23,7 @@ static int patched(
 		return err_errno(err, ENOMEM, "cannot change guest %s", guest->name);
 	r = guest_patch(copy, patch, err);
 	if (r == 0)
-		r = container_settle(copy, err);
+		r = container_settle(agent, copy, err);
 	if (r == 0)
 		*ret = TAKE_PTR(copy);
 	return r;
@@ -35,7 +35,8 @@ static struct guest *wanted_guest(struct op *op)
 	struct guest_entry *entry = op_guest(op);
 	struct guest *wanted = NULL;
 	struct err err;
-	int r = entry ? patched(entry->guest, json_object_get(op->args, "patch"), &wanted, &err)
+	int r = entry ? patched(op->agent, entry->guest, json_object_get(op->args, "patch"),
+				&wanted, &err)
 		      : err_set(&err, ERR_NOT_FOUND, NULL, "guest %s does not exist any more",
 				op->info.target);
 
@@ -121,7 +122,7 @@ static bool limits_changed(const struct op *op, const struct guest *have)
 
 	if (refused && strncmp(why->field, NET_LIMITS, strlen(NET_LIMITS)) != 0)
 		return false;
-	return patched(have, json_object_get(op->args, "patch"), &wanted, NULL) != 0 ||
+	return patched(op->agent, have, json_object_get(op->args, "patch"), &wanted, NULL) != 0 ||
 	       !same_for_driver(wanted, have);
 }
 
@@ -203,7 +204,7 @@ static void update_end(struct op *op, struct db_txn *txn)
 	entry->slots_extra -= slots_extra(op);
 	if (op->info.state == OPERATION_DONE &&
 		guest_patch(entry->guest, json_object_get(op->args, "patch"), NULL) == 0 &&
-		container_settle(entry->guest, NULL) == 0) {
+		container_settle(agent, entry->guest, NULL) == 0) {
 		if (json_object_get(json_object_get(op->args, "patch"), "ssh_keys"))
 			guest_note_seed(entry->guest, GUEST_SEED_KEYS);
 		registry_changed(agent->registry, entry);
@@ -237,7 +238,7 @@ int plan_guest_update(struct agent *agent, struct op_plan *plan, struct guest_en
 	int r = guest_verb_check(VERB_UPDATE, entry->projected, entry->guest->name, err);
 
 	if (r == 0)
-		r = patched(entry->guest, patch, &wanted, err);
+		r = patched(agent, entry->guest, patch, &wanted, err);
 	if (r != 0)
 		return r;
 	extra = wanted->slots > entry->guest->slots ? wanted->slots - entry->guest->slots : 0;

@@ -101,7 +101,7 @@ void guest_event(
 /* --- Containers (guest_container.c) ---------------------------------------------------------- */
 
 /* What a container's specification leaves to the node is decided; of other guests nothing. */
-int container_settle(struct guest *guest, struct err *err);
+int container_settle(struct agent *agent, struct guest *guest, struct err *err);
 
 /* Steps about its layer and the snapshot that the operation is about. The last ends whatever
  * becomes of it. */

@@ -116,6 +116,8 @@ NODE = {
                 {"name": "qemu", "version": "QEMU 7.2", "usable": True, "image_kind": "disk",
                  "acceleration": "tcg", "capabilities": ["save"],
                  "notice": "machines are emulated: they are slow"},
+                {"name": "docker", "version": "Docker 20.10.24", "usable": True, "image_kind": "oci",
+                 "capabilities": ["image"], "data_paths": ["/srv", "/var/lib/app"]},
                 {"name": "kvm", "usable": False, "capabilities": [],
                  "problem": "libvirtd is not there: install libvirt-daemon-system"}],
     "resources": {"cpus": 2, "memory": {"total": 8589934592, "available": 4294967296},

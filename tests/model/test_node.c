@@ -31,6 +31,8 @@ static void assert_shown(const char *name, json_t *taken)
 
 static void a_busy_node_shows_everything(void **state)
 {
+	static char srv[] = "/srv";
+	static char *const data[] = {srv, NULL};
 	static const char *const capabilities[] = {"update", "exec", NULL};
 	static const struct node_driver drivers[] = {
 		{.name = "kvm", .problem = "libvirtd is away: start it"},
@@ -45,6 +47,7 @@ static void a_busy_node_shows_everything(void **state)
 			.image_kind = "disk",
 			.acceleration = "tcg",
 			.notice = "machines are emulated"},
+		{.name = "docker", .usable = true, .image_kind = "oci", .data_paths = data},
 	};
 	static const struct node_problem problems[] = {
 		{"ip_forward", "forwarding is off: the bridge gets no traffic", 1700000000000},

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 from harness.api import Problem, refused
-from harness.machines import MIB, Machines
+from harness.machines import CONTAINERS, MIB, Machines
 from harness.shell import wait_for
 
 NAME, OTHER = "box.example.org", "other.example.org"
@@ -91,6 +91,27 @@ def test_what_runs_in_it_is_said_and_comes_to_the_driver(node, box):
     assert made["container"] == wanted | {"stop_signal": "SIGQUIT"}
     for text in ('"/bin/app"', '"KEY=va=lue"', '"/var/lib/two"', '"SIGQUIT"', made["image_id"]):
         assert text in box.definition(OTHER)
+
+
+def test_the_drivers_data_paths_are_those_of_new_guests(node):
+    def shown():
+        return node.api.get("/v1/node")["drivers"][0]["data_paths"]
+
+    drivers, paths = CONTAINERS["drivers"], ["/srv", "/var/lib/app"]
+    assert shown() == ["/srv"]
+    node.configure(drivers=[drivers[0] | {"data_paths": paths}])
+    try:
+        node.restart()
+        assert shown() == paths
+        assert node.api.create(OTHER, "app:1", driver="fake")["container"]["data"] == paths
+        made = node.api.create("own", "app:1", driver="fake", container={"data": []})
+        assert made["container"]["data"] == []
+        node.api.change("PATCH", PATH, {"container": {"user": "nobody"}})
+        assert node.api.guest(NAME)["container"]["data"] == ["/srv"]
+    finally:
+        node.configure(drivers=drivers)
+        node.restart()
+    assert node.api.guest(OTHER)["container"]["data"] == paths
 
 
 def test_an_image_that_is_not_there_leaves_nothing(node):

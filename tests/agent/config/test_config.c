@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/libexec.h"
 #include "base/strbuf.h"
+#include "base/strv.h"
 
 static char g_path[] = "/tmp/corpus-config-XXXXXX";
 
@@ -102,6 +103,7 @@ static void assert_same(const struct config *a, const struct config *b)
 		SAME_TEXT(drivers[i].program);
 		SAME_TEXT(drivers[i].endpoint);
 		SAME_TEXT(drivers[i].registries);
+		assert_true(strv_equal(a->drivers[i].data_paths, b->drivers[i].data_paths));
 		SAME(drivers[i].parallel);
 	}
 	SAME(grants_count);
@@ -276,7 +278,8 @@ static void every_kind_of_value_is_read(void **state)
 		"drivers:\n"
 		"- {name: lxc, program: /opt/lxc, parallel: 2}\n"
 		"- {name: docker, endpoint: unix:///run/docker.sock,\n"
-		"   registries: /etc/corpus/registries.json}\n"
+		"   registries: /etc/corpus/registries.json, data_paths: [/srv, /var/lib/app]}\n"
+		"- {name: other, data_paths: []}\n"
 		"operations_kept: 1h30m\n");
 
 	(void)state;
@@ -295,11 +298,17 @@ static void every_kind_of_value_is_read(void **state)
 	assert_false(config->net.docker_user);
 	assert_string_equal(config->net.domain, "a.org");
 	assert_int_equal(config->idmap.base, 1000000);
-	assert_int_equal(config->drivers_count, 2);
+	assert_int_equal(config->drivers_count, 3);
 	assert_string_equal(config->drivers[0].program, "/opt/lxc");
 	assert_string_equal(config->drivers[1].endpoint, "unix:///run/docker.sock");
 	assert_null(config->drivers[0].registries);
 	assert_string_equal(config->drivers[1].registries, "/etc/corpus/registries.json");
+	assert_int_equal(strv_length(config->drivers[0].data_paths), 1);
+	assert_string_equal(config->drivers[0].data_paths[0], "/srv");
+	assert_int_equal(strv_length(config->drivers[1].data_paths), 2);
+	assert_string_equal(config->drivers[1].data_paths[1], "/var/lib/app");
+	assert_non_null(config->drivers[2].data_paths);
+	assert_null(config->drivers[2].data_paths[0]);
 	assert_int_equal(config->drivers[1].parallel, 8);
 	assert_int_equal(config->operations_kept_ms, 90 * 60 * 1000);
 	config_free(config);
@@ -388,6 +397,19 @@ static const struct refusal REFUSALS[] = {
 	{"net: {port_first: 22}\n", "net.port_first", 1, "from 1024 to 65535"},
 	{"net: {port_last: 65536}\n", "net.port_last", 1, "from 1024 to 65535"},
 	{"drivers:\n- name: lxc\n  parallel: 0\n", "drivers[0].parallel", 3, "from 1 to"},
+	/* paths of guests' data */
+	{"drivers:\n- name: docker\n  data_paths: /srv\n", "drivers[0].data_paths", 3,
+		"must be a list"},
+	{"drivers: [{name: docker, data_paths: [srv]}]\n", "drivers[0].data_paths[0]", 1,
+		"an absolute path"},
+	{"drivers: [{name: docker, data_paths: [/a, /b/../c]}]\n", "drivers[0].data_paths[1]", 1,
+		"an absolute path"},
+	{"drivers: [{name: docker, data_paths: [/]}]\n", "drivers[0].data_paths[0]", 1,
+		"must be a path below /"},
+	{"drivers: [{name: docker, data_paths: [/a, /a/b]}]\n", "drivers[0].data_paths[1]", 1,
+		"is in the way of drivers[0].data_paths[0]"},
+	{"drivers: [{name: docker, data_paths: [[/a]]}]\n", "drivers[0].data_paths[0]", 1,
+		"must be a single value"},
 	/* units */
 	{"storage:\n  loop_size: big\n", "storage.loop_size", 2, "a size like"},
 	{"storage:\n  loop_size: 5 parsecs\n", "storage.loop_size", 2, "a size like"},
