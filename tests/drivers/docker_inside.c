@@ -16,14 +16,14 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/process.h"
 #include "docker_node.h"
 #include "drivers/docker/define.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/exec.h"
 #include "drivers/docker/reply.h"
 
-#define PATIENCE_MS 20000
-#define WORDS_MAX   40
+#define WORDS_MAX 40
 
 static struct docker g_docker;
 static struct driver_guest g_guest = {.id = "0123456789ab", .name = "web"};
@@ -161,4 +161,13 @@ const char *read_until(int fd, const char *text)
 		buf[have] = '\0';
 	}
 	return buf;
+}
+
+void assert_gone(pid_t pid)
+{
+	AUTOCLOSE int pidfd = process_pidfd(pid);
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	if (pidfd >= 0 && poll(&p, 1, PATIENCE_MS) != 1)
+		fail_msg("process %d goes on", pid);
 }

@@ -5,8 +5,10 @@
 #include <sys/wait.h>
 
 #include "base/err.h"
-
 #include "drivers/docker/inside.h"
+
+#define PATIENCE_MS 60000
+#define IDLE	    "while :; do sleep 100; done"
 
 /* Starts a container of the small image with those options (end with NULL) and that script as its
  * program; NULL: it is only made. It is forgotten by the next one, and removed at the end of the
@@ -21,6 +23,12 @@ void inside_connect(const char *socket);
 	(const char *const[])                                                                      \
 	{                                                                                          \
 		__VA_ARGS__ __VA_OPT__(, ) NULL                                                    \
+	}
+
+#define ARGV(...)                                                                                  \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
 	}
 
 /* A command that was begun: its result, and our ends of its streams. */
@@ -40,3 +48,12 @@ int run_end(struct run *run);
 /* Reads until the text has come, or to the end with NULL; fails when it does not come. What was
  * read lives until the next call. */
 const char *read_until(int fd, const char *text);
+
+/* Of itself, in a while. */
+void assert_gone(pid_t pid);
+
+/* The groups of tests; each returns the number that failed. */
+int inside_commands_run(void);
+int inside_files_run(void);
+int inside_consoles_run(void);
+int inside_held_run(const struct driver_config *config);

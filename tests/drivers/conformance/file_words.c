@@ -12,12 +12,6 @@
 
 #include "base/cleanup.h"
 
-struct driver_file file_at(enum driver_file_op op, const char *path)
-{
-	return (struct driver_file){
-		.op = op, .path = path, .fd = -1, .mode = -1, .uid = -1, .gid = -1};
-}
-
 struct outcome do_file(struct driver_file file)
 {
 	return call((struct driver_request){

@@ -8,9 +8,6 @@
 
 #define DIR_INSIDE "/corpus-files"
 
-/* Of no mode and owner, and without a descriptor. */
-struct driver_file file_at(enum driver_file_op op, const char *path);
-
 struct outcome do_file(struct driver_file file);
 struct outcome file_ok(struct driver_file file);
 void file_fails(struct driver_file file, enum err_code code);

@@ -254,6 +254,12 @@ void assert_nothing_left(const char *id, bool defined)
 		fail_msg("left of guest %s: %s", id, left);
 }
 
+struct driver_file file_at(enum driver_file_op op, const char *path)
+{
+	return (struct driver_file){
+		.op = op, .path = path, .fd = -1, .mode = -1, .uid = -1, .gid = -1};
+}
+
 int memory_file(const char *text)
 {
 	int fd = memfd_create("text", MFD_CLOEXEC);

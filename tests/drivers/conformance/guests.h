@@ -48,6 +48,8 @@ void assert_process_gone(pid_t pid);
 /* By itself, in a moment. */
 void assert_process_goes(pid_t pid);
 void assert_nothing_left(const char *id, bool defined);
+/* A call about a file that says nothing of mode and owner, and has no descriptor. */
+struct driver_file file_at(enum driver_file_op op, const char *path);
 /* A descriptor of a file without a name that holds the text, at its beginning. */
 int memory_file(const char *text);
 void assert_holds(int fd, const char *text);

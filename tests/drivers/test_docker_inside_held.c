@@ -1,0 +1,124 @@
+/* Real containers that are held still, while a snapshot is made of their data. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "docker_guests.h"
+#include "docker_inside.h"
+#include "drivers/docker/docker.h"
+
+#define HELD "00000000e1d0"
+
+static const struct driver_config *g_config;
+static struct driver *g_driver;
+
+static enum err_code hold(enum driver_disk_op op)
+{
+	const struct driver_disk_work work = {.op = op};
+	struct err err = {0};
+
+	return docker_driver_ops.disk(g_driver, HELD, &work, NULL, &err) == 0 ? ERR_OK : err.code;
+}
+
+static enum guest_state state_of_held(void)
+{
+	struct driver_status status = {0};
+	struct err err = {0};
+
+	if (docker_driver_ops.status(g_driver, HELD, &status, &err) < 0)
+		fail_msg("%s", err.message);
+	return status.state;
+}
+
+static int begin_held(void **state)
+{
+	const struct driver_guest guest = {.id = HELD,
+		.name = "held",
+		.container = docker_guests_container(HELD, ROOTFS_PLAIN)};
+	struct driver_status status;
+	struct err err = {0};
+
+	(void)state;
+	if (docker_driver_ops.open(g_config, &g_driver, &err) < 0 ||
+		docker_driver_ops.create(g_driver, &guest, &err) < 0 ||
+		docker_driver_ops.start(g_driver, HELD, &status, &err) < 0)
+		fail_msg("%s", err.message);
+	return 0;
+}
+
+static int end_held(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	docker_driver_ops.destroy(g_driver, HELD, &err);
+	docker_driver_ops.close(g_driver);
+	return 0;
+}
+
+static void a_held_guest_stands_still_until_it_is_released(void **state)
+{
+	(void)state;
+	assert_int_equal(hold(DRIVER_DISK_RELEASE), ERR_OK);
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_OK);
+	assert_int_equal(state_of_held(), GUEST_FROZEN);
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_OK); /* by one who knows of none before */
+	assert_int_equal(state_of_held(), GUEST_FROZEN);
+	assert_int_equal(hold(DRIVER_DISK_RELEASE), ERR_OK);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+	assert_int_equal(hold(DRIVER_DISK_DISCARD), ERR_UNSUPPORTED);
+}
+
+/* The third, see test_docker_inside.c. */
+static void one_that_nobody_releases_goes_on_by_itself(void **state)
+{
+	int64_t end = clock_monotonic_ns() + PATIENCE_MS * 1000000LL;
+
+	(void)state;
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_OK);
+	while (state_of_held() == GUEST_FROZEN && clock_monotonic_ns() < end)
+		poll(NULL, 0, 20);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+}
+
+static void what_was_frozen_before_stays_so(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(docker_driver_ops.freeze(g_driver, HELD, true, &err), 0);
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_OK);
+	assert_int_equal(hold(DRIVER_DISK_RELEASE), ERR_OK);
+	assert_int_equal(state_of_held(), GUEST_FROZEN);
+	assert_int_equal(docker_driver_ops.freeze(g_driver, HELD, false, &err), 0);
+}
+
+static void one_that_does_not_run_is_not_held(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(docker_driver_ops.kill(g_driver, HELD, &err), 0);
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_ILLEGAL_STATE);
+	assert_int_equal(hold(DRIVER_DISK_RELEASE), ERR_OK);
+}
+
+int inside_held_run(const struct driver_config *config)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_held_guest_stands_still_until_it_is_released),
+		cmocka_unit_test(one_that_nobody_releases_goes_on_by_itself),
+		cmocka_unit_test(what_was_frozen_before_stays_so),
+		cmocka_unit_test(one_that_does_not_run_is_not_held),
+	};
+
+	g_config = config;
+	return cmocka_run_group_tests_name("held", tests, begin_held, end_held);
+}
