@@ -107,8 +107,6 @@ static int ask(struct flow *flow, struct err *err)
 	else if (flow->cli->wait && next_wait(flow) > 0)
 		add_wait(&buf, next_wait(flow));
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	random_hex(key, KEY_DIGITS);
 	return client_perform(flow->cli->client,
 		&(struct request){
@@ -171,8 +169,6 @@ static int ask_operation(struct flow *flow, const char *id, struct err *err)
 	url_path(&buf, "/v1/operations/%s", id);
 	add_wait(&buf, next_wait(flow));
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	r = client_perform(
 		flow->cli->client, &(struct request){.method = "GET", .path = path}, &answer, err);
 	if (r < 0) {
@@ -336,6 +332,8 @@ int change_run(struct cli *cli, const struct change *change, struct err *err)
 	struct flow flow = {.cli = cli, .change = change, .began_ns = clock_monotonic_ns()};
 	int r;
 
+	if (!change->path)
+		return err_errno(err, ENOMEM, "making a request");
 	progress_show(cli, change->subject, "asking", -1);
 	r = ask(&flow, err);
 	if (r == 0)

@@ -9,7 +9,7 @@ struct source;
 
 struct change {
 	const char *method;
-	const char *path;   /* may have a query */
+	const char *path;   /* may have a query; NULL is answered with ENOMEM */
 	const json_t *body; /* or NULL */
 	/* Only when this is its ETag still, or NULL. ERR_PRECONDITION then prints nothing: the
 	 * caller reads it again. */

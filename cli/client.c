@@ -366,7 +366,7 @@ int client_perform(
 	client->cut = client->answered = false;
 	if (request->body)
 		body = json_dumps(request->body, JSON_COMPACT);
-	if (r == 0 && request->body && !body)
+	if (r == 0 && (!request->path || (request->body && !body)))
 		r = err_errno(err, ENOMEM, "making a request");
 	if (r < 0)
 		return r;

@@ -12,7 +12,7 @@ struct source;
 
 struct request {
 	const char *method;
-	const char *path;	  /* with the query */
+	const char *path;	  /* with the query; NULL is answered with ENOMEM */
 	const json_t *body;	  /* NULL: none */
 	struct source *source;	  /* an upload instead of a body, or NULL */
 	const char *content_type; /* of the upload */

@@ -21,15 +21,6 @@
 /* How often a change of the same guest by others is given way to. */
 #define OVERTAKEN_MAX 16
 
-static char *guest_path(const char *name, const char *rest)
-{
-	struct strbuf buf = {0};
-
-	url_path(&buf, "/v1/guests/%s", name);
-	strbuf_add(&buf, rest);
-	return strbuf_take(&buf);
-}
-
 /* --- password -------------------------------------------------------------------------------- */
 
 static void show_password(struct cli *cli, const json_t *credentials)
@@ -41,10 +32,9 @@ static void show_password(struct cli *cli, const json_t *credentials)
 
 int cmd_password(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = guest_path(args->operands[0], "/credentials");
+	AUTOFREE char *path = url_of("/v1/guests/%s/credentials", args->operands[0]);
 	CLEANUP(response_finish) struct response response = {0};
-	int r = path ? fetch(cli, path, &response, err)
-		     : err_errno(err, ENOMEM, "making a request");
+	int r = fetch(cli, path, &response, err);
 
 	if (r < 0)
 		return r;
@@ -85,10 +75,8 @@ static void show_keys(struct cli *cli, const json_t *guest)
 
 int cmd_key_list(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = guest_path(args->operands[0], "");
+	AUTOFREE char *path = url_of("/v1/guests/%s", args->operands[0]);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return fetch_and_show(cli, path, show_keys, err);
 }
 
@@ -144,11 +132,10 @@ static int change_keys_once(struct cli *cli, const char *guest, const json_t *gi
 	const char *past, struct err *err)
 {
 	CLEANUP(response_finish) struct response response = {0};
-	AUTOFREE char *path = guest_path(guest, "");
+	AUTOFREE char *path = url_of("/v1/guests/%s", guest);
 	json_auto_t *body = NULL;
 	json_t *keys = NULL;
-	int r = path ? fetch(cli, path, &response, err)
-		     : err_errno(err, ENOMEM, "making a request");
+	int r = fetch(cli, path, &response, err);
 
 	if (r == 0)
 		r = become(json_at(response.json, "ssh_keys"), given, &keys, err);
@@ -232,7 +219,5 @@ int cmd_audit(struct cli *cli, const struct args *args, struct err *err)
 	strbuf_add(&buf, "/v1/audit");
 	url_query(&buf, "limit", args_value(args, "limit"));
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return fetch_and_show(cli, path, show_audit, err);
 }

@@ -67,7 +67,7 @@ void copy_skip(struct copy *copy, const char *path, const char *why)
 	cli_report(copy->cli, path, &err);
 }
 
-static const char *last_part(const char *path)
+const char *copy_last_part(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -93,8 +93,6 @@ static int look(
 	int r;
 
 	type[0] = '\0';
-	if (!url)
-		return err_errno(err, ENOMEM, "making a request");
 	r = client_perform(copy->cli->client, &request, &answer, err);
 	if (answer.status == 404 || answer.status == 200)
 		r = 0;
@@ -144,11 +142,9 @@ static int put(struct copy *copy, const char *url, struct source *source, struct
 		.on_sent = show_sent,
 		.data = copy};
 	struct response answer;
-	int r = url ? client_perform(copy->cli->client, &request, &answer, err)
-		    : err_errno(err, ENOMEM, "making a request");
+	int r = client_perform(copy->cli->client, &request, &answer, err);
 
-	if (url)
-		response_finish(&answer);
+	response_finish(&answer);
 	return r;
 }
 
@@ -218,7 +214,7 @@ static int send_any(struct copy *copy, const char *from, const char *to, struct 
 /* As with cp: into a directory that is there, else under that name. */
 static int send_to(struct copy *copy, const char *from, const char *to, struct err *err)
 {
-	const char *name = last_part(from);
+	const char *name = copy_last_part(from);
 	AUTOFREE char *below = copy_below(to, name);
 	char type[COPY_TYPE_MAX];
 	int r;

@@ -23,8 +23,6 @@ static int destroy_one(struct cli *cli, const struct args *args, const char *nam
 	url_path(&buf, "/v1/guests/%s", name);
 	url_query(&buf, "destroy", "true");
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "DELETE",

@@ -10,7 +10,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/strbuf.h"
 #include "cli/args.h"
 #include "cli/change.h"
 #include "cli/cli.h"
@@ -182,13 +181,8 @@ static int read_text(struct edit *edit, struct err *err)
 
 static int send_patch(const struct edit *edit, const json_t *patch, struct err *err)
 {
-	struct strbuf buf = {0};
-	AUTOFREE char *path = NULL;
+	AUTOFREE char *path = url_of("/v1/guests/%s", edit->guest);
 
-	url_path(&buf, "/v1/guests/%s", edit->guest);
-	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(edit->cli,
 		&(struct change){.method = "PATCH",
 			.path = path,
@@ -228,13 +222,9 @@ static int keep_text(const struct edit *edit, struct err *err)
 int cmd_edit(struct cli *cli, const struct args *args, struct err *err)
 {
 	CLEANUP(edit_finish) struct edit edit = {.cli = cli, .guest = args->operands[0]};
-	struct strbuf buf = {0};
-	AUTOFREE char *path = NULL;
-	int r;
+	AUTOFREE char *path = url_of("/v1/guests/%s", edit.guest);
+	int r = fetch(cli, path, &edit.read, err);
 
-	url_path(&buf, "/v1/guests/%s", edit.guest);
-	path = strbuf_take(&buf);
-	r = path ? fetch(cli, path, &edit.read, err) : err_errno(err, ENOMEM, "making a request");
 	if (r < 0)
 		return r;
 	edit.before = changeable_part(edit.read.json);

@@ -177,10 +177,7 @@ int cmd_events(struct cli *cli, const struct args *args, struct err *err)
 {
 	AUTOFREE char *path = events_path(args);
 	struct stream stream = {.cli = cli, .args = args};
-	int r;
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
-	r = args_has(args, "follow") ? follow(&stream, path, err) : read_stream(&stream, path, err);
-	return r;
+	return args_has(args, "follow") ? follow(&stream, path, err)
+					: read_stream(&stream, path, err);
 }

@@ -65,24 +65,13 @@ int cmd_list(struct cli *cli, const struct args *args, struct err *err)
 	if (args_has(args, "fields") && !cli->json)
 		return err_set(err, ERR_INVALID, NULL, "--fields is for --json");
 	path = list_path(args);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return list_run(cli, args, path, &LIST_GUESTS, err);
-}
-
-static char *guest_path(const char *name, const char *rest)
-{
-	struct strbuf buf = {0};
-
-	url_path(&buf, "/v1/guests/%s", name);
-	strbuf_add(&buf, rest);
-	return strbuf_take(&buf);
 }
 
 /* What it uses is left out where nobody measures it. */
 static void show_with_stats(struct cli *cli, const char *name, const json_t *guest)
 {
-	AUTOFREE char *path = guest_path(name, "/stats");
+	AUTOFREE char *path = url_of("/v1/guests/%s/stats", name);
 	CLEANUP(response_finish) struct response stats = {0};
 
 	if (path && client_perform(cli->client, &(struct request){.method = "GET", .path = path},
@@ -93,9 +82,9 @@ static void show_with_stats(struct cli *cli, const char *name, const json_t *gue
 
 int cmd_show(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = guest_path(args->operands[0], "");
+	AUTOFREE char *path = url_of("/v1/guests/%s", args->operands[0]);
 	CLEANUP(response_finish) struct response guest = {0};
-	int r = path ? fetch(cli, path, &guest, err) : err_errno(err, ENOMEM, "making a request");
+	int r = fetch(cli, path, &guest, err);
 
 	if (r < 0)
 		return r;
@@ -140,12 +129,10 @@ static int read_all(const char *file, char **ret, struct err *err)
 static int apply_one(struct cli *cli, const json_t *guest, struct err *err)
 {
 	const char *name = json_text(guest, "name");
-	AUTOFREE char *path = guest_path(name, "");
+	AUTOFREE char *path = url_of("/v1/guests/%s", name);
 
 	if (!*name)
 		return err_set(err, ERR_INVALID, "name", "every guest needs a name");
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "PUT",
@@ -203,10 +190,10 @@ int cmd_apply(struct cli *cli, const struct args *args, struct err *err)
 
 int cmd_set(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = guest_path(args->operands[0], "");
+	AUTOFREE char *path = url_of("/v1/guests/%s", args->operands[0]);
 	json_auto_t *patch = json_object();
 
-	if (!path || !patch)
+	if (!patch)
 		return err_errno(err, ENOMEM, "making a request");
 	for (size_t i = 1; i < args->operands_count; i++) {
 		int r = body_add_assignment(patch, args->operands[i], err);
@@ -230,13 +217,8 @@ int cmd_set(struct cli *cli, const struct args *args, struct err *err)
 static int act(struct cli *cli, const char *name, const char *action, const json_t *body,
 	const char *past, struct err *err)
 {
-	struct strbuf buf = {0};
-	AUTOFREE char *path = NULL;
+	AUTOFREE char *path = url_of("/v1/guests/%s/actions/%s", name, action);
 
-	url_path(&buf, "/v1/guests/%s/actions/%s", name, action);
-	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "POST",

@@ -45,8 +45,6 @@ int cmd_image_show(struct cli *cli, const struct args *args, struct err *err)
 {
 	AUTOFREE char *path = image_path(args, args->operands[0]);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return fetch_and_show(cli, path, show_image, err);
 }
 
@@ -90,8 +88,6 @@ static int upload(
 	url_query(&buf, "sha256", args_value(args, "sha256"));
 	url_query(&buf, "replace", args_has(args, "replace") ? "true" : NULL);
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "PUT",
@@ -289,8 +285,6 @@ static int delete_one(struct cli *cli, const struct args *args, const char *name
 {
 	AUTOFREE char *path = image_path(args, name);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "DELETE",

@@ -49,25 +49,13 @@ int cmd_operations(struct cli *cli, const struct args *args, struct err *err)
 	url_query(&buf, "limit", limit ? limit : OPERATIONS_SHOWN);
 	url_query(&buf, "before", args_value(args, "before"));
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return list_run(cli, args, path, &LIST_OPERATIONS, err);
-}
-
-static char *operation_path(const char *id)
-{
-	struct strbuf buf = {0};
-
-	url_path(&buf, "/v1/operations/%s", id);
-	return strbuf_take(&buf);
 }
 
 int cmd_operation(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = operation_path(args->operands[0]);
+	AUTOFREE char *path = url_of("/v1/operations/%s", args->operands[0]);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	if (args_has(args, "wait"))
 		return change_follow(cli, args->operands[0], err);
 	return fetch_and_show(cli, path, show_operation, err);
@@ -75,11 +63,9 @@ int cmd_operation(struct cli *cli, const struct args *args, struct err *err)
 
 static int ask_to_cancel(struct cli *cli, const char *id, struct response *ret, struct err *err)
 {
-	AUTOFREE char *path = operation_path(id);
+	AUTOFREE char *path = url_of("/v1/operations/%s", id);
 
 	*ret = (struct response){0};
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return client_perform(
 		cli->client, &(struct request){.method = "DELETE", .path = path}, ret, err);
 }

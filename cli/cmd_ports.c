@@ -26,8 +26,6 @@ int cmd_ports(struct cli *cli, const struct args *args, struct err *err)
 	else
 		strbuf_add(&buf, "/v1/ports");
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return list_run(cli, args, path, &LIST_PORTS, err);
 }
 
@@ -83,8 +81,6 @@ int cmd_publish(struct cli *cli, const struct args *args, struct err *err)
 		json_object_del(port, "host");
 	}
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = named ? "PUT" : "POST",
@@ -111,8 +107,6 @@ int cmd_unpublish(struct cli *cli, const struct args *args, struct err *err)
 	url_path(&buf, "/v1/guests/%s/ports/%s", args->operands[0], proto);
 	strbuf_addf(&buf, "/%u", port);
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "DELETE",

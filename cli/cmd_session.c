@@ -25,14 +25,6 @@
 #define STATUS_FAILED	 125
 #define STATUS_NOT_FOUND 127
 
-static char *path_of(const char *format, const char *name)
-{
-	struct strbuf buf = {0};
-
-	url_path(&buf, format, name);
-	return strbuf_take(&buf);
-}
-
 static int failed(struct cli *cli, int r, const struct err *err)
 {
 	bool command = err->code == ERR_NOT_FOUND && strcmp(err->field, "command") == 0;
@@ -46,8 +38,7 @@ static int carry(struct cli *cli, const char *method, const char *path, const js
 	const struct stream_options *options, struct err *err)
 {
 	struct stream stream;
-	int r = path ? stream_open(cli, method, path, body, &stream, err)
-		     : err_errno(err, ENOMEM, "making a request");
+	int r = stream_open(cli, method, path, body, &stream, err);
 
 	if (r == 0)
 		r = stream_carry(cli, &stream, options, err);
@@ -158,15 +149,13 @@ int cmd_exec(struct cli *cli, const struct args *args, struct err *err)
 {
 	struct stream_options options = {
 		.input = args_has(args, "interactive"), .terminal = args_has(args, "terminal")};
-	AUTOFREE char *path = path_of("/v1/guests/%s/exec", args->operands[0]);
+	AUTOFREE char *path = url_of("/v1/guests/%s/exec", args->operands[0]);
 	bool detach = args_has(args, "detach");
 	json_auto_t *body = NULL;
 	int r = options.terminal && !detach ? check_terminal(err) : 0;
 
 	if (r == 0)
 		r = exec_body(args, &body, err);
-	if (r == 0 && !path)
-		r = err_errno(err, ENOMEM, "making a request");
 	if (r < 0)
 		return failed(cli, r, err);
 	return detach ? exec_detached(cli, path, body, err)
@@ -178,9 +167,9 @@ int cmd_exec(struct cli *cli, const struct args *args, struct err *err)
 /* Whether the session has a terminal decides how it is shown. */
 static int ask_session(struct cli *cli, const char *id, bool *ret_terminal, struct err *err)
 {
-	AUTOFREE char *path = path_of("/v1/sessions/%s", id);
+	AUTOFREE char *path = url_of("/v1/sessions/%s", id);
 	struct response answer = {0};
-	int r = path ? fetch(cli, path, &answer, err) : err_errno(err, ENOMEM, "making a request");
+	int r = fetch(cli, path, &answer, err);
 
 	*ret_terminal = json_is_true(json_object_get(answer.json, "terminal"));
 	response_finish(&answer);
@@ -208,7 +197,7 @@ int cmd_console(struct cli *cli, const struct args *args, struct err *err)
 {
 	struct stream_options options = {
 		.input = true, .terminal = isatty(STDIN_FILENO), .console = true};
-	AUTOFREE char *path = path_of("/v1/guests/%s/console", args->operands[0]);
+	AUTOFREE char *path = url_of("/v1/guests/%s/console", args->operands[0]);
 
 	if (options.terminal && !cli->quiet)
 		fprintf(cli->err_out, "console of %s: leave it by ctrl-p ctrl-q\n",
@@ -226,8 +215,6 @@ int cmd_session_list(struct cli *cli, const struct args *args, struct err *err)
 	url_path(&buf, "/v1/sessions");
 	url_query(&buf, "guest", args->operands_count > 0 ? args->operands[0] : NULL);
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return list_run(cli, args, path, &LIST_SESSIONS, err);
 }
 
@@ -236,11 +223,8 @@ static int tell_session(
 {
 	struct request request = {.method = method, .path = path, .body = body};
 	struct response answer;
-	int r;
+	int r = client_perform(cli->client, &request, &answer, err);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
-	r = client_perform(cli->client, &request, &answer, err);
 	if (r == 0 && cli->json)
 		change_print_json(cli, answer.text);
 	response_finish(&answer);
@@ -252,7 +236,7 @@ int cmd_session_end(struct cli *cli, const struct args *args, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; i < args->operands_count && r == 0; i++) {
-		AUTOFREE char *path = path_of("/v1/sessions/%s", args->operands[i]);
+		AUTOFREE char *path = url_of("/v1/sessions/%s", args->operands[i]);
 
 		r = tell_session(cli, "DELETE", path, NULL, err);
 	}
@@ -261,7 +245,7 @@ int cmd_session_end(struct cli *cli, const struct args *args, struct err *err)
 
 int cmd_session_signal(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = path_of("/v1/sessions/%s/signal", args->operands[0]);
+	AUTOFREE char *path = url_of("/v1/sessions/%s/signal", args->operands[0]);
 	json_auto_t *body = json_pack("{s:s}", "signal", args->operands[1]);
 
 	return tell_session(cli, "POST", path, body, err);
@@ -288,8 +272,6 @@ int cmd_logs(struct cli *cli, const struct args *args, struct err *err)
 	url_query(&buf, "tail", args_value(args, "tail"));
 	url_query(&buf, "follow", args_has(args, "follow") ? "true" : NULL);
 	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	request.path = path;
 	r = client_perform(cli->client, &request, &answer, err);
 	response_finish(&answer);

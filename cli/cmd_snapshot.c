@@ -1,7 +1,6 @@
 /* Commands about snapshots: list, create, delete, restore. */
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/strbuf.h"
 #include "cli/args.h"
 #include "cli/change.h"
 #include "cli/cli.h"
@@ -13,26 +12,12 @@
 #include "cli/table.h"
 #include "cli/url.h"
 
-/* Of a guest's snapshots, or of one of them. */
-static char *snapshot_path(const char *guest, const char *snapshot, const char *rest)
-{
-	struct strbuf buf = {0};
-
-	url_path(&buf, "/v1/guests/%s/snapshots", guest);
-	if (snapshot)
-		url_path(&buf, "/%s", snapshot);
-	strbuf_add(&buf, rest);
-	return strbuf_take(&buf);
-}
-
 /* --- list ------------------------------------------------------------------------------------ */
 
 int cmd_snapshot_list(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = snapshot_path(args->operands[0], NULL, "");
+	AUTOFREE char *path = url_of("/v1/guests/%s/snapshots", args->operands[0]);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return list_run(cli, args, path, &LIST_SNAPSHOTS, err);
 }
 
@@ -48,15 +33,13 @@ static void say_snapshot(struct cli *cli, const char *subject, const json_t *sna
 
 int cmd_snapshot_create(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = snapshot_path(args->operands[0], NULL, "");
+	AUTOFREE char *path = url_of("/v1/guests/%s/snapshots", args->operands[0]);
 	const char *name = args->operands_count > 1 ? args->operands[1] : NULL;
 	bool memory = args_has(args, "memory");
 	json_auto_t *body = name || memory ? json_pack("{s:s*}", "name", name) : NULL;
 
 	if (memory)
 		json_object_set_new(body, "memory", json_true());
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "POST",
@@ -70,10 +53,8 @@ int cmd_snapshot_create(struct cli *cli, const struct args *args, struct err *er
 
 static int delete_one(struct cli *cli, const char *guest, const char *snapshot, struct err *err)
 {
-	AUTOFREE char *path = snapshot_path(guest, snapshot, "");
+	AUTOFREE char *path = url_of("/v1/guests/%s/snapshots/%s", guest, snapshot);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "DELETE",
@@ -117,9 +98,10 @@ static int restore_body(const struct args *args, json_t **ret, struct err *err)
 
 int cmd_restore(struct cli *cli, const struct args *args, struct err *err)
 {
-	AUTOFREE char *path = snapshot_path(args->operands[0], args->operands[1], "/restore");
+	AUTOFREE char *path =
+		url_of("/v1/guests/%s/snapshots/%s/restore", args->operands[0], args->operands[1]);
 	json_auto_t *body = NULL;
-	int r = path ? restore_body(args, &body, err) : err_errno(err, ENOMEM, "making a request");
+	int r = restore_body(args, &body, err);
 
 	if (r < 0)
 		return r;

@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/strbuf.h"
 #include "cli/args.h"
 #include "cli/change.h"
 #include "cli/cli.h"
@@ -16,13 +15,8 @@
 
 int cmd_storage(struct cli *cli, const struct args *args, struct err *err)
 {
-	struct strbuf buf = {0};
-	AUTOFREE char *path = NULL;
+	AUTOFREE char *path = url_of("/v1/guests/%s/storage", args->operands[0]);
 
-	url_path(&buf, "/v1/guests/%s/storage", args->operands[0]);
-	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return fetch_and_show(cli, path, show_storage, err);
 }
 
@@ -64,17 +58,12 @@ static int resize_body(const struct args *args, json_t **ret, struct err *err)
 
 static int resize(struct cli *cli, const struct args *args, const char *verb, struct err *err)
 {
-	struct strbuf buf = {0};
-	AUTOFREE char *path = NULL;
+	AUTOFREE char *path = url_of("/v1/guests/%s/storage/%s", args->operands[0], verb);
 	json_auto_t *body = NULL;
 	int r = resize_body(args, &body, err);
 
 	if (r < 0)
 		return r;
-	url_path(&buf, "/v1/guests/%s/storage/%s", args->operands[0], verb);
-	path = strbuf_take(&buf);
-	if (!path)
-		return err_errno(err, ENOMEM, "making a request");
 	return change_run(cli,
 		&(struct change){
 			.method = "POST",

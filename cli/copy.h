@@ -25,5 +25,8 @@ int copy_fetch(struct copy *copy, const char *from, const char *to, struct err *
 char *copy_url(const struct copy *copy, const char *path);
 char *copy_below(const char *directory, const char *name);
 
+/* What stands behind the last slash of a path; "" when nothing does. */
+const char *copy_last_part(const char *path);
+
 /* Says that something is left out. */
 void copy_skip(struct copy *copy, const char *path, const char *why);

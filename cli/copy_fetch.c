@@ -74,8 +74,6 @@ static int request(struct fetched *f, const char *method, const char *path, stru
 	struct response answer;
 	int r;
 
-	if (!url)
-		return err_errno(err, ENOMEM, "making a request");
 	f->copy->subject = path;
 	r = client_perform(f->copy->cli->client, &request, &answer, err);
 	response_finish(&answer);
@@ -214,20 +212,13 @@ static int fetch_directory(
 
 /* --- From the top ---------------------------------------------------------------------------- */
 
-static const char *name_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* The directory here that holds what `to` names, and the name in it: as with cp, into a directory
  * that is there. */
 static int open_target(const char *from, const char *to, char **ret_name, struct err *err)
 {
 	struct stat st;
 	bool into = stat(to, &st) == 0 && S_ISDIR(st.st_mode);
-	const char *name = into ? name_of(from) : name_of(to);
+	const char *name = into ? copy_last_part(from) : copy_last_part(to);
 	AUTOFREE char *directory = into	       ? strdup(to)
 				   : name > to ? strndup(to, (size_t)(name - to))
 					       : strdup(".");

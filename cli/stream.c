@@ -152,7 +152,10 @@ int stream_open(struct cli *cli, const char *method, const char *path, const jso
 	unsigned status = 0;
 	int r;
 
-	*ret = (struct stream){.fd = connect_to(cli->socket, err)};
+	*ret = (struct stream){.fd = -1};
+	if (!path)
+		return err_errno(err, ENOMEM, "making a request");
+	ret->fd = connect_to(cli->socket, err);
 	if (ret->fd < 0)
 		return ret->fd;
 	r = send_request(ret->fd, method, path, body, err);

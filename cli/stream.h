@@ -18,7 +18,7 @@ struct stream {
 	size_t early_size;
 };
 
-/* Asks for an upgrade; any other answer is an error. */
+/* Asks for an upgrade; any other answer is an error. A path of NULL is answered with ENOMEM. */
 int stream_open(struct cli *cli, const char *method, const char *path, const json_t *body,
 	struct stream *ret, struct err *err);
 

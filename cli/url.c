@@ -33,11 +33,8 @@ static void add_segment(struct strbuf *buf, const char *text)
 		add_encoded(buf, text);
 }
 
-void url_path(struct strbuf *buf, const char *fmt, ...)
+static void add_path(struct strbuf *buf, const char *fmt, va_list ap)
 {
-	va_list ap;
-
-	va_start(ap, fmt);
 	while (*fmt) {
 		size_t plain = strcspn(fmt, "%");
 
@@ -48,7 +45,26 @@ void url_path(struct strbuf *buf, const char *fmt, ...)
 			fmt += 2;
 		}
 	}
+}
+
+void url_path(struct strbuf *buf, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_path(buf, fmt, ap);
 	va_end(ap);
+}
+
+char *url_of(const char *fmt, ...)
+{
+	struct strbuf buf = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_path(&buf, fmt, ap);
+	va_end(ap);
+	return strbuf_take(&buf);
 }
 
 void url_query(struct strbuf *buf, const char *name, const char *value)
