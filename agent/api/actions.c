@@ -120,31 +120,24 @@ static const struct reader_field RENAME[] = {
 	{.name = "name", .read = reader_text, .required = true, .check = name_check_guest},
 };
 
-static void rename_guest(const struct change *change, struct guest_entry *entry, const char *name)
+static int plan_rename(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
 {
-	struct op_plan plan = {0};
-	struct err err;
-	int r = plan_guest_rename(change->agent, &plan, entry, name, &err);
+	AUTOFREE char *name = NULL;
+	int r = reader_object(
+		http_body(change->request), "", RENAME, ARRAY_SIZE(RENAME), &name, err);
 
-	change_submit(change, r, &err, &plan, NULL);
+	if (r < 0)
+		return r;
+	if (entry->pending > 0 || strcmp(name, entry->guest->name) != 0)
+		return plan_guest_rename(change->agent, ret, entry, name, err);
+	change_nothing(change, "guest.rename", name, shown_guest(change->agent, entry));
+	return CHANGE_ANSWERED;
 }
 
 void api_guest_rename(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *entry;
-	AUTOFREE char *name = NULL;
-	struct change change;
-	struct err err;
-
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	if (reader_object(http_body(request), "", RENAME, ARRAY_SIZE(RENAME), &name, &err) < 0)
-		http_respond_error(request, &err, NULL);
-	else if (entry->pending == 0 && strcmp(name, entry->guest->name) == 0)
-		change_nothing(&change, "guest.rename", name, shown_guest(agent, entry));
-	else
-		rename_guest(&change, entry, name);
+	change_handle_guest(request, data, plan_rename);
 }
 
 /* --- clone ----------------------------------------------------------------------------------- */
@@ -162,26 +155,23 @@ static int take_snapshot(json_t *body, char **ret, struct err *err)
 	return reader_object(alone, "", SNAPSHOT, ARRAY_SIZE(SNAPSHOT), ret, err);
 }
 
+static int plan_clone(
+	struct change *change, struct guest_entry *from, struct op_plan *ret, struct err *err)
+{
+	json_auto_t *body = json_copy((json_t *)http_body(change->request));
+	CLEANUP(guest_freep) struct guest *guest = NULL;
+	AUTOFREE char *snapshot = NULL;
+	int r = take_snapshot(body, &snapshot, err);
+
+	if (r == 0)
+		r = guest_from_clone_request(from->guest, body, &guest, err);
+	if (r == 0)
+		r = check_admin_fields(change->request, NULL, guest, err);
+	return r < 0 ? r
+		     : plan_guest_clone(change->agent, ret, from, snapshot, TAKE_PTR(guest), err);
+}
+
 void api_guest_clone(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	json_auto_t *body = json_copy((json_t *)http_body(request));
-	struct guest *guest = NULL;
-	struct guest_entry *from;
-	struct op_plan plan = {0};
-	AUTOFREE char *snapshot = NULL;
-	struct change change;
-	struct err err;
-	int r;
-
-	if (!change_begin(&change, request, agent) || !(from = requested_guest(request, agent)))
-		return;
-	r = take_snapshot(body, &snapshot, &err);
-	if (r == 0)
-		r = guest_from_clone_request(from->guest, body, &guest, &err);
-	if (r == 0 && (r = check_admin_fields(request, NULL, guest, &err)) < 0)
-		guest_free(guest);
-	else if (r == 0)
-		r = plan_guest_clone(agent, &plan, from, snapshot, guest, &err);
-	change_submit(&change, r, &err, &plan, NULL);
+	change_handle_guest(request, data, plan_clone);
 }

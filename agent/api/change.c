@@ -319,3 +319,32 @@ void change_nothing(
 	}
 	http_respond_json(change->request, 200, json);
 }
+
+/* --- All of it ------------------------------------------------------------------------------- */
+
+static void carry_out(struct change *change, struct guest_entry *entry, change_plan plan)
+{
+	struct op_plan made = {0};
+	struct err err;
+	int r = plan(change, entry, &made, &err);
+
+	if (r != CHANGE_ANSWERED)
+		change_submit(change, r, &err, &made, NULL);
+}
+
+void change_handle_guest(struct http_request *request, struct agent *agent, change_plan plan)
+{
+	struct guest_entry *entry;
+	struct change change;
+
+	if (change_begin(&change, request, agent) && (entry = requested_guest(request, agent)))
+		carry_out(&change, entry, plan);
+}
+
+void change_handle(struct http_request *request, struct agent *agent, change_plan plan)
+{
+	struct change change;
+
+	if (change_begin(&change, request, agent))
+		carry_out(&change, NULL, plan);
+}

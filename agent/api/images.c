@@ -173,26 +173,24 @@ static int connect(struct http_request *request, struct image_upload *upload, st
 	return 0;
 }
 
-void api_image_import(struct http_request *request, void *data)
+static int plan_import(
+	struct change *change, struct guest_entry *none, struct op_plan *ret, struct err *err)
 {
-	struct agent *agent = data;
 	struct image_upload upload;
 	struct disk_query query = {0};
-	struct op_plan plan = {0};
-	struct change change;
-	struct err err;
-	int r;
+	int r = read_import(change->request, &query, &upload, err);
 
-	if (!change_begin(&change, request, agent))
-		return;
-	r = read_import(request, &query, &upload, &err);
-	if (r == 0)
-		r = connect(request, &upload, &err);
-	if (r == 0)
-		r = plan_image_import(agent, &plan, &upload, &err);
+	(void)none;
 	/* The body has to be read to its end before there can be an answer. */
-	change.to_the_end = true;
-	change_submit(&change, r, &err, &plan, NULL);
+	change->to_the_end = true;
+	if (r == 0)
+		r = connect(change->request, &upload, err);
+	return r < 0 ? r : plan_image_import(change->agent, ret, &upload, err);
+}
+
+void api_image_import(struct http_request *request, void *data)
+{
+	change_handle(request, data, plan_import);
 }
 
 /* --- Pull ------------------------------------------------------------------------------------ */
@@ -247,36 +245,35 @@ static int read_pull(const json_t *body, struct pull *ret, struct err *err)
 	return r;
 }
 
+static int plan_pull(
+	struct change *change, struct guest_entry *none, struct op_plan *ret, struct err *err)
+{
+	CLEANUP(pull_finish) struct pull pull = {.pull = true};
+	int r = read_pull(http_body(change->request), &pull, err);
+
+	(void)none;
+	return r < 0 ? r
+		     : plan_image_pull(change->agent, ret, pull.name,
+			       *pull.driver ? pull.driver : NULL, err);
+}
+
 void api_image_pull(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	CLEANUP(pull_finish) struct pull pull = {.pull = true};
-	struct op_plan plan = {0};
-	struct change change;
-	struct err err;
-	int r;
+	change_handle(request, data, plan_pull);
+}
 
-	if (!change_begin(&change, request, agent))
-		return;
-	r = read_pull(http_body(request), &pull, &err);
-	if (r == 0)
-		r = plan_image_pull(
-			agent, &plan, pull.name, *pull.driver ? pull.driver : NULL, &err);
-	change_submit(&change, r, &err, &plan, NULL);
+/* --- Delete ---------------------------------------------------------------------------------- */
+
+static int plan_delete(
+	struct change *change, struct guest_entry *none, struct op_plan *ret, struct err *err)
+{
+	struct image *image = requested_image(change->request, change->agent, err);
+
+	(void)none;
+	return image ? plan_image_delete(change->agent, ret, image, err) : err_errnum(err->code);
 }
 
 void api_image_delete(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct op_plan plan = {0};
-	struct change change;
-	struct image *image;
-	struct err err;
-	int r;
-
-	if (!change_begin(&change, request, agent))
-		return;
-	image = requested_image(request, agent, &err);
-	r = image ? plan_image_delete(agent, &plan, image, &err) : err_errnum(err.code);
-	change_submit(&change, r, &err, &plan, NULL);
+	change_handle(request, data, plan_delete);
 }

@@ -161,6 +161,17 @@ bool change_begin(struct change *change, struct http_request *request, struct ag
 void change_submit(const struct change *change, int r, const struct err *err, struct op_plan *plan,
 	json_t *patch);
 
+/* Makes the plan of a change from what its request says. CHANGE_ANSWERED: it answered the request,
+ * as by change_nothing(), and there is no plan. */
+#define CHANGE_ANSWERED 1
+typedef int (*change_plan)(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err);
+
+/* Handlers of changes: they begin one, have it planned, and end it. The first are about the guest
+ * of path parameter 0; the others know of none yet, and their `entry` is NULL. */
+void change_handle_guest(struct http_request *request, struct agent *agent, change_plan plan);
+void change_handle(struct http_request *request, struct agent *agent, change_plan plan);
+
 /* Answers that all was so already; `result` is taken over. `verb` and `target` are for a dry run.
  */
 void change_nothing(

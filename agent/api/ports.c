@@ -1,5 +1,5 @@
 /* Handlers of published ports. */
-#include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "model/port.h"
+#include "model/reader.h"
 
 json_t *published_port_to_json(const struct guest *guest, const struct port *port)
 {
@@ -165,41 +166,35 @@ static bool same_port(const struct guest *guest, const struct port *port)
 	       strcmp(before->purpose, port->purpose) == 0;
 }
 
-static void publish(const struct change *change, struct guest_entry *entry, struct port *port)
+static int publish(const struct change *change, struct guest_entry *entry, struct port *port,
+	struct op_plan *ret, struct err *err)
 {
-	struct op_plan plan = {0};
-	struct err err;
-	int r;
-
 	if (port->host && entry->pending == 0 && same_port(entry->guest, port)) {
 		change_nothing(change, "guest.publish", entry->guest->name,
 			published_port_to_json(entry->guest, port));
-		return;
+		return CHANGE_ANSWERED;
 	}
-	r = plan_port_publish(change->agent, &plan, entry, port, &err);
-	change_submit(change, r, &err, &plan, NULL);
+	return plan_port_publish(change->agent, ret, entry, port, err);
+}
+
+static int plan_publish_any(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
+{
+	struct port port;
+	int r = port_from_json(http_body(change->request), "", &port, err);
+
+	return r < 0 ? r : publish(change, entry, &port, ret, err);
 }
 
 void api_port_publish_any(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *entry;
-	struct change change;
-	struct port port;
-	struct err err;
-
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	if (port_from_json(http_body(request), "", &port, &err) < 0)
-		http_respond_error(request, &err, NULL);
-	else
-		publish(&change, entry, &port);
+	change_handle_guest(request, data, plan_publish_any);
 }
 
 /* The body of PUT names neither protocol nor host port: they are in the path. */
 static int read_put(const struct http_request *request, struct port *ret, struct err *err)
 {
-	json_t *body = json_copy((json_t *)http_body(request));
+	json_auto_t *body = json_copy((json_t *)http_body(request));
 	enum port_proto proto;
 	uint16_t host;
 	int r = requested_port(request, 1, &proto, &host, err);
@@ -213,125 +208,110 @@ static int read_put(const struct http_request *request, struct port *ret, struct
 		json_object_set_new(body, "host", json_integer(host));
 		r = port_from_json(body, "", ret, err);
 	}
-	json_decref(body);
 	return r;
+}
+
+static int plan_publish(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
+{
+	struct port port;
+	int r = read_put(change->request, &port, err);
+
+	return r < 0 ? r : publish(change, entry, &port, ret, err);
 }
 
 void api_port_publish(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *entry;
-	struct change change;
-	struct port port;
-	struct err err;
+	change_handle_guest(request, data, plan_publish);
+}
 
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	if (read_put(request, &port, &err) < 0)
-		http_respond_error(request, &err, NULL);
-	else
-		publish(&change, entry, &port);
+static int plan_unpublish(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
+{
+	enum port_proto proto;
+	uint16_t host;
+	int r = requested_port(change->request, 1, &proto, &host, err);
+
+	return r < 0 ? r : plan_port_unpublish(change->agent, ret, entry, proto, host, err);
 }
 
 void api_port_unpublish(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *entry;
-	struct op_plan plan = {0};
-	struct change change;
-	enum port_proto proto;
-	uint16_t host;
-	struct err err;
-	int r;
-
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	r = requested_port(request, 1, &proto, &host, &err);
-	if (r == 0)
-		r = plan_port_unpublish(agent, &plan, entry, proto, host, &err);
-	change_submit(&change, r, &err, &plan, NULL);
+	change_handle_guest(request, data, plan_unpublish);
 }
 
+/* --- From guest to guest --------------------------------------------------------------------- */
+
 struct switch_request {
-	const char *to;
+	char *to; /* owned */
 	uint16_t guest;
 	bool flush;
 };
 
-static int read_switch(const json_t *body, struct switch_request *ret, struct err *err)
+static void switch_request_finish(struct switch_request *request)
 {
-	const json_t *value;
-	const char *key;
+	free(request->to);
+}
 
-	*ret = (struct switch_request){0};
-	json_object_foreach ((json_t *)body, key, value) {
-		if (strcmp(key, "to") == 0 && json_is_string(value))
-			ret->to = json_string_value(value);
-		else if (strcmp(key, "flush") == 0 &&
-			 (json_is_boolean(value) || json_is_null(value)))
-			ret->flush = json_is_true(value);
-		else if (strcmp(key, "guest") == 0 && json_is_integer(value) &&
-			 json_integer_value(value) > 0 && json_integer_value(value) <= 65535)
-			ret->guest = (uint16_t)json_integer_value(value);
-		else if (strcmp(key, "guest") == 0 && json_is_null(value))
-			ret->guest = 0;
-		else if (strcmp(key, "to") == 0)
-			return err_set(err, ERR_INVALID, "to", "to must be the name of a guest");
-		else if (strcmp(key, "flush") == 0)
-			return err_set(err, ERR_INVALID, "flush", "flush must be true or false");
-		else if (strcmp(key, "guest") == 0)
-			return err_set(err, ERR_INVALID, "guest",
-				"guest must be a port number from 1 to 65535");
-		else
-			return err_set(err, ERR_INVALID, key, "unknown field %.60s", key);
-	}
-	if (!ret->to)
-		return err_set(
-			err, ERR_INVALID, "to", "to is missing: the guest that gets the port");
-	return 0;
+static const struct reader_field SWITCH[] = {
+	{.name = "to",
+		.read = reader_text,
+		.offset = offsetof(struct switch_request, to),
+		.required = true},
+	{.name = "guest",
+		.read = reader_u16,
+		.offset = offsetof(struct switch_request, guest),
+		.min = 1,
+		.max = UINT16_MAX},
+	{.name = "flush", .read = reader_bool, .offset = offsetof(struct switch_request, flush)},
+};
+
+/* Which port it is, whose, and whose it shall be. */
+static int read_switch(const struct change *change, struct port_switch *ret, struct err *err)
+{
+	CLEANUP(switch_request_finish) struct switch_request wanted = {0};
+	int r = requested_port(change->request, 0, &ret->proto, &ret->host, err);
+
+	if (r == 0)
+		r = reader_object(
+			http_body(change->request), "", SWITCH, ARRAY_SIZE(SWITCH), &wanted, err);
+	if (r < 0)
+		return r;
+	ret->guest = wanted.guest;
+	ret->flush = wanted.flush;
+	ret->from = owner(change->agent, ret->proto, ret->host, err);
+	if (!ret->from)
+		return err_errnum(err->code);
+	ret->to = registry_by_name(change->agent->registry, wanted.to, err);
+	return ret->to ? 0
+		       : err_set(err, ERR_NOT_FOUND, "to", "there is no guest named %.100s",
+				 wanted.to);
+}
+
+static int plan_switch(
+	struct change *change, struct guest_entry *none, struct op_plan *ret, struct err *err)
+{
+	struct port_switch wanted = {0};
+	const struct port *port;
+	int r = read_switch(change, &wanted, err);
+
+	(void)none;
+	if (r < 0)
+		return r;
+	if (wanted.from != wanted.to)
+		return plan_port_switch(change->agent, ret, &wanted, err);
+	port = guest_find_port(wanted.to->guest, wanted.proto, wanted.host);
+	if (wanted.guest && wanted.guest != port->guest)
+		return err_set(err, ERR_CONFLICT, "to",
+			"port %s %u leads to that guest already: publish it again to change its "
+			"guest port",
+			port_proto_to_string(wanted.proto), wanted.host);
+	change_nothing(change, "guest.switch", wanted.to->guest->name,
+		published_port_to_json(wanted.to->guest, port));
+	return CHANGE_ANSWERED;
 }
 
 void api_port_switch(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *from = NULL, *to;
-	struct switch_request wanted;
-	struct op_plan plan = {0};
-	struct change change;
-	enum port_proto proto;
-	uint16_t host;
-	struct err err;
-	int r;
-
-	if (!change_begin(&change, request, agent))
-		return;
-	r = requested_port(request, 0, &proto, &host, &err);
-	if (r == 0)
-		r = read_switch(http_body(request), &wanted, &err);
-	if (r == 0 && !(from = owner(agent, proto, host, &err)))
-		r = -ENOENT;
-	if (r == 0 && !(to = registry_by_name(agent->registry, wanted.to, &err)))
-		r = err_set(&err, ERR_NOT_FOUND, "to", "there is no guest named %.100s", wanted.to);
-	if (r == 0 && from == to &&
-		(!wanted.guest ||
-			wanted.guest == guest_find_port(from->guest, proto, host)->guest)) {
-		change_nothing(&change, "guest.switch", to->guest->name,
-			published_port_to_json(to->guest, guest_find_port(to->guest, proto, host)));
-		return;
-	}
-	if (r == 0 && from == to)
-		r = err_set(&err, ERR_CONFLICT, "to",
-			"port %s %u leads to that guest already: publish it again to change its "
-			"guest port",
-			port_proto_to_string(proto), host);
-	if (r == 0)
-		r = plan_port_switch(agent, &plan,
-			&(struct port_switch){.from = from,
-				.to = to,
-				.proto = proto,
-				.host = host,
-				.guest = wanted.guest,
-				.flush = wanted.flush},
-			&err);
-	change_submit(&change, r, &err, &plan, NULL);
+	change_handle(request, data, plan_switch);
 }

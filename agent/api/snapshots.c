@@ -66,39 +66,41 @@ static void creation_finish(struct creation *creation)
 	free(creation->name);
 }
 
+/* Without a body nothing is said. */
+static int read_body(const struct http_request *request, const struct reader_field *fields,
+	size_t count, void *ret, struct err *err)
+{
+	const json_t *body = http_body(request);
+
+	return body ? reader_object(body, "", fields, count, ret, err) : 0;
+}
+
+static int plan_create(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
+{
+	CLEANUP(creation_finish) struct creation creation = {0};
+	int r = read_body(change->request, CREATE, ARRAY_SIZE(CREATE), &creation, err);
+
+	return r < 0 ? r
+		     : plan_guest_snapshot(
+			       change->agent, ret, entry, creation.name, creation.memory, err);
+}
+
 void api_snapshot_create(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *entry;
-	struct op_plan plan = {0};
-	CLEANUP(creation_finish) struct creation creation = {0};
-	struct change change;
-	struct err err;
-	int r = 0;
+	change_handle_guest(request, data, plan_create);
+}
 
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	if (http_body(request))
-		r = reader_object(
-			http_body(request), "", CREATE, ARRAY_SIZE(CREATE), &creation, &err);
-	if (r == 0)
-		r = plan_guest_snapshot(agent, &plan, entry, creation.name, creation.memory, &err);
-	change_submit(&change, r, &err, &plan, NULL);
+static int plan_delete(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
+{
+	return plan_guest_snapshot_delete(
+		change->agent, ret, entry, http_param(change->request, 1), err);
 }
 
 void api_snapshot_delete(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct guest_entry *entry;
-	struct op_plan plan = {0};
-	struct change change;
-	struct err err;
-	int r;
-
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	r = plan_guest_snapshot_delete(agent, &plan, entry, http_param(request, 1), &err);
-	change_submit(&change, r, &err, &plan, NULL);
+	change_handle_guest(request, data, plan_delete);
 }
 
 /* A switch that may be left out. */
@@ -124,26 +126,22 @@ static const struct reader_field RESTORE[] = {
 	{.name = "memory", .read = read_choice, .offset = offsetof(struct restore, memory)},
 };
 
+static int plan_restore(
+	struct change *change, struct guest_entry *entry, struct op_plan *ret, struct err *err)
+{
+	struct restore restore = {0};
+	int r = read_body(change->request, RESTORE, ARRAY_SIZE(RESTORE), &restore, err);
+
+	if (r < 0)
+		return r;
+	return plan_guest_restore(change->agent, ret, entry,
+		&(struct restore_request){.snapshot = http_param(change->request, 1),
+			.start = restore.start.given ? &restore.start.on : NULL,
+			.memory = restore.memory.given ? &restore.memory.on : NULL},
+		err);
+}
+
 void api_snapshot_restore(struct http_request *request, void *data)
 {
-	struct agent *agent = data;
-	struct restore restore = {0};
-	struct guest_entry *entry;
-	struct op_plan plan = {0};
-	struct change change;
-	struct err err;
-	int r = 0;
-
-	if (!change_begin(&change, request, agent) || !(entry = requested_guest(request, agent)))
-		return;
-	if (http_body(request))
-		r = reader_object(
-			http_body(request), "", RESTORE, ARRAY_SIZE(RESTORE), &restore, &err);
-	if (r == 0)
-		r = plan_guest_restore(agent, &plan, entry,
-			&(struct restore_request){.snapshot = http_param(request, 1),
-				.start = restore.start.given ? &restore.start.on : NULL,
-				.memory = restore.memory.given ? &restore.memory.on : NULL},
-			&err);
-	change_submit(&change, r, &err, &plan, NULL);
+	change_handle_guest(request, data, plan_restore);
 }
