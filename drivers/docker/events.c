@@ -37,6 +37,7 @@
 #define HELD_MS 100
 
 #define LOOK_MS	  4000 /* of the five seconds that there are */
+#define STUCK_MS  500  /* for one of which dockerd did not say in that time what it is */
 #define MARGIN_MS 1000 /* clocks are set */
 
 struct process {
@@ -45,7 +46,8 @@ struct process {
 	struct engine *engine;
 	struct lines lines;
 	int64_t since_ms;
-	json_t *held; /* by id, guests whose program has not begun */
+	/* By id: guests whose program has not begun, and those that dockerd says nothing of. */
+	json_t *held, *stuck;
 	int held_timer, ping_timer;
 	int also; /* epoll: orders of the host, the timers */
 	bool lost;
@@ -98,6 +100,7 @@ static int ping(const struct process *p, struct err *err)
 	return r;
 }
 
+/* Empties the set; looking at them fills it again. */
 static void look_at_held(struct process *p)
 {
 	json_t *held = p->held;
@@ -108,6 +111,16 @@ static void look_at_held(struct process *p)
 	json_object_foreach (held, id, value)
 		source_look(p->source, id);
 	json_decref(held);
+}
+
+static void look_at_stuck(const struct process *p)
+{
+	json_t *stuck = json_copy(p->stuck), *value;
+	const char *id;
+
+	json_object_foreach (stuck, id, value)
+		source_look(p->source, id);
+	json_decref(stuck);
 }
 
 static bool has_ticked(int timer)
@@ -127,8 +140,11 @@ static int on_also(void *data, struct err *err)
 		source_take_order(p->source);
 	if (has_ticked(p->held_timer))
 		look_at_held(p);
-	if (has_ticked(p->ping_timer))
+	if (has_ticked(p->ping_timer)) {
 		r = ping(p, err);
+		if (r == 0)
+			look_at_stuck(p);
+	}
 	return r == 0 && p->lost ? err_set(err, ERR_UNAVAILABLE, NULL, "dockerd is away") : r;
 }
 
@@ -142,6 +158,7 @@ static bool open_connection(void *data)
 	p->since_ms = clock_realtime_ms() - MARGIN_MS;
 	p->lines = (struct lines){.object = on_event, .data = p};
 	p->held = json_object();
+	p->stuck = json_object();
 	return engine_open(p->docker->socket, 0, &p->engine, NULL) == 0;
 }
 
@@ -152,7 +169,8 @@ static void disconnect(void *data)
 	p->engine = engine_close(p->engine);
 	lines_finish(&p->lines);
 	json_decref(p->held);
-	p->held = NULL;
+	json_decref(p->stuck);
+	p->held = p->stuck = NULL;
 }
 
 /* Until the stream ends, however it does. */
@@ -180,21 +198,36 @@ static void hold(struct process *p, const char *id)
 {
 	struct itimerspec soon = {.it_value.tv_nsec = HELD_MS * 1000000L};
 
+	/* Who comes later does not put off who waits. */
+	if (json_object_size(p->held) == 0)
+		timerfd_settime(p->held_timer, 0, &soon, NULL);
 	json_object_set_new(p->held, id, json_true());
-	timerfd_settime(p->held_timer, 0, &soon, NULL);
 }
 
-/* That dockerd does not say what it is although it is there, nothing would tell the end of: so all
- * begins anew. */
+/* dockerd says nothing of a container that something in it hangs of, nor tells when that ends: it
+ * is looked at now and then, and costs the others little. */
+static void note_stuck(const struct process *p, const char *id, bool stuck)
+{
+	if (stuck)
+		json_object_set_new(p->stuck, id, json_true());
+	else
+		json_object_del(p->stuck, id);
+}
+
+/* That there is no dockerd, nothing would tell the end of: so all begins anew. */
 static bool look(void *data, const char *id, struct driver_status *ret)
 {
 	AUTOENGINE struct engine *engine = NULL;
 	struct process *p = data;
+	bool stuck = json_object_get(p->stuck, id);
 
-	engine_open(p->docker->socket, LOOK_MS, &engine, NULL);
-	if (!look_by(engine, p->docker, id, ret))
+	engine_open(p->docker->socket, stuck ? STUCK_MS : LOOK_MS, &engine, NULL);
+	p->lost |= !engine && !stuck;
+	if (!look_by(engine, p->docker, id, ret)) {
+		note_stuck(p, id, false);
 		return false;
-	p->lost |= ret->state == GUEST_UNKNOWN;
+	}
+	note_stuck(p, id, ret->state == GUEST_UNKNOWN);
 	if (ret->state == GUEST_STARTING && ret->pid > 0)
 		hold(p, id);
 	return true;

@@ -58,11 +58,18 @@ int guest_running(struct driver *d, const char *id, uint64_t timeout_ms, struct 
 
 int guest_inspect(struct engine *engine, const char *container, json_t **ret, struct err *err)
 {
+	return guest_inspect_for(engine, container, 0, ret, err);
+}
+
+int guest_inspect_for(struct engine *engine, const char *container, uint64_t timeout_ms,
+	json_t **ret, struct err *err)
+{
 	struct err failed = {0};
 	int r = engine_call(engine,
 		&(struct engine_request){.path = "/containers/{}/json",
 			.name = container,
-			.what = "look at the container"},
+			.what = "look at the container",
+			.timeout_ms = timeout_ms},
 		ret, &failed);
 
 	if (r < 0 && failed.code == ERR_NOT_FOUND) {

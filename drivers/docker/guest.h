@@ -52,6 +52,10 @@ void guest_status_of(
 
 /* What dockerd says of one; NULL: there is none of that id. */
 int guest_inspect(struct engine *engine, const char *container, json_t **ret, struct err *err);
+/* The same, and waits for dockerd no longer than that. 0: as long as the engine's calls may take.
+ */
+int guest_inspect_for(struct engine *engine, const char *container, uint64_t timeout_ms,
+	json_t **ret, struct err *err);
 
 /* All containers of a guest, or of all of them with `id` NULL, as dockerd lists them: those that
  * bear our labels, and a name of ours. */

@@ -17,7 +17,7 @@ struct source_ops {
 	void (*serve)(void *data);
 	/* Also after an open that failed. */
 	void (*close)(void *data);
-	/* What a guest is now, UNKNOWN without a connection; false when it is not defined.
+	/* What a guest is now, UNKNOWN when nobody says; false when it is not defined.
 	 * Five seconds are given to it. */
 	bool (*look)(void *data, const char *id, struct driver_status *ret);
 	/* All that are defined; nothing but their ids is looked at, nobody needs to be asked. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 // clang-format off
@@ -16,8 +17,10 @@
 #include <cmocka.h>
 // clang-format on
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "conformance/ids.h"
 #include "docker_node.h"
 #include "drivers/definition.h"
@@ -37,7 +40,7 @@ static struct driver *driver;
 struct told {
 	const char *id;
 	struct driver_status status;
-	bool any;
+	bool any, unknown;
 };
 
 static void note(void *data, const struct driver_status *status)
@@ -48,6 +51,7 @@ static void note(void *data, const struct driver_status *status)
 		if (strcmp(told->id, status->id) == 0) {
 			told->status = *status;
 			told->any = true;
+			told->unknown |= status->state == GUEST_UNKNOWN;
 		}
 }
 
@@ -234,6 +238,77 @@ static void a_dockerd_that_hangs_is_noticed_and_found_again(void **state)
 	assert_told(A, GUEST_RUNNING);
 }
 
+/* --- One that hangs --------------------------------------------------------------------------- */
+
+static pid_t parent_of(pid_t pid)
+{
+	AUTOFREE char *text = NULL;
+	char path[64];
+	pid_t parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	assert_int_equal(0, file_read(path, 4096, &text, NULL));
+	assert_int_equal(1, sscanf(strrchr(text, ')'), ") %*c %d", &parent));
+	return parent;
+}
+
+/* In a process of its own, since it waits until the container goes on. */
+static pid_t pause_container(const char *id)
+{
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(!DOCKER("pause", container(id)));
+	assert_true(child > 0);
+	return child;
+}
+
+static void assert_listed(enum guest_state of_a, enum guest_state of_b)
+{
+	AUTOFREE struct driver_status *list = NULL;
+	size_t count = 0;
+
+	assert_int_equal(0, driver->ops->list(driver, &list, &count, NULL));
+	assert_int_equal(2, count);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(strcmp(list[i].id, A) == 0 ? of_a : of_b, list[i].state);
+}
+
+/* dockerd says nothing of it then, to nobody. */
+static void wait_until_it_hangs(const char *id)
+{
+	int64_t deadline = clock_monotonic_ns() + DEADLINE_MS * 1000000L;
+	struct driver_status status = {.state = GUEST_RUNNING};
+
+	while (status.state != GUEST_UNKNOWN) {
+		assert_true(clock_monotonic_ns() < deadline);
+		assert_int_equal(0, driver->ops->status(driver, id, &status, NULL));
+	}
+}
+
+static void a_container_that_hangs_hides_no_other(void **state)
+{
+	pid_t shim = parent_of(told_of(all, A)->status.pid), pausing;
+	int status = -1;
+
+	(void)state;
+	run_container(B);
+	assert_told(B, GUEST_RUNNING);
+	assert_int_equal(0, kill(shim, SIGSTOP));
+	pausing = pause_container(A);
+	wait_until_it_hangs(A);
+	driver->ops->watch_dispatch(driver, A, note, all);
+	assert_listed(GUEST_UNKNOWN, GUEST_RUNNING);
+	assert_told(A, GUEST_UNKNOWN);
+	assert_non_null(DOCKER("exec", container(B), "touch", "/end"));
+	assert_told(B, GUEST_STOPPED);
+	assert_false(told_of(all, B)->unknown);
+	assert_int_equal(0, kill(shim, SIGCONT));
+	assert_told(A, GUEST_FROZEN);
+	assert_int_equal(pausing, waitpid(pausing, &status, 0));
+	assert_int_equal(0, status);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -244,6 +319,7 @@ int main(void)
 		TEST(what_happens_while_dockerd_is_away_is_told_when_it_is_back),
 		TEST(a_guest_that_ends_while_dockerd_is_away_is_found_ended),
 		TEST(a_dockerd_that_hangs_is_noticed_and_found_again),
+		TEST(a_container_that_hangs_hides_no_other),
 	};
 	char state_dir[128], run_dir[128], log_dir[128];
 	struct driver_config config = {
