@@ -38,6 +38,7 @@ struct agent_driver {
 	unsigned lists;	       /* calls under way that list its guests */
 	bool list_again;       /* what they tell is not of now */
 	uint64_t listed_at;    /* agent->moves when the oldest of those was made */
+	uint64_t listed_tales; /* agent->tales then */
 	bool images_asked;     /* its images are being listed */
 	bool images_again;     /* what that tells may not be of now */
 	sd_event_source *lost; /* runs from its going down until its guests count as unknown */
@@ -118,6 +119,7 @@ struct agent {
 				    */
 
 	uint64_t moves; /* operations about guests that have ended since the start */
+	uint64_t tales; /* of changes of guests that drivers saw, since the start */
 
 	uint64_t version; /* see agent_changed */
 	struct agent_text node_text, slots_text;

@@ -48,7 +48,10 @@ static void observe(struct agent *agent, const struct driver_status *status)
 static void guest_event(void *data, const struct driver_status *status)
 {
 	struct agent_driver *driver = data;
+	struct guest_entry *entry = registry_by_id(driver->agent->registry, status->id);
 
+	if (entry)
+		entry->told = ++driver->agent->tales;
 	observe(driver->agent, status);
 }
 
@@ -61,14 +64,14 @@ static bool listed(const struct driver_reply *reply, const char *id)
 }
 
 /* What was listed before an operation moved the guest, and is told after its end, may not be so any
- * more: all are listed again then. */
+ * more: all are listed again then. What was seen to change meanwhile is known better. */
 static bool is_of_now(struct agent_driver *driver, const char *id)
 {
 	const struct guest_entry *entry = registry_by_id(driver->agent->registry, id);
 	bool now = !entry || entry->moved <= driver->listed_at;
 
 	driver->list_again |= !now;
-	return now;
+	return now && (!entry || entry->told <= driver->listed_tales);
 }
 
 /* Guests of this driver that it does not know: they have no definition, so they do not run. */
@@ -157,6 +160,7 @@ static void list(struct agent_driver *driver)
 {
 	if (driver->lists++ == 0) {
 		driver->listed_at = driver->agent->moves;
+		driver->listed_tales = driver->agent->tales;
 		driver->list_again = false;
 	}
 	if (!call(driver, DRIVER_CALL_LIST, list_replied))

@@ -18,6 +18,7 @@ struct guest_entry {
 	enum guest_state projected;
 	unsigned pending;	 /* operations accepted and not ended */
 	uint64_t moved;		 /* agent->moves when its last operation ended */
+	uint64_t told;		 /* agent->tales when its driver last saw it change */
 	uint32_t slots_extra;	 /* that accepted changes will add to guest->slots */
 	int exit_status;	 /* driver_status.exit_status, as it was seen last */
 	struct life_guest *life; /* agent/life's own */

@@ -363,7 +363,7 @@ void driver_step_run_again(struct op *op)
 
 struct refresh {
 	struct agent *agent;
-	uint64_t asked_at; /* agent->moves */
+	uint64_t moves, tales; /* the agent's when it was asked */
 	char id[GUEST_ID_LEN + 1];
 };
 
@@ -374,10 +374,12 @@ static void refreshed(void *data, const struct driver_reply *reply)
 
 	if (!entry || entry->pending > 0)
 		return;
-	if (entry->moved > refresh->asked_at) {
+	if (entry->moved > refresh->moves) {
 		driver_refresh(refresh->agent, entry); /* an operation came between */
 		return;
 	}
+	if (entry->told > refresh->tales)
+		return; /* what was seen meanwhile is newer */
 	if (reply->result == 0 && reply->statuses_count == 1) {
 		entry->exit_status = reply->statuses[0].exit_status;
 		agent_observe_guest(refresh->agent, entry, reply->statuses[0].state,
@@ -403,7 +405,8 @@ void driver_refresh(struct agent *agent, struct guest_entry *entry)
 	}
 	entry->stale = false;
 	refresh->agent = agent;
-	refresh->asked_at = agent->moves;
+	refresh->moves = agent->moves;
+	refresh->tales = agent->tales;
 	memcpy(refresh->id, entry->guest->id, sizeof(refresh->id));
 	if (driver_client_call(driver->client, &request, refreshed, refresh, &err) < 0) {
 		log_warning("driver.unavailable", "driver=%s error=%s", entry->guest->driver,

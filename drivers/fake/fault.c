@@ -91,14 +91,18 @@ static void hang(void)
 		pause();
 }
 
+static void wait_ms(long ms)
+{
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
 static void act(json_t *fault, pid_t host)
 {
-	long ms = (long)json_integer_value(json_object_get(fault, "delay_ms"));
 	const char *garbage = json_string_value(json_object_get(fault, "garbage"));
 
 	if (garbage && g_wire >= 0)
 		wire_send(g_wire, garbage, NULL, 0, 0);
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+	wait_ms((long)json_integer_value(json_object_get(fault, "delay_ms")));
 	if (says(fault, "crash", "before"))
 		crash(host);
 	if (json_is_true(json_object_get(fault, "hang")) || says(fault, "hang", "before"))
@@ -117,6 +121,7 @@ int fault_before(const char *state_dir, enum driver_call call, pid_t host, struc
 		return 0;
 	ret->crash_after = says(fault, "crash", "after");
 	ret->hang_after = says(fault, "hang", "after");
+	ret->late_ms = (long)json_integer_value(json_object_get(fault, "late_ms"));
 	act(fault, host);
 	if (error) {
 		r = value_to_error(error, err, err);
@@ -132,5 +137,6 @@ int fault_after(const struct fault *fault, int result)
 		crash(fault->host);
 	if (fault->hang_after)
 		hang();
+	wait_ms(fault->late_ms);
 	return result;
 }

@@ -7,6 +7,7 @@
  * delay_ms   it takes so much longer
  * error      {"code": "driver", "message": "…"}: it fails so, having done nothing
  * crash      "before" or "after" the work: the driver's process dies by SIGKILL
+ * late_ms    so long after its work it answers
  * hang       "before" (or true) or "after" the work: it never returns
  * garbage    this text is sent to the agent as a message of its own */
 #pragma once
@@ -22,6 +23,7 @@ struct fault {
 	pid_t host; /* whom a crash kills */
 	bool crash_after;
 	bool hang_after;
+	long late_ms;
 };
 
 /* Acts what comes before the work; fails when the fault says so. */

@@ -1,6 +1,7 @@
 """A driver that fails, crashes, hangs or babbles: the fake one does so on demand (drivers/fake)."""
 import json
 import os
+import pathlib
 import signal
 import time
 
@@ -49,6 +50,27 @@ def test_a_driver_is_back_by_itself_after_its_death(fake, faulty):
     wait_for("another process", lambda: fake.driver_pid("fake") not in (0, old))
     assert fake.api.guest(NAME)["state"] == "running"
     fake.api.act(NAME, "stop")
+
+
+def calls_of(node):
+    """The processes of those under way."""
+    pid = node.driver_pid("fake")
+    return set(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def test_a_list_that_comes_late_does_not_bring_back_who_has_ended(fake, faulty):
+    fake.api.create(NAME, driver="fake")
+    fake.api.create("calm.example.org", driver="fake")
+    faulty(list={"count": 1, "late_ms": 2000})
+    orders = next(fake.dir.glob("state/**/faults.json"))
+    os.kill(fake.driver_pid("fake"), signal.SIGKILL)  # the new one is asked for its guests
+    wait_for("a list", lambda: json.loads(orders.read_text())["list"]["count"] == 0)
+    calls = calls_of(fake)
+    os.kill(fake.api.guest(NAME)["pid"], signal.SIGKILL)
+    wait_for("its end", lambda: fake.api.guest(NAME)["state"] == "stopped")
+    wait_for("the list is told", lambda: not calls & calls_of(fake))
+    fake.api.act("calm.example.org", "restart")  # what is told of it comes after the list
+    assert fake.api.guest(NAME)["state"] == "stopped"
 
 
 def test_a_driver_that_babbles_is_replaced(fake, faulty):
