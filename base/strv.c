@@ -6,6 +6,12 @@
 
 #include "base/cleanup.h"
 
+bool strv_copy_one(char **ret, const char *text)
+{
+	*ret = text ? strdup(text) : NULL;
+	return !text || *ret;
+}
+
 size_t strv_length(char *const *list)
 {
 	size_t count = 0;

@@ -4,6 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* A copy of one string; false when memory ran out. A copy of NULL is NULL. */
+bool strv_copy_one(char **ret, const char *text);
+
 size_t strv_length(char *const *list);
 
 /* A deep copy; false when memory ran out, with *ret NULL. A copy of NULL is NULL. */

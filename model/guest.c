@@ -105,13 +105,6 @@ void guest_freep(struct guest **guest)
 	*guest = guest_free(*guest);
 }
 
-/* NULL stays NULL: false only when memory ran out. */
-static bool copy_text(char **ret, const char *text)
-{
-	*ret = text ? strdup(text) : NULL;
-	return !text || *ret;
-}
-
 static bool copy_ports(struct guest *copy, const struct guest *guest)
 {
 	if (guest->ports_count == 0)
@@ -157,8 +150,8 @@ static bool copy_labels(struct guest *copy, const struct guest *guest)
 		return false;
 	copy->labels_count = guest->labels_count;
 	for (size_t i = 0; i < guest->labels_count; i++)
-		if (!copy_text(&copy->labels[i].key, guest->labels[i].key) ||
-			!copy_text(&copy->labels[i].value, guest->labels[i].value))
+		if (!strv_copy_one(&copy->labels[i].key, guest->labels[i].key) ||
+			!strv_copy_one(&copy->labels[i].value, guest->labels[i].value))
 			return false;
 	return true;
 }
@@ -173,9 +166,10 @@ bool guest_limits_equal(const struct guest_limits *a, const struct guest_limits 
 
 static bool copy_texts(struct guest *copy, const struct guest *guest)
 {
-	return copy_text(&copy->name, guest->name) && copy_text(&copy->image, guest->image) &&
-	       copy_text(&copy->problem, guest->problem) &&
-	       copy_text(&copy->user_data, guest->user_data);
+	return strv_copy_one(&copy->name, guest->name) &&
+	       strv_copy_one(&copy->image, guest->image) &&
+	       strv_copy_one(&copy->problem, guest->problem) &&
+	       strv_copy_one(&copy->user_data, guest->user_data);
 }
 
 static bool copy_lists(struct guest *copy, const struct guest *guest)

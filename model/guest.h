@@ -162,6 +162,7 @@ enum guest_seed {
 };
 
 const char *guest_seed_to_string(enum guest_seed part); /* "name", "ssh_keys", "user_data" */
+json_t *guest_seeds_to_json(uint32_t parts);		/* the names of several */
 
 struct guest {
 	/* Decided by the node, once. */

@@ -44,12 +44,6 @@ void guest_container_freep(struct guest_container **container)
 	*container = guest_container_free(*container);
 }
 
-static bool copy_text(char **ret, const char *text)
-{
-	*ret = text ? strdup(text) : NULL;
-	return !text || *ret;
-}
-
 bool guest_container_copy(struct guest_container **ret, const struct guest_container *container)
 {
 	CLEANUP(guest_container_freep) struct guest_container *copy = NULL;
@@ -62,9 +56,9 @@ bool guest_container_copy(struct guest_container **ret, const struct guest_conta
 		!strv_copy(&copy->command, container->command) ||
 		!strv_copy(&copy->environment, container->environment) ||
 		!strv_copy(&copy->data, container->data) ||
-		!copy_text(&copy->user, container->user) ||
-		!copy_text(&copy->working_dir, container->working_dir) ||
-		!copy_text(&copy->stop_signal, container->stop_signal))
+		!strv_copy_one(&copy->user, container->user) ||
+		!strv_copy_one(&copy->working_dir, container->working_dir) ||
+		!strv_copy_one(&copy->stop_signal, container->stop_signal))
 		return false;
 	copy->terminal = container->terminal;
 	memcpy(copy->image_id, container->image_id, sizeof(copy->image_id));

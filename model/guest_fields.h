@@ -9,6 +9,14 @@ extern const char *const GUEST_ENVIRONMENTS[]; /* ends with NULL */
 #define GUEST_LIMITS_FIELDS 9
 extern const struct reader_field GUEST_LIMITS[GUEST_LIMITS_FIELDS];
 
+/* [struct guest] what creating a guest says in the same words as changing it. */
+#define GUEST_CHANGEABLE_FIELDS 11
+extern const struct reader_field GUEST_CHANGEABLE[GUEST_CHANGEABLE_FIELDS];
+
+/* What is shown of a guest and refused in every request. */
+#define GUEST_SHOWN_FIELDS 17
+extern const struct reader_field GUEST_SHOWN[GUEST_SHOWN_FIELDS];
+
 /* [struct guest] */
 #define GUEST_AUTOSTART_FIELDS 3
 extern const struct reader_field GUEST_AUTOSTART[GUEST_AUTOSTART_FIELDS];

@@ -7,67 +7,8 @@
 #include "base/parse.h"
 #include "model/guest_fields.h"
 
-#define SSH	  "ssh"
-#define SSH_USER  "root"
-#define READ_ONLY .refusal = "is decided by the node and cannot be set"
-
-const char *const GUEST_ENVIRONMENTS[] = {"dev", "staging", "preprod", "prod", NULL};
-
-const struct reader_field GUEST_LIMITS[GUEST_LIMITS_FIELDS] = {
-	{.name = "cpus",
-		.read = reader_cpus,
-		.offset = offsetof(struct guest_limits, cpu_milli),
-		.min = 10,
-		.max = 8192000,
-		.zero = true},
-	{.name = "memory",
-		.read = reader_size,
-		.offset = offsetof(struct guest_limits, memory),
-		.min = GUEST_MEMORY_MIN,
-		.max = GUEST_SIZE_MAX,
-		.zero = true},
-	{.name = "swap",
-		.read = reader_size,
-		.offset = offsetof(struct guest_limits, swap),
-		.max = GUEST_SIZE_MAX},
-	/* The kernel's own bound: PID_MAX_LIMIT, proc(5). */
-	{.name = "pids",
-		.read = reader_u32,
-		.offset = offsetof(struct guest_limits, pids),
-		.min = 1,
-		.max = 4194304,
-		.zero = true},
-	{.name = "io_weight",
-		.read = reader_u32,
-		.offset = offsetof(struct guest_limits, io_weight),
-		.min = 1,
-		.max = 10000,
-		.zero = true},
-	{.name = "io_read",
-		.read = reader_size,
-		.offset = offsetof(struct guest_limits, io_read),
-		.min = GUEST_IO_MIN,
-		.max = GUEST_SIZE_MAX,
-		.zero = true},
-	{.name = "io_write",
-		.read = reader_size,
-		.offset = offsetof(struct guest_limits, io_write),
-		.min = GUEST_IO_MIN,
-		.max = GUEST_SIZE_MAX,
-		.zero = true},
-	{.name = "net_ingress",
-		.read = reader_size,
-		.offset = offsetof(struct guest_limits, net_ingress),
-		.min = 1000,
-		.max = GUEST_SIZE_MAX,
-		.zero = true},
-	{.name = "net_egress",
-		.read = reader_size,
-		.offset = offsetof(struct guest_limits, net_egress),
-		.min = 1000,
-		.max = GUEST_SIZE_MAX,
-		.zero = true},
-};
+#define SSH	 "ssh"
+#define SSH_USER "root"
 
 static const struct reader_field STORAGE[] = {
 	{.name = "size",
@@ -114,16 +55,6 @@ static const struct reader_field REQUEST[] = {
 		.offset = offsetof(struct guest, driver),
 		.size = DRIVER_NAME_MAX + 1,
 		.check = name_check_word},
-	{.name = "slots",
-		.read = reader_u32,
-		.offset = offsetof(struct guest, slots),
-		.min = 1,
-		.max = GUEST_SLOTS_MAX},
-	{.name = "limits",
-		.read = reader_nested,
-		.offset = offsetof(struct guest, limits),
-		.fields = GUEST_LIMITS,
-		.fields_count = ARRAY_SIZE(GUEST_LIMITS)},
 	{.name = "storage",
 		.read = reader_nested,
 		.fields = STORAGE,
@@ -133,55 +64,10 @@ static const struct reader_field REQUEST[] = {
 		.fields = NETWORK,
 		.fields_count = ARRAY_SIZE(NETWORK)},
 	{.name = "ports", .read = guest_read_ports},
-	{.name = "environment",
-		.read = reader_chars,
-		.offset = offsetof(struct guest, environment),
-		.size = 16,
-		.choices = GUEST_ENVIRONMENTS},
-	{.name = "autostart",
-		.read = reader_nested,
-		.fields = GUEST_AUTOSTART,
-		.fields_count = ARRAY_SIZE(GUEST_AUTOSTART)},
-	{.name = "restart",
-		.read = reader_nested,
-		.fields = GUEST_RESTART_POLICY,
-		.fields_count = ARRAY_SIZE(GUEST_RESTART_POLICY)},
-	{.name = "health", .read = guest_read_health, .offset = offsetof(struct guest, health)},
-	{.name = "ssh_keys",
-		.read = guest_read_ssh_keys,
-		.offset = offsetof(struct guest, ssh_keys)},
-	{.name = "user_data",
-		.read = reader_text,
-		.offset = offsetof(struct guest, user_data),
-		.check = guest_check_user_data},
-	{.name = "raw",
-		.read = reader_texts,
-		.offset = offsetof(struct guest, raw),
-		.check = guest_check_raw,
-		.count = GUEST_RAW_MAX},
-	{.name = "container",
-		.read = guest_container_read,
-		.offset = offsetof(struct guest, container)},
-	{.name = "labels", .read = guest_read_labels},
 	{.name = "privileged", .read = reader_bool, .offset = offsetof(struct guest, privileged)},
 	{.name = "start", .read = reader_bool, .offset = offsetof(struct guest, want_running)},
-	{.name = "disk", READ_ONLY},
-	{.name = "image_id", READ_ONLY},
-	{.name = "id", READ_ONLY},
-	{.name = "state", READ_ONLY},
-	{.name = "since", READ_ONLY},
-	{.name = "problem", READ_ONLY},
-	{.name = "pid", READ_ONLY},
-	{.name = "addresses", READ_ONLY},
-	{.name = "ssh", READ_ONLY},
-	{.name = "used", READ_ONLY},
-	{.name = "health_state", READ_ONLY},
-	{.name = "restarts", READ_ONLY},
-	{.name = "snapshots", READ_ONLY},
-	{.name = "seed_pending", READ_ONLY},
-	{.name = "user_data_size", READ_ONLY},
-	{.name = "created", READ_ONLY},
-	{.name = "etag", READ_ONLY},
+	READER_ROWS(GUEST_CHANGEABLE, GUEST_CHANGEABLE_FIELDS),
+	READER_ROWS(GUEST_SHOWN, GUEST_SHOWN_FIELDS),
 };
 
 /* Whether one of the ports before it has its host port or its purpose. */
@@ -372,12 +258,12 @@ static json_t *disk_or_null(const struct image_disk *disk)
 		disk_boot_to_string(disk->boot));
 }
 
-static json_t *seed_pending_to_json(uint32_t pending)
+json_t *guest_seeds_to_json(uint32_t parts)
 {
 	json_t *list = json_array();
 
 	for (uint32_t part = 1; part <= GUEST_SEED_USER_DATA; part <<= 1)
-		if (pending & part)
+		if (parts & part)
 			json_array_append_new(list, json_string(guest_seed_to_string(part)));
 	return list;
 }
@@ -396,7 +282,7 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 		"health_state", guest_health_to_string(guest->health_state), "restarts",
 		(json_int_t)guest->restarts, "snapshots", guest_snapshots_to_json(guest),
 		"user_data_size", (json_int_t)(guest->user_data ? strlen(guest->user_data) : 0),
-		"seed_pending", seed_pending_to_json(guest->seed_pending), "disk",
+		"seed_pending", guest_seeds_to_json(guest->seed_pending), "disk",
 		disk_or_null(guest->disk), "image_id",
 		text_or_null(guest->container ? guest->container->image_id : NULL), "etag",
 		guest_etag(etag, guest));

@@ -35,9 +35,16 @@ int reader_expected(const char *path, const char *expected, struct err *err)
 static const struct reader_field *find_field(
 	const struct reader_field *fields, size_t count, const char *name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(fields[i].name, name) == 0)
-			return &fields[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct reader_field *field = &fields[i];
+		const struct reader_field *found =
+			!field->name ? find_field(field->fields, field->fields_count, name)
+			: strcmp(field->name, name) == 0 ? field
+							 : NULL;
+
+		if (found)
+			return found;
+	}
 	return NULL;
 }
 
@@ -68,6 +75,18 @@ static int check_required(
 	return err_set(err, ERR_INVALID, full, "%s is missing", full);
 }
 
+static int check_all_required(const json_t *json, const char *path,
+	const struct reader_field *fields, size_t count, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = fields[i].name ? check_required(json, path, &fields[i], err)
+				   : check_all_required(json, path, fields[i].fields,
+					     fields[i].fields_count, err);
+	return r;
+}
+
 int reader_object(const json_t *json, const char *path, const struct reader_field *fields,
 	size_t count, void *target, struct err *err)
 {
@@ -82,12 +101,7 @@ int reader_object(const json_t *json, const char *path, const struct reader_fiel
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < count; i++) {
-		r = check_required(json, path, &fields[i], err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return check_all_required(json, path, fields, count, err);
 }
 
 int reader_nested(const struct reader_field *field, const json_t *value, const char *path,

@@ -40,6 +40,12 @@ struct reader_field {
 	size_t fields_count;
 };
 
+/* A row that stands for all rows of another table of the same struct. */
+#define READER_ROWS(table, count)                                                                  \
+	{                                                                                          \
+		.fields = (table), .fields_count = (count)                                         \
+	}
+
 /* Reads an object; `path` is "" for a whole request. `target` is the struct. */
 int reader_object(const json_t *json, const char *path, const struct reader_field *fields,
 	size_t count, void *target, struct err *err);

@@ -291,36 +291,38 @@ static int read_slots(
 	return r;
 }
 
-static int read_quota(
-	const struct place *place, const struct key *key, void *member, struct err *err)
+/* Left to itself ("auto"), or one other word. */
+static int read_automatic(
+	const struct place *place, const char *other, bool *ret_automatic, struct err *err)
 {
-	bool *classic = member;
 	const char *text;
 	int r = place_text(place, &text, err);
 
-	(void)key;
 	if (r < 0)
 		return r;
-	if (strcmp(text, "auto") != 0 && strcmp(text, "classic") != 0)
-		return place_fail(place, err, "must be auto or classic, not \"%.40s\"", text);
-	*classic = strcmp(text, "classic") == 0;
-	return 0;
+	*ret_automatic = strcmp(text, "auto") == 0;
+	return *ret_automatic || strcmp(text, other) == 0
+		       ? 0
+		       : place_fail(place, err, "must be auto or %s, not \"%.40s\"", other, text);
+}
+
+static int read_quota(
+	const struct place *place, const struct key *key, void *member, struct err *err)
+{
+	bool automatic;
+	int r = read_automatic(place, "classic", &automatic, err);
+
+	(void)key;
+	if (r == 0)
+		*(bool *)member = !automatic;
+	return r;
 }
 
 static int read_docker_user(
 	const struct place *place, const struct key *key, void *member, struct err *err)
 {
-	bool *automatic = member;
-	const char *text;
-	int r = place_text(place, &text, err);
-
 	(void)key;
-	if (r < 0)
-		return r;
-	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
-		return place_fail(place, err, "must be auto or off, not \"%.40s\"", text);
-	*automatic = strcmp(text, "auto") == 0;
-	return 0;
+	return read_automatic(place, "off", member, err);
 }
 
 static const struct key STORAGE_KEYS[] = {

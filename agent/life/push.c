@@ -66,16 +66,6 @@ static struct seed_node node_of(const struct push *push)
 
 /* --- What is known --------------------------------------------------------------------------- */
 
-static json_t *names_of(uint32_t parts)
-{
-	json_t *list = json_array();
-
-	for (uint32_t part = 1; part <= GUEST_SEED_USER_DATA; part <<= 1)
-		if (parts & part)
-			json_array_append_new(list, json_string(guest_seed_to_string(part)));
-	return list;
-}
-
 /* With an event, whose fields are taken over; NULL: none. */
 static void settle(struct push *push, uint32_t parts, const char *event, json_t *fields)
 {
@@ -125,7 +115,8 @@ static void give_up(struct push *push, const char *why)
 			push->guest, json_pack("{s:s}", "message", "their end was not seen"));
 	} else {
 		settle(push, 0, "guest.seed_skipped",
-			json_pack("{s:o, s:s}", "parts", names_of(push->doing), "message", why));
+			json_pack("{s:o, s:s}", "parts", guest_seeds_to_json(push->doing),
+				"message", why));
 	}
 }
 
@@ -189,7 +180,7 @@ static void changes_ended(struct push *push, int status)
 	if (same_changes(push)) {
 		log_info("guest.seeded", "guest=%s", push->guest->entry->guest->name);
 		settle(push, push->doing, "guest.seeded",
-			json_pack("{s:o}", "parts", names_of(push->doing)));
+			json_pack("{s:o}", "parts", guest_seeds_to_json(push->doing)));
 	}
 	begin_anew(push);
 	life_note(push->guest->life, push->guest->entry);

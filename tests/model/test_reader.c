@@ -112,6 +112,32 @@ static void refusals_name_the_full_path_and_what_is_expected(void **state)
 	}
 }
 
+static void rows_of_another_table_are_rows_of_this_one(void **state)
+{
+	static const struct reader_field rows[] = {
+		{.name = "word",
+			.read = reader_chars,
+			.offset = offsetof(struct outer, word),
+			.size = 8},
+		READER_ROWS(INNER, ARRAY_SIZE(INNER)), /* what `inner` begins with */
+	};
+	struct outer outer = {0};
+	json_auto_t *whole = json_pack("{s:s, s:i, s:i}", "word", "a", "small", 3, "size", 100);
+	json_auto_t *less = json_pack("{s:s}", "word", "b");
+	json_auto_t *more = json_pack("{s:i, s:i}", "small", 3, "large", 1);
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(reader_object(whole, "", rows, ARRAY_SIZE(rows), &outer, &err), 0);
+	assert_string_equal(outer.word, "a");
+	assert_int_equal(outer.inner.small, 3);
+	assert_int_equal(outer.inner.size, 100);
+	assert_int_equal(reader_object(less, "", rows, ARRAY_SIZE(rows), &outer, &err), -EINVAL);
+	assert_string_equal(err.message, "small is missing");
+	assert_int_equal(reader_object(more, "", rows, ARRAY_SIZE(rows), &outer, &err), -EINVAL);
+	assert_string_equal(err.message, "large is not a known field");
+}
+
 static void null_and_absent_leave_the_default(void **state)
 {
 	struct outer outer = {.word = "old", .large = 5, .inner.small = 3};
@@ -162,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refusals_name_the_full_path_and_what_is_expected),
+		cmocka_unit_test(rows_of_another_table_are_rows_of_this_one),
 		cmocka_unit_test(null_and_absent_leave_the_default),
 		cmocka_unit_test(values_arrive),
 		cmocka_unit_test(a_hostile_name_is_shown_cut_and_harmless),
