@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,16 +196,13 @@ int main(int argc, char **argv)
 {
 	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 20;
 	size_t guests = argc > 2 ? strtoul(argv[2], NULL, 10) : 20;
-	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
-	struct driver_config config = {.state_dir = state, .run_dir = run, .log_dir = log};
+	struct driver_config config;
 	struct subject *s;
 
 	node_enter();
 	g_null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	g_rootfs = argc > 3 ? argv[3] : node_rootfs(ROOTFS_PLAIN);
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
+	config = node_config();
 	s = subject_create(NULL, LXC_PROGRAM, &config);
 	bench_calls(s, rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds);
 	bench_many(s, guests < 1 ? 1 : guests > GUESTS_MAX ? GUESTS_MAX : guests);

@@ -16,18 +16,11 @@ static void die(const char *what)
 
 void docker_guests_enter(const struct docker_node *what, struct driver_config *ret)
 {
-	static char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
-
 	docker_node_enter(what);
 	if (!docker_node_image() || setenv("CORPUS_LIBEXEC", TEST_BINARY_DIR "/bin", 1) < 0)
 		die("the image");
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
-	*ret = (struct driver_config){.state_dir = state,
-		.run_dir = run,
-		.log_dir = log,
-		.endpoint = docker_node_socket()};
+	*ret = node_config();
+	ret->endpoint = docker_node_socket();
 }
 
 const struct driver_container *docker_guests_container(const char *id, enum rootfs_kind kind)

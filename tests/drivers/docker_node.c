@@ -366,6 +366,14 @@ const char *docker_node_registry(void)
 	return address;
 }
 
+bool docker_node_push(const char *registry, const char *name)
+{
+	return DOCKER("tag", docker_node_image(), name) &&
+	       DOCKER("login", "--username", DOCKER_NODE_USER, "--password", DOCKER_NODE_PASSWORD,
+		       registry) &&
+	       DOCKER("push", name);
+}
+
 const char *docker_node_odd_registry(const char *fault, pid_t *ret_pid)
 {
 	static const char address[] = "127.0.0.1:5001";

@@ -41,6 +41,8 @@ const char *docker_node_image(void);
 const char *docker_node_registry(void);
 #define DOCKER_NODE_USER     "puller"
 #define DOCKER_NODE_PASSWORD "a secret word"
+/* Puts the small image there by that name, which is the registry's; USER stays logged in. */
+bool docker_node_push(const char *registry, const char *name);
 /* Starts one that has the small image by every name, and does that to who pulls it: a word of
  * tests/harness/odd_registry.py. It ends with the node or by keeper_stop(*ret_pid). */
 const char *docker_node_odd_registry(const char *fault, pid_t *ret_pid);

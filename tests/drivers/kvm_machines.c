@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
+#include "conformance/program.h"
 
 #define MACHINES_MAX 64
 #define SECTOR	     512
@@ -86,16 +86,6 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void run(const char *const *argv)
-{
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
-	struct err err = {0};
-
-	if (process_run(&options, &err) < 0)
-		die(err.message);
-}
-
 static void write_boot_sector(const char *path, bool ends)
 {
 	uint8_t sector[SECTOR] = {0};
@@ -113,8 +103,7 @@ static void write_boot_sector(const char *path, bool ends)
 
 static void write_overlay(const char *path, const char *base, const char *format)
 {
-	run((const char *[]){
-		"qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", format, path, NULL});
+	RUN("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", format, path);
 }
 
 /* The one of that name, if it has been made; else a new one with a folder of its own. */
@@ -166,7 +155,7 @@ static void copy(const char *from, const char *name, const char *to)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", from, name);
-	run((const char *[]){"cp", "--reflink=auto", path, to, NULL});
+	RUN("cp", "--reflink=auto", path, to);
 }
 
 const struct driver_disk *kvm_machine_disk_on_image(const char *id)

@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
+#include "conformance/program.h"
 #include "keeper.h"
 
 #define ANSWER_MS 60000
@@ -94,11 +94,9 @@ static bool answers(struct err *err)
 {
 	static const char *const argv[] = {
 		"virsh", "--quiet", "--connect", KVM_NODE_URI, "version", NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = ANSWER_MS};
 
 	*err = (struct err){0};
-	return process_run(&options, err) == 0;
+	return program_try(argv, ANSWER_MS, err) == 0;
 }
 
 void kvm_node_start(void)
@@ -131,16 +129,9 @@ pid_t kvm_node_libvirtd(void)
 static void lay_out(void)
 {
 	char folder[PATH_MAX];
-	const char *argv[] = {"sh", TESTS "/harness/libvirt.sh", folder, NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = ANSWER_MS};
-	struct err err = {0};
 
 	snprintf(folder, sizeof(folder), "%s/libvirt", node_dir());
-	if (process_run(&options, &err) < 0) {
-		fprintf(stderr, "%s\n", err.message);
-		exit(1);
-	}
+	RUN("sh", TESTS "/harness/libvirt.sh", folder);
 }
 
 void kvm_node_enter(void)

@@ -212,17 +212,11 @@ int remove_all(void **state)
 
 int open_driver(void **state)
 {
-	static char dirs[3][PATH_MAX];
-	struct driver_config config = {.state_dir = dirs[0],
-		.run_dir = dirs[1],
-		.log_dir = dirs[2],
-		.additions_dir = g_additions};
+	struct driver_config config = node_config();
 	struct err err = {0};
 
 	(void)state;
-	snprintf(dirs[0], PATH_MAX, "%s/state", node_dir());
-	snprintf(dirs[1], PATH_MAX, "%s/run", node_dir());
-	snprintf(dirs[2], PATH_MAX, "%s/log", node_dir());
+	config.additions_dir = g_additions;
 	snprintf(g_additions, PATH_MAX, "%s/additions", node_dir());
 	check(file_mkdirs(g_additions, 0755), &err);
 	check(lxc_driver_ops.open(&config, &g_driver, &err), &err);

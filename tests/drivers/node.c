@@ -15,9 +15,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
+#include "conformance/program.h"
 
 static char g_dir[] = "/tmp/corpus-test-node-XXXXXX";
 static pid_t g_owner;
@@ -28,23 +27,19 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void run(const char *const *argv)
-{
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
-	struct err err = {0};
-
-	if (process_run(&options, &err) < 0) {
-		fprintf(stderr, "%s\n", err.message);
-		exit(1);
-	}
-}
-
-#define RUN(...) run((const char *[]){__VA_ARGS__, NULL})
-
 const char *node_dir(void)
 {
 	return g_dir;
+}
+
+struct driver_config node_config(void)
+{
+	static char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
+
+	snprintf(state, sizeof(state), "%s/state", g_dir);
+	snprintf(run, sizeof(run), "%s/run", g_dir);
+	snprintf(log, sizeof(log), "%s/log", g_dir);
+	return (struct driver_config){.state_dir = state, .run_dir = run, .log_dir = log};
 }
 
 /* Before Linux 6.3 a file system in memory cannot be mapped for a guest: then the tests have to run

@@ -10,6 +10,8 @@
 /* Exits with a message when it cannot be had. */
 void node_enter(void);
 const char *node_dir(void);
+/* With a driver's directories there. */
+struct driver_config node_config(void);
 const char *node_rootfs(enum rootfs_kind kind);
 /* Makes one in `root`, with that script as its init; NULL: none. */
 void node_make_rootfs(const char *root, const char *init);

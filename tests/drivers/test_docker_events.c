@@ -321,16 +321,12 @@ int main(void)
 		TEST(a_dockerd_that_hangs_is_noticed_and_found_again),
 		TEST(a_container_that_hangs_hides_no_other),
 	};
-	char state_dir[128], run_dir[128], log_dir[128];
-	struct driver_config config = {
-		.state_dir = state_dir, .run_dir = run_dir, .log_dir = log_dir};
+	struct driver_config config;
 	struct err err = {0};
 	int r;
 
 	docker_node_enter(&(struct docker_node){.live_restore = true});
-	snprintf(state_dir, sizeof(state_dir), "%s/state", node_dir());
-	snprintf(run_dir, sizeof(run_dir), "%s/run", node_dir());
-	snprintf(log_dir, sizeof(log_dir), "%s/log", node_dir());
+	config = node_config();
 	config.endpoint = docker_node_socket();
 	if (docker_driver_ops.open(&config, &driver, &err) < 0)
 		fail_msg("%s", err.message);

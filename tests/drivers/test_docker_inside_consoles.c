@@ -1,5 +1,5 @@
-/* Consoles of real containers, with a terminal and without: what they said is kept and followed, and
- * what is typed arrives. */
+/* Consoles of real containers, with a terminal and without: what they said is kept and followed,
+ * and what is typed arrives. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

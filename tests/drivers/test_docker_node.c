@@ -17,8 +17,8 @@
 // clang-format on
 
 #include "base/err.h"
-#include "base/process.h"
 #include "conformance/ids.h"
+#include "conformance/program.h"
 #include "docker_node.h"
 #include "keeper.h"
 
@@ -61,14 +61,12 @@ static void a_dockerd_that_hangs_does_not_answer_until_it_goes_on(void **ctx)
 	char path[128];
 	const char *argv[] = {
 		"curl", "--silent", "--unix-socket", path, "http://docker/_ping", NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 300};
 	struct err err = {0};
 
 	(void)ctx;
 	snprintf(path, sizeof(path), "%s", docker_node_socket());
 	docker_node_signal(SIGSTOP);
-	assert_true(process_run(&options, &err) < 0);
+	assert_true(program_try(argv, 300, &err) < 0);
 	assert_int_equal(ERR_TIMEOUT, err.code);
 	docker_node_signal(SIGCONT);
 	assert_non_null(DOCKER("version"));
@@ -81,10 +79,7 @@ static void images_come_from_a_registry_to_who_may_have_them(void **ctx)
 
 	(void)ctx;
 	snprintf(name, sizeof(name), "%s/team/app:1", address);
-	assert_non_null(DOCKER("tag", docker_node_image(), name));
-	assert_non_null(DOCKER("login", "--username", DOCKER_NODE_USER, "--password",
-		DOCKER_NODE_PASSWORD, address));
-	assert_non_null(DOCKER("push", name));
+	assert_true(docker_node_push(address, name));
 	assert_non_null(DOCKER("rmi", name));
 	assert_non_null(DOCKER("pull", name));
 	assert_non_null(DOCKER("logout", address));

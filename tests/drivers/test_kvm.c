@@ -2,7 +2,6 @@
  * plays, and with real ones across the boundary; with the argument "inline" with those in process,
  * too. What they boot is a boot sector, which has nothing to run commands with. */
 #include <libvirt/libvirt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,15 +73,11 @@ int main(int argc, char **argv)
 		.leftovers = kvm_node_leftovers,
 		.parts = CONFORMANCE_LIFE,
 		.crash_points = points};
-	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
 	bool inline_too = argc > 1 && strcmp(argv[1], "inline") == 0;
 	int failed;
 
 	kvm_node_enter();
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
-	e.config = (struct driver_config){.state_dir = state, .run_dir = run, .log_dir = log};
+	e.config = node_config();
 	e.ops = &kvm_driver_ops;
 	failed = run_played(e);
 	if (inline_too)

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,7 +326,6 @@ int main(int argc, char **argv)
 		guest_test(what_watches_is_replaced_when_it_dies_and_ends_with_the_driver),
 		guest_test_if(!SANITIZED, fifty_guests_take_less_than_sixteen_mebibytes),
 	};
-	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	struct environment e = {.program = KVM_PROGRAM,
@@ -337,10 +335,7 @@ int main(int argc, char **argv)
 	int failed;
 
 	kvm_node_enter();
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
-	e.config = (struct driver_config){.state_dir = state, .run_dir = run, .log_dir = log};
+	e.config = node_config();
 	guests_begin(&e);
 	failed = cmocka_run_group_tests_name("kvm faults", tests, NULL, NULL);
 	guests_end();

@@ -32,7 +32,7 @@
 
 #define WAIT_MS 60000
 
-static char g_state[PATH_MAX], g_run[PATH_MAX], g_log[PATH_MAX], g_additions[PATH_MAX];
+static char g_additions[PATH_MAX];
 static virConnectPtr g_conn;
 
 /* --- Words ----------------------------------------------------------------------------------- */
@@ -59,7 +59,7 @@ static void wait_up(const char *id)
 	snprintf(name, sizeof(name), "%s.console", id);
 	for (;;) {
 		AUTOFREE char *text = NULL;
-		bool there = file_read(in(g_log, name), 65536, &text, NULL) == 0;
+		bool there = file_read(in(node_config().log_dir, name), 65536, &text, NULL) == 0;
 
 		if (there && strstr(text, KVM_MACHINE_UP))
 			break;
@@ -429,15 +429,16 @@ static bool is_there(const char *pattern)
 
 static void nothing_is_left_of_a_guest_that_is_destroyed(void **state)
 {
-	const char *folders[] = {g_state, g_run, g_log};
+	const struct driver_config config = node_config();
+	const char *folders[] = {config.state_dir, config.run_dir, config.log_dir};
 
 	(void)state;
 	define_guest(GUEST_A, ROOTFS_PLAIN);
 	start_guest(GUEST_A);
 	wait_up(GUEST_A);
 	assert_true(is_there(around("/var/log/libvirt/qemu/corpus-", GUEST_A, ".log")));
-	assert_true(is_there(in(g_log, around("", GUEST_A, ".console"))));
-	assert_true(is_there(in(g_run, GUEST_A)));
+	assert_true(is_there(in(node_config().log_dir, around("", GUEST_A, ".console"))));
+	assert_true(is_there(in(node_config().run_dir, GUEST_A)));
 	destroy_guest(GUEST_A);
 	assert_false(has_domain(GUEST_A));
 	assert_false(is_there(around("/var/log/libvirt/qemu/corpus-", GUEST_A, "*")));
@@ -482,15 +483,10 @@ static void qemu_owns_what_the_guest_writes_and_nothing_else(void **state)
 
 static void lay_out(struct environment *e)
 {
-	snprintf(g_state, sizeof(g_state), "%s/state", node_dir());
-	snprintf(g_run, sizeof(g_run), "%s/run", node_dir());
-	snprintf(g_log, sizeof(g_log), "%s/log", node_dir());
 	snprintf(g_additions, sizeof(g_additions), "%s/additions", node_dir());
 	mkdir(g_additions, 0755);
-	e->config = (struct driver_config){.state_dir = g_state,
-		.run_dir = g_run,
-		.log_dir = g_log,
-		.additions_dir = g_additions};
+	e->config = node_config();
+	e->config.additions_dir = g_additions;
 }
 
 int main(void)

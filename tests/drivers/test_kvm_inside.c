@@ -28,7 +28,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "conformance/conformance.h"
 #include "conformance/guests.h"
 #include "kvm_machines.h"
@@ -455,21 +454,17 @@ int main(void)
 		.console_bytes = 700000,
 		.console_device = "/dev/ttyS0",
 		.small_directory = SMALL};
-	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
 	struct err err = {0};
 	int failed;
 
 	kvm_node_enter();
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
 	snprintf(g_key, sizeof(g_key), "%s/key", node_dir());
 	if (seed_node_key(g_key, &g_public, &err) < 0) {
 		fprintf(stderr, "%s\n", err.message);
 		return 1;
 	}
-	e.config = (struct driver_config){
-		.state_dir = state, .run_dir = run, .log_dir = log, .ssh_key = g_key};
+	e.config = node_config();
+	e.config.ssh_key = g_key;
 	failed = conformance_run("inside a machine", &e);
 	free(g_public);
 	return failed;

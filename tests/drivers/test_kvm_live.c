@@ -28,8 +28,8 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/parse.h"
-#include "base/process.h"
 #include "conformance/ids.h"
+#include "conformance/program.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/kvm.h"
 #include "kvm_node.h"
@@ -58,16 +58,6 @@ static const char *in_volume(const char *name)
 	assert_true(next < ARRAY_SIZE(g_paths));
 	assert_true(asprintf(&path, "%s/%s", g_volume, name) > 0);
 	return g_paths[next++] = path;
-}
-
-static void run(const char *const *argv)
-{
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
-	struct err err = {0};
-
-	if (process_run(&options, &err) < 0)
-		fail_msg("%s: %s", argv[0], err.message);
 }
 
 /* --- Inside of it ----------------------------------------------------------------------------- */
@@ -246,11 +236,11 @@ static void make_volume(void)
 	snprintf(kernel, sizeof(kernel), "%s/kernel", image);
 	snprintf(initrd, sizeof(initrd), "%s/initrd", image);
 	snprintf(text, sizeof(text), "%s/cmdline", image);
-	run((const char *const[]){"cp", base, in_volume("base"), NULL});
-	run((const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F",
-		"qcow2", in_volume("disk.qcow2"), NULL});
-	run((const char *const[]){"cp", kernel, initrd, g_volume, NULL});
-	run((const char *const[]){"chmod", "-R", "a+rX", g_volume, NULL});
+	RUN("cp", base, in_volume("base"));
+	RUN("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2",
+		in_volume("disk.qcow2"));
+	RUN("cp", kernel, initrd, g_volume);
+	RUN("chmod", "-R", "a+rX", g_volume);
 	assert_int_equal(file_read(text, 4096, &cmdline, NULL), 0);
 	cmdline[strcspn(cmdline, "\n")] = '\0';
 	g_cmdline = TAKE_PTR(cmdline);
@@ -304,11 +294,7 @@ static void silence(void *data, virErrorPtr error)
 
 static int boot(void **state)
 {
-	static char state_dir[300], run_dir[300], log_dir[300];
-	struct driver_config config = {.state_dir = state_dir,
-		.run_dir = run_dir,
-		.log_dir = log_dir,
-		.endpoint = KVM_NODE_URI};
+	struct driver_config config;
 	struct err err = {0};
 
 	(void)state;
@@ -319,9 +305,8 @@ static int boot(void **state)
 	kvm_node_enter();
 	virSetErrorFunc(NULL, silence);
 	signal(SIGPIPE, SIG_IGN); /* as the host does */
-	snprintf(state_dir, sizeof(state_dir), "%s/state", node_dir());
-	snprintf(run_dir, sizeof(run_dir), "%s/run", node_dir());
-	snprintf(log_dir, sizeof(log_dir), "%s/log", node_dir());
+	config = node_config();
+	config.endpoint = KVM_NODE_URI;
 	make_volume();
 	assert_int_equal(kvm_driver_ops.open(&config, &g_driver, &err), 0);
 	call_ok(create);
@@ -644,7 +629,7 @@ static void memory_that_is_damaged_is_refused_and_kept(void **state)
 
 	(void)state;
 	call_ok(save);
-	run((const char *const[]){"cp", in_volume("memory"), in_volume("whole"), NULL});
+	RUN("cp", in_volume("memory"), in_volume("whole"));
 	assert_int_equal(stat(in_volume("memory"), &st), 0);
 	assert_int_equal(truncate(in_volume("memory"), st.st_size / 2), 0);
 	call_fails(start, ERR_DRIVER);

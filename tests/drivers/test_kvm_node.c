@@ -18,8 +18,8 @@
 
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "conformance/ids.h"
+#include "conformance/program.h"
 #include "kvm_node.h"
 
 #define ID   GUEST_A
@@ -28,10 +28,8 @@
 static int virsh(const char *verb, const char *what)
 {
 	const char *argv[] = {"virsh", "--quiet", "--connect", KVM_NODE_URI, verb, what, NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
 	struct err err = {0};
-	int r = process_run(&options, &err);
+	int r = program_try(argv, 60000, &err);
 
 	if (r < 0)
 		print_message("%s\n", err.message);
@@ -70,13 +68,11 @@ static void machines_outlive_libvirtd(void **state)
 static void a_libvirtd_that_hangs_does_not_answer_until_it_goes_on(void **state)
 {
 	const char *argv[] = {"virsh", "--connect", KVM_NODE_URI, "list", NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 300};
 	struct err err = {0};
 
 	(void)state;
 	kvm_node_signal(SIGSTOP);
-	assert_true(process_run(&options, &err) < 0);
+	assert_true(program_try(argv, 300, &err) < 0);
 	assert_int_equal(ERR_TIMEOUT, err.code);
 	kvm_node_signal(SIGCONT);
 	assert_int_equal(0, virsh("list", "--all"));

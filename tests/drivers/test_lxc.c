@@ -1,6 +1,5 @@
 /* The LXC driver passes the conformance suite with real guests, in process and across the boundary.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,15 +33,11 @@ int main(int argc, char **argv)
 		.small_directory = "/dev",
 		.no_memory_limits = getenv("CORPUS_TEST_UNIFIED") != NULL,
 		.crash_points = points};
-	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
 	bool only_process = argc > 1 && strcmp(argv[1], "process") == 0;
 	int failed = 0;
 
 	node_enter();
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
-	e.config = (struct driver_config){.state_dir = state, .run_dir = run, .log_dir = log};
+	e.config = node_config();
 	e.ops = &lxc_driver_ops;
 	if (!only_process)
 		failed = conformance_run("lxc in process", &e);

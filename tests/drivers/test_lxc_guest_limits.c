@@ -24,7 +24,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
+#include "conformance/program.h"
 #include "lxc_guests.h"
 #include "need.h"
 #include "node.h"
@@ -255,7 +255,6 @@ static void mount_disk(const char *where, char disk[static 16])
 	char file[PATH_MAX], device[32];
 	struct loop_config config = {.info.lo_flags = LO_FLAGS_AUTOCLEAR};
 	int number = ioctl(control, LOOP_CTL_GET_FREE);
-	struct err err = {0};
 	struct stat st;
 
 	assert_true(number >= 0);
@@ -264,13 +263,7 @@ static void mount_disk(const char *where, char disk[static 16])
 	AUTOCLOSE int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	AUTOCLOSE int loop = open(device, O_RDWR | O_CLOEXEC);
 	assert_int_equal(ftruncate(fd, (off_t)(160 * MIB)), 0);
-	check(process_run(&(struct process_options){.argv = (const char *[]){"mkfs.btrfs", "-q",
-							    file, NULL},
-				  .stdin_fd = -1,
-				  .stdout_fd = -1,
-				  .timeout_ms = WAIT_MS},
-		      &err),
-		&err);
+	RUN("mkfs.btrfs", "-q", file);
 	config.fd = (uint32_t)fd;
 	assert_int_equal(ioctl(loop, LOOP_CONFIGURE, &config), 0);
 	assert_int_equal(mkdir(where, 0755), 0);

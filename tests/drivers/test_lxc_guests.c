@@ -21,7 +21,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "lxc_guests.h"
 #include "node.h"
 

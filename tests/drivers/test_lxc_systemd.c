@@ -21,8 +21,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "conformance/ids.h"
+#include "conformance/program.h"
 #include "conformance/subject.h"
 #include "node.h"
 
@@ -49,15 +49,9 @@ static void need_tar(void)
 
 static void unpack(void)
 {
-	const char *argv[] = {"tar", "-C", g_root, "-xf", tar_path(), NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
-	struct err err = {0};
-
 	snprintf(g_root, sizeof(g_root), "%s/debian", node_dir());
 	assert_int_equal(file_mkdirs(g_root, 0755), 0);
-	if (process_run(&options, &err) < 0)
-		fail_msg("%s", err.message);
+	RUN("tar", "-C", g_root, "-xf", tar_path());
 }
 
 static struct outcome call(struct driver_request request)
@@ -190,14 +184,11 @@ int main(void)
 		cmocka_unit_test_teardown(
 			a_guest_that_reboots_itself_is_seen_running_again, destroy),
 	};
-	char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
-	struct driver_config config = {.state_dir = state, .run_dir = run, .log_dir = log};
+	struct driver_config config;
 	int failed;
 
 	node_enter();
-	snprintf(state, sizeof(state), "%s/state", node_dir());
-	snprintf(run, sizeof(run), "%s/run", node_dir());
-	snprintf(log, sizeof(log), "%s/log", node_dir());
+	config = node_config();
 	g_subject = subject_create(NULL, LXC_PROGRAM, &config);
 	failed = cmocka_run_group_tests_name("unprivileged systemd", tests, NULL, NULL);
 	g_privileged = true;

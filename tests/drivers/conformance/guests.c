@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "program.h"
 
 static struct {
 	const struct environment *environment;
@@ -192,7 +193,7 @@ void return_guest(void)
 void prepare_inside(const char *fmt, ...)
 {
 	const struct environment *e = g_suite.environment;
-	AUTOFREE char *script = NULL, *whole = NULL;
+	AUTOFREE char *script = NULL;
 	va_list args;
 
 	va_start(args, fmt);
@@ -202,15 +203,7 @@ void prepare_inside(const char *fmt, ...)
 		assert_exec((const char *[]){"sh", "-c", script, NULL}, "", "", "", 0);
 		return;
 	}
-	assert_true(asprintf(&whole, "R=%s\n%s", e->rootfs(ROOTFS_PLAIN), script) > 0);
-
-	const char *argv[] = {"sh", "-c", whole, NULL};
-	struct process_options options = {
-		.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 60000};
-	struct err err = {0};
-
-	if (process_run(&options, &err) < 0)
-		fail_msg("%s: %s", script, err.message);
+	program_shell("R=%s\n%s", e->rootfs(ROOTFS_PLAIN), script);
 }
 
 void assert_process_goes(pid_t pid)
