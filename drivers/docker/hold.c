@@ -58,7 +58,7 @@ static int release(void *data)
 /* Noted before: letting go on what does is no harm. */
 static int hold(struct docker_guest *g, struct err *err)
 {
-	int64_t ms = fault_point("driver.docker.hold.short") ? 500 : HOLD_S * 1000;
+	int64_t ms = fault_point("driver.docker.hold.short") ? 3000 : HOLD_S * 1000;
 	int r = file_replace(g->paths.hold, "", 0600, false);
 
 	if (r < 0)

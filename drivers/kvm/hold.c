@@ -102,7 +102,7 @@ static int release_anew(void *data)
 
 static int start_watch(struct kvm_guest *g, const char *path, struct err *err)
 {
-	int64_t ms = fault_point("driver.kvm.hold.short") ? 500 : HOLD_S * 1000;
+	int64_t ms = fault_point("driver.kvm.hold.short") ? 4000 : HOLD_S * 1000;
 
 	return overdue_watch(path, ms, "corpus-hold", release_anew, g, err);
 }

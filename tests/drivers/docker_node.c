@@ -231,35 +231,9 @@ static void count_containerd(pid_t pid)
 		g_containerds++;
 }
 
-/* All its threads are: until then it may answer. */
-static bool is_stopped(pid_t pid)
-{
-	char path[64];
-	const struct dirent *task;
-	bool stopped = true;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	CLEANUP(closedirp) DIR *tasks = opendir(path);
-
-	while (stopped && tasks && (task = readdir(tasks))) {
-		AUTOFREE char *text = NULL;
-		const char *state;
-
-		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", pid, task->d_name);
-		if (task->d_name[0] == '.' || file_read(path, 4096, &text, NULL) < 0)
-			continue;
-		state = strrchr(text, ')');
-		stopped = state && state[2] == 'T';
-	}
-	return stopped;
-}
-
 void docker_node_signal(int signal)
 {
-	if (kill(g_dockerd, signal) < 0)
-		die("dockerd");
-	while (signal == SIGSTOP && !is_stopped(g_dockerd))
-		usleep(PAUSE_US);
+	keeper_signal(g_dockerd, signal);
 	if (signal == SIGSTOP || signal == SIGCONT)
 		return;
 	do {

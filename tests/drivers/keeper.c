@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "node.h"
 
@@ -73,6 +74,37 @@ void keeper_end_process(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, WNOHANG);
+}
+
+/* Whether all its threads are: until then it may answer. */
+static bool is_stopped(pid_t pid)
+{
+	char path[64];
+	const struct dirent *task;
+	bool stopped = true;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	CLEANUP(closedirp) DIR *tasks = opendir(path);
+
+	while (stopped && tasks && (task = readdir(tasks))) {
+		AUTOFREE char *text = NULL;
+		const char *state;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", pid, task->d_name);
+		if (task->d_name[0] == '.' || file_read(path, 4096, &text, NULL) < 0)
+			continue;
+		state = strrchr(text, ')');
+		stopped = state && state[2] == 'T';
+	}
+	return stopped;
+}
+
+void keeper_signal(pid_t pid, int signal)
+{
+	if (kill(pid, signal) < 0)
+		die("a daemon");
+	while (signal == SIGSTOP && !is_stopped(pid))
+		usleep(PAUSE_US);
 }
 
 void keeper_stop(pid_t pid)

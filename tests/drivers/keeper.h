@@ -23,6 +23,8 @@ int keeper_each(void (*act)(pid_t pid));
 
 /* Ends a process, and reaps it when it is a child of this one. */
 void keeper_end_process(pid_t pid);
+/* Sends a daemon a signal; after SIGSTOP nothing of it goes on. */
+void keeper_signal(pid_t pid, int signal);
 /* Ends a daemon and waits until it is gone. */
 void keeper_stop(pid_t pid);
 /* Removes a control group with all below, as far as nobody lives there. */

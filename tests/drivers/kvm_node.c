@@ -115,8 +115,7 @@ void kvm_node_start(void)
 
 void kvm_node_signal(int signal)
 {
-	if (kill(g_libvirtd, signal) < 0)
-		die("libvirtd");
+	keeper_signal(g_libvirtd, signal);
 	while (signal != SIGSTOP && signal != SIGCONT && kill(g_libvirtd, 0) == 0)
 		usleep(PAUSE_US);
 }

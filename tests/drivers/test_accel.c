@@ -180,7 +180,7 @@ static void this_host_is_found_out_in_time(void **state)
 	struct accel_finding finding;
 
 	accel_find(&accel_this_host, p->dir, &finding);
-	assert_true(clock_monotonic_ns() - before < INT64_C(5000) * 1000000);
+	assert_true(clock_monotonic_ns() - before < INT64_C(30000) * 1000000);
 	assert_int_equal(finding.works, finding.reason[0] == '\0');
 	print_message("here: %s\n", finding.works ? "works" : finding.reason);
 }

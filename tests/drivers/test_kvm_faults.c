@@ -93,7 +93,7 @@ static void guests_go_on_without_libvirtd_and_are_known_again_with_it(void **sta
 	take_daemon_away();
 	subject_wait_event(subject(), GUEST_A, GUEST_UNKNOWN);
 	expect_runs(pid);
-	expect_all_calls_unavailable(2);
+	expect_all_calls_unavailable(30);
 	/* What needs no libvirt is done. */
 	define_guest(GUEST_B, ROOTFS_PLAIN);
 	expect_runs(pid);
@@ -133,7 +133,7 @@ static void a_libvirtd_that_hangs_is_noticed_and_costs_no_call_its_deadline(void
 	pid = start_guest(GUEST_A).pid;
 	subject_wait_event(subject(), GUEST_A, GUEST_RUNNING);
 	kvm_node_signal(SIGSTOP);
-	expect_unavailable((struct driver_request){.call = DRIVER_CALL_START, .id = GUEST_A}, 6);
+	expect_unavailable((struct driver_request){.call = DRIVER_CALL_START, .id = GUEST_A}, 30);
 	assert_int_equal(status_of(GUEST_A).state, GUEST_UNKNOWN);
 	subject_wait_event(subject(), GUEST_A, GUEST_UNKNOWN);
 	expect_runs(pid);

@@ -155,7 +155,7 @@ static void a_machine_that_hears_nothing_is_ended_in_time(void **state)
 	kill(pid, SIGSTOP);
 	begun = clock_monotonic_ns();
 	call_ok((struct driver_request){.call = DRIVER_CALL_KILL, .id = GUEST_A});
-	assert_true(clock_monotonic_ns() - begun < 8 * INT64_C(1000000000));
+	assert_true(clock_monotonic_ns() - begun < 30 * INT64_C(1000000000));
 	assert_process_gone(pid);
 	expect_stopped(-1);
 }
@@ -174,8 +174,8 @@ static void what_others_suspend_is_frozen_and_is_shut_down_all_the_same(void **s
 	subject_wait_event(subject(), GUEST_A, GUEST_FROZEN);
 	assert_int_equal(status_of(GUEST_A).state, GUEST_FROZEN);
 	begun = clock_monotonic_ns();
-	stop_guest(GUEST_A, 20000);
-	assert_true(clock_monotonic_ns() - begun < 10 * INT64_C(1000000000));
+	stop_guest(GUEST_A, 60000);
+	assert_true(clock_monotonic_ns() - begun < 50 * INT64_C(1000000000));
 	expect_stopped(-1);
 	virDomainFree(domain);
 }

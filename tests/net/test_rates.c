@@ -2,6 +2,7 @@
  * client outside, since what the node itself says to them has a part of its own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <net/if.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -118,7 +119,7 @@ static bool all_near(const struct flow *flows, const uint64_t *rates, size_t cou
 static void assert_near(struct flow *flows, const uint64_t *rates, size_t count)
 {
 	pump_all(flows, count, SETTLE_MS);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 20; i++) {
 		measure(flows, count);
 		if (all_near(flows, rates, count))
 			return;
@@ -126,6 +127,17 @@ static void assert_near(struct flow *flows, const uint64_t *rates, size_t count)
 	for (size_t i = 0; i < count; i++)
 		print_error("flow %zu: %.2f of its rate\n", i, ratio(&flows[i], rates[i]));
 	fail();
+}
+
+/* Nothing slows it down but the machine it runs on, which may be busy. */
+static void assert_free(struct flow *flow)
+{
+	for (int i = 0; i < 20; i++) {
+		measure(flow, 1);
+		if (flow->bytes > 10 * MB)
+			return;
+	}
+	fail_msg("%" PRIu64 " bytes a second", flow->bytes);
 }
 
 static struct flow flow_to_guest(struct world *world, int i)
@@ -207,8 +219,7 @@ static void rates_change_under_open_connections(void **state)
 	set_rates(world, 1, 0, MB);
 	set_rates(world, 2, 0, 0);
 	assert_near(flows, (const uint64_t[]){4 * MB, MB}, 2);
-	measure(flows, 3);
-	assert_true(flows[2].bytes > 10 * MB);
+	assert_free(&flows[2]);
 	close_flows(flows, 3);
 }
 

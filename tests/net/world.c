@@ -322,7 +322,7 @@ bool reaches(int ns, uint32_t address, uint16_t port, int listener)
 
 	if (fd < 0)
 		return false;
-	limit_ms(listener, NOTHING_MS);
+	limit_ms(listener, WAIT_MS); /* it is connected to already */
 	connection = accept_on(listener);
 	if (connection < 0)
 		return false;
@@ -331,7 +331,7 @@ bool reaches(int ns, uint32_t address, uint16_t port, int listener)
 	return true;
 }
 
-bool udp_reaches(int client, int server)
+bool udp_reaches_within(int client, int server, int ms)
 {
 	struct sockaddr_in from;
 	socklen_t size = sizeof(from);
@@ -339,10 +339,15 @@ bool udp_reaches(int client, int server)
 
 	if (send(client, "ask", 3, 0) != 3)
 		return false;
-	limit_ms(server, NOTHING_MS);
+	limit_ms(server, ms);
 	if (recvfrom(server, word, sizeof(word), 0, (struct sockaddr *)&from, &size) != 3)
 		return false;
 	if (sendto(server, "answer", 6, 0, (struct sockaddr *)&from, size) != 6)
 		return false;
 	return recv(client, word, sizeof(word), 0) == 6;
+}
+
+bool udp_reaches(int client, int server)
+{
+	return udp_reaches_within(client, server, WAIT_MS);
 }

@@ -70,6 +70,8 @@ bool reaches(int ns, uint32_t address, uint16_t port, int listener);
 
 /* UDP: sends from `client` (connected), expects it on `server`, answers and expects the answer. */
 bool udp_reaches(int client, int server);
+/* In that time: NOTHING_MS where nothing shall come. */
+bool udp_reaches_within(int client, int server, int ms);
 
 /* Calls a net function with an error, printing it and failing the test when there is one. */
 #define assert_ok(call)                                                                            \

@@ -250,7 +250,7 @@ static void wait_for(int fd, const char *text, char *buf, size_t size)
 
 	while (!strstr(buf, text)) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t n = poll(&p, 1, 10000) == 1 ? read(fd, buf + have, size - 1 - have) : -1;
+		ssize_t n = poll(&p, 1, 60000) == 1 ? read(fd, buf + have, size - 1 - have) : -1;
 
 		if (n <= 0)
 			fail_msg("\"%s\" does not come, only \"%s\"", text, buf);

@@ -212,7 +212,7 @@ void assert_process_goes(pid_t pid)
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
 	if (pidfd >= 0)
-		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(poll(&p, 1, 60000), 1);
 	assert_process_gone(pid);
 }
 
@@ -278,7 +278,7 @@ int wait_status_of(int status_fd)
 	struct pollfd p = {.fd = status_fd, .events = POLLIN};
 	int status;
 
-	if (poll(&p, 1, 20000) != 1)
+	if (poll(&p, 1, 60000) != 1)
 		fail_msg("the command does not end");
 	return read(status_fd, &status, sizeof(status)) == sizeof(status) ? status : -1;
 }
