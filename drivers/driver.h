@@ -267,7 +267,8 @@ enum driver_image_op {
 	/* From an archive: as `docker save` writes it, an OCI image layout, or the files of a root
 	 * file system, plain or compressed. It gets that name, and no other. Answers with one. */
 	DRIVER_IMAGE_LOAD,
-	/* From its registry, with the credentials of driver_config.registries. Answers with one. */
+	/* From its registry, with the credentials of driver_config.registries. Answers with one. A
+	 * daemon that goes away in the middle is waited for, and goes on with what it has. */
 	DRIVER_IMAGE_PULL,
 	/* The name, and what no other name and no guest needs; absent: success. ERR_CONFLICT while
 	 * a guest, of whomever, is made of it. */

@@ -21,6 +21,7 @@
 
 static void schedule(struct engine *engine);
 static void walk(struct op *op);
+static void cancelled(struct op *op);
 
 int engine_create(sd_event *loop, const struct engine_hooks *hooks,
 	const struct op_verb *const *verbs, struct engine **ret, struct err *err)
@@ -68,7 +69,12 @@ static int retry_elapsed(sd_event_source *source, uint64_t usec, void *data)
 	(void)source;
 	(void)usec;
 	op->private->retry = sd_event_source_disable_unref(op->private->retry);
-	walk(op);
+	/* Asked for in the pause. */
+	if (op->info.cancel_requested && op->info.state == OPERATION_RUNNING &&
+		op->private->engine->started)
+		cancelled(op);
+	else
+		walk(op);
 	return 0;
 }
 

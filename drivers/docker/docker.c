@@ -37,6 +37,7 @@ static struct docker *docker_of(struct driver *driver)
 }
 
 #define STALL_MS 120000 /* of what is pulled */
+#define AWAY_MS	 120000 /* of dockerd, in the middle of that */
 /* Of the time that driver.h gives to each. */
 #define CREATE_MS 9500
 #define START_MS  28000
@@ -317,6 +318,7 @@ static int fill(struct docker *docker, const struct driver_config *config, struc
 		return r;
 	docker->driver.ops = &docker_driver_ops;
 	docker->stall_ms = STALL_MS;
+	docker->away_ms = AWAY_MS;
 	docker->registries = config->registries ? strdup(config->registries) : NULL;
 	docker->socket = strdup(socket);
 	if (!docker->socket || (config->registries && !docker->registries))

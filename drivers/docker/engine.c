@@ -331,8 +331,16 @@ static int conclude(struct exchange *x, CURLcode code, json_t **ret, struct err 
 	return r;
 }
 
-static void fill_told(struct exchange *x)
+static bool is_gone(CURLcode code)
 {
+	return code == CURLE_COULDNT_CONNECT || code == CURLE_GOT_NOTHING ||
+	       code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
+}
+
+static void fill_told(struct exchange *x, CURLcode code)
+{
+	if (x->request->ret_gone)
+		*x->request->ret_gone = !x->failed && is_gone(code);
 	if (x->request->ret_status)
 		*x->request->ret_status = (int)status_of(x);
 	if (x->request->ret_header)
@@ -360,7 +368,7 @@ int engine_call(
 	curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, headers);
 	CURLcode code = perform(&x);
 	int r = conclude(&x, code, ret, err ? err : &ignored);
-	fill_told(&x);
+	fill_told(&x, code);
 	return r;
 }
 

@@ -84,6 +84,7 @@ struct engine_request {
 	void *data; /* for these functions */
 	/* Filled when they are not NULL, also on failure. */
 	int *ret_status;	 /* 0: there was no answer */
+	bool *ret_gone;		 /* dockerd went away, before its answer or in the middle of it */
 	const char *want_header; /* of the answer, */
 	char **ret_header;	 /* goes here, allocated; NULL where it has none */
 };

@@ -95,19 +95,30 @@ static void take_layer(struct progress *p, const json_t *message, const char *st
 	}
 }
 
-void progress_pull(struct progress *p, const json_t *message)
+static void tell_layers(struct progress *p, const char *what, bool anyway)
 {
-	const char *status = reply_text_or_none(message, "status");
 	uint64_t done = 0, total = 0;
 
-	if (reply_text_or_none(message, "id")[0] == '\0')
-		return;
-	take_layer(p, message, status);
 	for (const struct progress_layer *l = p->layers; l; l = l->hh.next) {
 		done += l->done;
 		total += l->total;
 	}
-	progress_tell(p, done, total,
+	progress_tell(p, done, total, what, anyway);
+}
+
+void progress_wait(struct progress *p, const char *what)
+{
+	tell_layers(p, what, true);
+}
+
+void progress_pull(struct progress *p, const json_t *message)
+{
+	const char *status = reply_text_or_none(message, "status");
+
+	if (reply_text_or_none(message, "id")[0] == '\0')
+		return;
+	take_layer(p, message, status);
+	tell_layers(p,
 		strcmp(status, "Extracting") == 0 || strcmp(status, "Pull complete") == 0
 			? "extracting"
 			: "downloading",

@@ -24,6 +24,9 @@ void progress_tell(
 /* A message of a pull as dockerd streams it: takes note, and tells how far all layers are. */
 void progress_pull(struct progress *progress, const json_t *message);
 
+/* The pull stands still where it is. */
+void progress_wait(struct progress *progress, const char *what);
+
 /* As engine_also_fn, of a struct progress: its other end was closed, ERR_CANCELLED. */
 int progress_cancelled(void *progress, struct err *err);
 

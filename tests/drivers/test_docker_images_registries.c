@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -143,12 +145,62 @@ static void a_pull_is_cancelled(void **state)
 	keeper_stop(pid);
 }
 
+/* Reads what is told until that word has come. */
+static void await_told(int fd, const char *word)
+{
+	char told[16384] = "";
+	size_t used = 0;
+
+	while (!strstr(told, word)) {
+		ssize_t n = read(fd, told + used, sizeof(told) - 1 - used);
+
+		if (n <= 0)
+			fail_msg("it ended without \"%s\": %s", word, told);
+		used += (size_t)n;
+		told[used] = '\0';
+	}
+}
+
+static void a_dockerd_that_does_not_come_back_ends_a_pull(void **state)
+{
+	AUTOCLOSE int told = -1;
+	char name[128];
+	int fds[2], status;
+	pid_t registry, pid;
+
+	(void)state;
+	assert_non_null(DOCKER("rmi", "--force", docker_node_image()));
+	snprintf(name, sizeof(name), "%s/any:1", docker_node_odd_registry("stalled", &registry));
+	assert_int_equal(0, pipe(fds));
+	pid = fork();
+	if (pid == 0) {
+		struct driver_image image;
+		struct err err = {0};
+
+		close(fds[0]);
+		instance()->away_ms = 300;
+		pull(name, fds[1], &image, &err);
+		_exit((int)err.code);
+	}
+	close(fds[1]);
+	told = fds[0];
+	await_told(told, "downloading");
+	docker_node_signal(SIGKILL);
+	await_told(told, "waiting for dockerd");
+	assert_int_equal(pid, waitpid(pid, &status, 0));
+	assert_true(WIFEXITED(status));
+	assert_int_equal(ERR_UNAVAILABLE, WEXITSTATUS(status));
+	keeper_stop(registry);
+	docker_node_start();
+}
+
 int image_registries_run(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images_are_pulled_by_whom_the_registry_lets_in),
 		cmocka_unit_test(a_registry_that_does_as_it_should_not_is_an_error),
 		cmocka_unit_test(a_pull_is_cancelled),
+		cmocka_unit_test(a_dockerd_that_does_not_come_back_ends_a_pull),
 	};
 
 	return cmocka_run_group_tests_name("registries", tests, NULL, NULL);

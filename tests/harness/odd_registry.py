@@ -7,7 +7,7 @@ import sys
 import tarfile
 import threading
 
-FAULTS = ("none", "silent", "stalled", "refused", "denied", "absent", "garbage", "broken")
+FAULTS = ("none", "silent", "stalled", "hesitant", "refused", "denied", "absent", "garbage", "broken")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -78,6 +78,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(blob[:len(blob) // 2])
         self.be_silent()
 
+    def hesitate(self):
+        """Stalls once; who asks again gets it."""
+        blob = self.server.image.blobs[self.path.rsplit("/", 1)[1]]
+        if len(blob) >= 65536 and not self.server.hesitated:
+            self.server.hesitated = True
+            print("hesitates", flush=True)
+            self.stall()
+        else:
+            self.serve("blobs", self.path.rsplit("/", 1)[1])
+
     def refuse(self):
         self.answer(401, error("UNAUTHORIZED", "authentication required"),
                     WWW_Authenticate='Basic realm="corpus"')
@@ -102,6 +112,7 @@ def error(code, message):
 ACTS = {
     ("silent", "manifests"): Handler.be_silent,
     ("stalled", "blobs"): Handler.stall,
+    ("hesitant", "blobs"): Handler.hesitate,
     ("refused", "version"): Handler.refuse,
     ("refused", "manifests"): Handler.refuse,
     ("denied", "manifests"): Handler.deny,
@@ -116,7 +127,7 @@ def main(where, fault, image):
     address, port = where.split(":")
     server = http.server.ThreadingHTTPServer((address, int(port)), Handler)
     server.daemon_threads = True
-    server.fault, server.image = fault, Image(image)
+    server.fault, server.image, server.hesitated = fault, Image(image), False
     print("ready", flush=True)
     server.serve_forever()
 

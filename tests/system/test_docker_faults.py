@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 from conftest import node_for
@@ -283,8 +284,8 @@ def begin(node, fleet):
 
 
 @contextlib.contextmanager
-def odd_registry(node, fault):
-    odd = OddRegistry(node.bed, fault, oci.busybox_tar(CACHE))
+def odd_registry(node, fault, image=None):
+    odd = OddRegistry(node.bed, fault, image or oci.busybox_tar(CACHE))
     try:
         yield odd
     finally:
@@ -431,3 +432,27 @@ def test_what_is_never_answered_can_be_cancelled(node):
         silent.wait_for("manifests")
         node.api.call("DELETE", f"/v1/operations/{operation['id']}")
         assert node.api.wait(operation["id"])["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_pull_goes_on_when_dockerd_is_back_or_is_given_up(node, clean, tmp_path, how):
+    with odd_registry(node, "hesitant", oci.new_tar(tmp_path / "new.tar")) as odd:
+        goes_on, given_up = pull(node, "goes-on:1"), pull(node, "given-up:1")
+        odd.wait_for("hesitates")
+        node.docker.kill(how)
+        for operation in (goes_on, given_up):
+            wait_for("that it waits for dockerd", lambda o=operation: waits_for_dockerd(node, o))
+        node.api.call("DELETE", f"/v1/operations/{given_up['id']}")
+        assert node.api.wait(given_up["id"])["state"] == "cancelled"
+        node.docker.start()
+        done = node.api.wait(goes_on["id"])
+        assert done["state"] == "done", done
+    image = f"{ODD}/goes-on:1"
+    assert image in [found["name"] for found in node.api.get("/v1/images")["images"]]
+    node.api.change("DELETE", f"/v1/images/{quote(image, safe='')}", kind="oci")
+
+
+def waits_for_dockerd(node, operation):
+    seen = look(node, operation)
+    assert seen["error"] is None, seen
+    return seen["transfer"] and seen["transfer"]["what"] == "waiting for dockerd"

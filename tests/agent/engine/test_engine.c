@@ -191,6 +191,22 @@ static void a_running_operation_is_cancelled_after_its_step_and_undone(void **st
 	assert_string_equal(w->trace, "a:one a:-one");
 }
 
+static void one_that_waits_to_try_again_is_cancelled_without_another_try(void **state)
+{
+	struct world *w = *state;
+	struct op *op;
+	struct err err;
+
+	fail_at(w, "two", ERR_UNAVAILABLE, 1);
+	op = submit(w, &BOTH_WAYS, "a");
+	while (!strstr(w->trace, "a:two"))
+		assert_true(sd_event_run(w->loop, DEADLINE_US) > 0);
+	assert_int_equal(engine_cancel(op, &err), 0);
+	run_until_ended(w, 1);
+	assert_int_equal(w->last.state, OPERATION_CANCELLED);
+	assert_string_equal(w->trace, "a:one a:two a:-one");
+}
+
 static void what_only_goes_forward_cannot_be_cancelled(void **state)
 {
 	struct world *w = *state;
@@ -264,6 +280,7 @@ int main(void)
 		TEST(an_operation_in_two_lanes_waits_for_both),
 		TEST(a_queued_operation_is_cancelled_at_once_and_does_nothing),
 		TEST(a_running_operation_is_cancelled_after_its_step_and_undone),
+		TEST(one_that_waits_to_try_again_is_cancelled_without_another_try),
 		TEST(what_only_goes_forward_cannot_be_cancelled),
 		TEST(an_operation_refused_at_its_turn_fails_without_a_step),
 		TEST(waiters_hear_of_their_moment_once_unless_they_left),
