@@ -69,6 +69,11 @@ static int render_program(const struct container_plan *p, json_t *body, struct e
 			"the image %s does not say what to run: give container.command",
 			p->guest->container->image);
 	}
+	if (strcmp(json_string_value(json_array_get(program, 0)) ?: "", GATE_EXEC) == 0) {
+		json_decref(program);
+		return err_set(err, ERR_INVALID, "container.command",
+			"no program can be called " GATE_EXEC);
+	}
 	json_object_set_new(body, "Entrypoint", json_pack("[s]", GATE_PROGRAM));
 	json_object_set_new(body, "Cmd", program);
 	return 0;

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "drivers/definition.h"
+#include "drivers/docker/note.h"
 
 #define PREFIX "corpus-"
 
@@ -17,7 +18,7 @@ int docker_paths(
 	const struct definition_path paths[] = {
 		{p->definition, docker->dirs.state, ".json"},
 		{p->gate, gates, ""},
-		{p->note, docker->dirs.run, DOCKER_NOTE},
+		{p->note, docker->dirs.run, NOTE_SUFFIX},
 		{p->hold, docker->dirs.run, ".hold"},
 		{p->console, docker->dirs.run, ".console"},
 		{p->ended, docker->dirs.run, ".ended"},

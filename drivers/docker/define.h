@@ -14,12 +14,10 @@ struct err;
 #define LABEL_DEFINITION "corpus.definition" /* of what a container was made */
 #define LABEL_CONFIG	 "corpus.config"     /* of layers: the Config of the image below them */
 
-#define DOCKER_NOTE ".run" /* behind the id, in run_dir */
-
 struct docker_paths {
 	char definition[PATH_MAX];
 	char gate[PATH_MAX];	/* directory: what the container sees as GATE_DIR */
-	char note[PATH_MAX];	/* a file: which process its run is */
+	char note[PATH_MAX];	/* a file: see note.h */
 	char hold[PATH_MAX];	/* a file: it is held still */
 	char console[PATH_MAX]; /* a file: locked by who types */
 	char ended[PATH_MAX];	/* a file: the run that we have ended, by its beginning */

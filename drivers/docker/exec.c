@@ -1,7 +1,8 @@
 /* Commands in containers: from what is asked to the moment when it runs. dockerd hands its
  * connection over before it tries to execute anything, and an exit status of 126 or 127 says
- * nothing: commands have such ones, too. So what tells is whether the command has a pid; what comes
- * by the connection until then is held back, and is the reason when it never gets one. */
+ * nothing: commands have such ones, too. So what tells is whether dockerd's process has a pid, and
+ * then whether that is no longer corpus-gate (gate/gate.h); what comes by the connection until then
+ * is held back, and is the reason when either never happens. */
 #include "drivers/docker/exec.h"
 
 #include <errno.h>
@@ -18,7 +19,11 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/process.h"
+#include "drivers/docker/define.h"
 #include "drivers/docker/exec_internal.h"
+#include "drivers/docker/gate/gate.h"
+#include "drivers/docker/gatekeeper.h"
+#include "drivers/docker/note.h"
 #include "drivers/docker/reply.h"
 #include "drivers/inside/command.h"
 #include "drivers/inside/user.h"
@@ -56,6 +61,25 @@ static int check_cwd(int root, const char *cwd, struct err *err)
 		cwd[0] == '/' ? strerrordesc_np(errno) : "is no absolute path");
 }
 
+/* Which of them a container has is not looked up in it: its root may be where that guest wants. */
+static bool has_gate(const struct inside *in)
+{
+	struct note note;
+
+	return note_read(in->paths->note, &note) < 0 || note.pid != in->pid ||
+	       note.gate >= GATE_VERSION_EXEC;
+}
+
+static int through_gate(json_t *body, struct err *err)
+{
+	json_t *words = json_object_get(body, "Cmd");
+
+	if (json_array_insert_new(words, 0, json_string(GATE_EXEC)) < 0 ||
+		json_array_insert_new(words, 0, json_string(GATE_PROGRAM)) < 0)
+		return err_errno(err, ENOMEM, "no memory for a command");
+	return 0;
+}
+
 static int check(
 	const struct driver_exec *exec, const struct inside *in, json_t **ret, struct err *err)
 {
@@ -74,10 +98,10 @@ static int check(
 		r = check_cwd(root, exec->cwd, err);
 	if (r == 0 && !exec->argv[0][0])
 		r = exec_explain(exec, "executable file not found", err);
-	return r < 0 ? r
-		     : exec_body(exec, in->info, &user,
-			       user.home[0] == '/' && is_there(root, user.home, O_DIRECTORY), ret,
-			       err);
+	if (r == 0)
+		r = exec_body(exec, in->info, &user,
+			user.home[0] == '/' && is_there(root, user.home, O_DIRECTORY), ret, err);
+	return r == 0 && has_gate(in) ? through_gate(*ret, err) : r;
 }
 
 /* --- Beginning -------------------------------------------------------------------------------- */
@@ -192,13 +216,20 @@ static int open_pid(struct carrier *c, struct err *err)
 	return r;
 }
 
-/* Waits until it is executed. */
-static int await_pid(struct carrier *c, struct err *err)
+static int longer(int pause)
 {
-	int64_t end = clock_monotonic_ns() + BEGIN_MS * 1000000LL;
-	int pause = PAUSE_MIN;
+	return pause * 2 > PAUSE_MAX ? PAUSE_MAX : pause * 2;
+}
 
-	while (clock_monotonic_ns() < end) {
+static int fail_late(struct err *err)
+{
+	return err_set(err, ERR_TIMEOUT, NULL, "dockerd does not execute the command in time");
+}
+
+/* Waits until dockerd has executed something. */
+static int await_pid(struct carrier *c, int64_t end, struct err *err)
+{
+	for (int pause = PAUSE_MIN; clock_monotonic_ns() < end; pause = longer(pause)) {
 		json_auto_t *reply = NULL;
 		int r = exec_inspect(c, BEGIN_MS, &reply, err);
 		bool ended = c->stream < 0 || json_is_integer(json_object_get(reply, "ExitCode"));
@@ -210,13 +241,40 @@ static int await_pid(struct carrier *c, struct err *err)
 			return open_pid(c, err);
 		if (ended && !reply_is_true(reply, "Running"))
 			return explain(c, err);
-		if (c->stream >= 0)
-			hold(c, pause);
-		else
-			poll(NULL, 0, pause);
-		pause = pause * 2 > PAUSE_MAX ? PAUSE_MAX : pause * 2;
+		hold(c, pause);
 	}
-	return err_set(err, ERR_TIMEOUT, NULL, "dockerd does not execute the command in time");
+	return fail_late(err);
+}
+
+static bool has_begun(const struct carrier *c)
+{
+	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+
+	return c->pidfd < 0 || poll(&p, 1, 0) == 1 || !gatekeeper_holds(c->pid);
+}
+
+static void give_up(struct carrier *c)
+{
+	if (c->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+}
+
+/* And until that is the command. What had come before corpus-gate was seen is its own word. */
+static int await_command(struct carrier *c, int64_t end, struct err *err)
+{
+	for (int pause = PAUSE_MIN; clock_monotonic_ns() < end; pause = longer(pause)) {
+		bool spoke = c->held.used > 0;
+
+		if (has_begun(c))
+			return 0;
+		if (spoke) {
+			give_up(c);
+			return explain(c, err);
+		}
+		hold(c, pause);
+	}
+	give_up(c);
+	return fail_late(err);
 }
 
 /* --- The carrier ------------------------------------------------------------------------------ */
@@ -230,6 +288,7 @@ struct asked {
 
 static int begin(struct carrier *c, const struct asked *asked, struct err *err)
 {
+	int64_t end = clock_monotonic_ns() + BEGIN_MS * 1000000LL;
 	int r = engine_open(asked->in->docker->socket, 0, &c->engine, err);
 
 	if (r == 0 && c->exec.terminal)
@@ -240,7 +299,10 @@ static int begin(struct carrier *c, const struct asked *asked, struct err *err)
 	if (r == 0)
 		r = start(c, err);
 	fault_point("driver.docker.exec.started");
-	return r == 0 ? await_pid(c, err) : r;
+	if (r == 0)
+		r = await_pid(c, end, err);
+	fault_point("driver.docker.exec.executed");
+	return r == 0 ? await_command(c, end, err) : r;
 }
 
 static void carry(struct carrier *c, const struct asked *asked)
@@ -252,8 +314,7 @@ static void carry(struct carrier *c, const struct asked *asked)
 		return;
 	}
 	if (!command_tell_started(c->pid, c->call)) {
-		if (c->pidfd >= 0) /* nobody waits for it any more */
-			syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		give_up(c); /* nobody waits for it any more */
 		return;
 	}
 	c->call = fd_close(c->call);

@@ -160,7 +160,7 @@ static int fail_state(const struct driver_exec *exec, const char *words, struct 
 	return err_set(err, ERR_ILLEGAL_STATE, NULL, "the guest runs no command: %.200s", words);
 }
 
-/* The first that fits. By dockerd 20.10 to 28 and runc 1.0 to 1.2. */
+/* The first that fits. By dockerd 20.10 to 28, runc 1.0 to 1.2, and corpus-gate. */
 static const struct {
 	const char *words;
 	int (*fail)(const struct driver_exec *exec, const char *words, struct err *err);
@@ -186,7 +186,7 @@ static const struct {
 int exec_explain(const struct driver_exec *exec, const char *words, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(WORDS); i++)
-		if (strstr(words, WORDS[i].words))
+		if (strcasestr(words, WORDS[i].words))
 			return WORDS[i].fail(exec, words, err);
 	return err_set(err, ERR_DRIVER, NULL, "the command was not executed: %.300s",
 		*words ? words : "dockerd does not say why");

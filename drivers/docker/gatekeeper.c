@@ -33,14 +33,17 @@ static bool is_still_runc(pid_t pid)
 	       strncmp(name, RUNC_INIT, strlen(RUNC_INIT)) == 0;
 }
 
+/* As the kernel writes of one that was replaced since, by an upgrade: "/.corpus/gate (deleted)". */
 bool gatekeeper_holds(pid_t pid)
 {
-	char link[64], path[sizeof(GATE_PROGRAM)];
+	const size_t length = strlen(GATE_PROGRAM);
+	char link[64], path[sizeof(GATE_PROGRAM) + 1];
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
 	n = readlink(link, path, sizeof(path));
-	if (n == (ssize_t)strlen(GATE_PROGRAM) && memcmp(path, GATE_PROGRAM, (size_t)n) == 0)
+	if (n >= (ssize_t)length && memcmp(path, GATE_PROGRAM, length) == 0 &&
+		(n == (ssize_t)length || path[length] == ' '))
 		return true;
 	return is_still_runc(pid);
 }

@@ -8,7 +8,7 @@
 
 struct err;
 
-/* Whether that process, the first of a container, still waits. */
+/* Whether that process, the first of a container or a command, is not yet its own program. */
 bool gatekeeper_holds(pid_t pid);
 
 /* Makes the directory that a container sees as GATE_DIR, with what corpus-gate is mounted on. */

@@ -2,10 +2,18 @@
 #include "docker_guests.h"
 
 #include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include <cmocka.h>
+
+#include "base/cleanup.h"
 #include "base/file.h"
 
 static void die(const char *what)
@@ -21,6 +29,20 @@ void docker_guests_enter(const struct docker_node *what, struct driver_config *r
 		die("the image");
 	*ret = node_config();
 	ret->endpoint = docker_node_socket();
+}
+
+void docker_guests_copy_program(const char *from, const char *to, mode_t mode)
+{
+	AUTOFREE char *bytes = NULL;
+	size_t size;
+	FILE *file;
+
+	assert_int_equal(file_read(from, 16 << 20, &bytes, &size), 0);
+	file = fopen(to, "we");
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	assert_int_equal(fchmod(fileno(file), mode), 0);
+	assert_int_equal(fclose(file), 0);
 }
 
 const struct driver_container *docker_guests_container(const char *id, enum rootfs_kind kind)

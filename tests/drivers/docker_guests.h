@@ -8,5 +8,8 @@
 /* Enters such a node and makes the driver's directories, and what finds corpus-gate. */
 void docker_guests_enter(const struct docker_node *what, struct driver_config *ret);
 
+/* Fails the test when it cannot. */
+void docker_guests_copy_program(const char *from, const char *to, mode_t mode);
+
 /* As environment.container; the data of each guest are a directory of its own. */
 const struct driver_container *docker_guests_container(const char *id, enum rootfs_kind kind);

@@ -2,6 +2,7 @@
 #include "docker_inside.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
@@ -16,11 +17,14 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/process.h"
+#include "docker_guests.h"
 #include "docker_node.h"
 #include "drivers/docker/define.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/exec.h"
+#include "drivers/docker/gate/gate.h"
 #include "drivers/docker/reply.h"
 
 #define WORDS_MAX 40
@@ -58,13 +62,39 @@ void inside_look(void)
 	g_inside.pid = (pid_t)reply_number_or_none(g_info, "State.Pid");
 }
 
+static void lay_gate(const char *path)
+{
+	char made[PATH_MAX];
+
+	assert_true(file_path(made, sizeof(made), "%s.new", path) >= 0);
+	docker_guests_copy_program(TEST_BINARY_DIR "/bin/corpus-gate", made, 0711);
+	assert_int_equal(rename(made, path), 0);
+}
+
+static const char *inside_gate(void)
+{
+	static char path[PATH_MAX];
+
+	assert_true(file_path(path, sizeof(path), "%s/gate", node_dir()) >= 0);
+	if (access(path, F_OK) < 0)
+		lay_gate(path);
+	return path;
+}
+
+void inside_upgrade(void)
+{
+	lay_gate(inside_gate());
+}
+
 struct inside *inside_begin(const char *const *options, const char *script)
 {
+	char gate[PATH_MAX];
 	const char *words[WORDS_MAX] = {
-		script ? "run" : "create", "--network=none", "--name", g_name};
+		script ? "run" : "create", "--network=none", "--volume", gate, "--name", g_name};
 	static int count;
-	size_t n = 4;
+	size_t n = 6;
 
+	snprintf(gate, sizeof(gate), "%s:" GATE_PROGRAM ":ro", inside_gate());
 	snprintf(g_name, sizeof(g_name), "inside-%d", ++count);
 	if (script)
 		words[n++] = "--detach";

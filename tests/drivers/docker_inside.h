@@ -14,6 +14,8 @@
  * program; NULL: it is only made. It is forgotten by the next one, and removed at the end of the
  * node. */
 struct inside *inside_begin(const char *const *options, const char *script);
+/* Puts a new corpus-gate in the place of the one that the containers have, as an upgrade does. */
+void inside_upgrade(void);
 /* Looks at it again: after it was started, or ended. */
 void inside_look(void);
 /* For another dockerd than the node's: a server of the test's own. */
@@ -54,6 +56,7 @@ void assert_gone(pid_t pid);
 
 /* The groups of tests; each returns the number that failed. */
 int inside_commands_run(void);
+int inside_gate_run(void);
 int inside_files_run(void);
 int inside_consoles_run(void);
 int inside_held_run(const struct driver_config *config);

@@ -21,6 +21,7 @@
 #include "drivers/docker/container.h"
 #include "drivers/docker/data.h"
 #include "drivers/docker/define.h"
+#include "drivers/docker/gate/gate.h"
 #include "drivers/docker/merge.h"
 #include "drivers/docker/names.h"
 #include "golden.h"
@@ -159,10 +160,9 @@ static void entry_points_and_commands_go_together_as_dockers_do(void **state)
 	assert_program(NULL, two, only_command, "[\"two\"]");
 }
 
-static void an_image_without_a_command_needs_one(void **state)
+static void assert_no_program(const struct driver_container *c)
 {
-	struct driver_container c = container();
-	struct driver_guest g = guest(&c);
+	struct driver_guest g = guest(c);
 	json_auto_t *config = json_object();
 	struct container_plan plan = {.guest = &g,
 		.from = "x",
@@ -174,9 +174,27 @@ static void an_image_without_a_command_needs_one(void **state)
 	struct err err = {0};
 	json_t *body = NULL;
 
-	(void)state;
 	assert_int_equal(container_render(&plan, &body, &err), -EINVAL);
 	assert_string_equal(err.field, "container.command");
+}
+
+static void an_image_without_a_command_needs_one(void **state)
+{
+	struct driver_container c = container();
+
+	(void)state;
+	assert_no_program(&c);
+}
+
+/* corpus-gate would take it for a command, which waits for no network. */
+static void a_program_cannot_be_called_as_what_tells_commands(void **state)
+{
+	static const char *const command[] = {GATE_EXEC, "sh", NULL};
+	struct driver_container c = container();
+
+	(void)state;
+	c.command = command;
+	assert_no_program(&c);
 }
 
 static void what_a_layer_has_kept_of_variables_is_taken_back(void **state)
@@ -397,6 +415,7 @@ int main(void)
 		cmocka_unit_test(a_guest_says_it_instead),
 		cmocka_unit_test(entry_points_and_commands_go_together_as_dockers_do),
 		cmocka_unit_test(an_image_without_a_command_needs_one),
+		cmocka_unit_test(a_program_cannot_be_called_as_what_tells_commands),
 		cmocka_unit_test(what_a_layer_has_kept_of_variables_is_taken_back),
 		cmocka_unit_test(only_what_is_fixed_makes_another_container),
 		cmocka_unit_test(data_lie_side_by_side_and_once_each),

@@ -101,20 +101,6 @@ static void a_guest_has_its_network_and_names_before_its_program_runs(void **sta
 	assert_int_equal(access(path, F_OK), 0);
 }
 
-static void copy_program(const char *from, const char *to)
-{
-	AUTOFREE char *bytes = NULL;
-	size_t size;
-	FILE *file;
-
-	assert_int_equal(file_read(from, 16 << 20, &bytes, &size), 0);
-	file = fopen(to, "we");
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, size, file), size);
-	assert_int_equal(fchmod(fileno(file), 0755), 0);
-	assert_int_equal(fclose(file), 0);
-}
-
 static void a_guest_makes_no_subvolumes_that_nobody_would_count(void **state)
 {
 	static const char *const command[] = {
@@ -127,11 +113,12 @@ static void a_guest_makes_no_subvolumes_that_nobody_would_count(void **state)
 	define(&guest);
 	assert_true(asprintf(&program, "%s/srv/subvolume", g_container.data) > 0);
 	assert_true(asprintf(&path, "%s/srv/told", g_container.data) > 0);
-	copy_program(SUBVOLUME_PROGRAM, program);
+	docker_guests_copy_program(SUBVOLUME_PROGRAM, program, 0755);
 	start_guest(GUEST_A);
 	inside("until grep -q . /srv/told; do usleep 10000; done");
 	assert_int_equal(file_read(path, 65536, &told, NULL), 0);
 	assert_string_equal(told, "refused\n");
+	assert_exec((const char *[]){"/srv/subvolume", "/srv", NULL}, "", "refused\n", "", 0);
 	destroy_guest(GUEST_A);
 }
 

@@ -44,6 +44,7 @@ int main(void)
 	setenv("CORPUS_FAULT", "driver.docker.hold.short=fail@3", 1);
 	docker_guests_enter(&(struct docker_node){.live_restore = true}, &config);
 	failed = inside_commands_run();
+	failed += inside_gate_run();
 	failed += inside_files_run();
 	failed += inside_consoles_run();
 	failed += inside_held_run(&config);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 // clang-format off
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include "conformance/guests.h"
 #include "docker_guests.h"
 #include "docker_node.h"
+#include "drivers/docker/gate/gate.h"
 
 #define FIRST_ID 20000000 /* of the containers' user namespaces, see docker_node.h */
 #define LAYER	 (UINT64_C(64) << 20)
@@ -71,6 +73,18 @@ static void data_belong_to_the_guests_own_root(void **state)
 	destroy_guest(GUEST_A);
 }
 
+/* What they go through could be traced before it has done its work, by who could read it. */
+static void the_guests_own_root_cannot_read_what_its_commands_go_through(void **state)
+{
+	struct driver_guest guest = facts();
+
+	(void)state;
+	run(&guest);
+	assert_exec((const char *[]){"head", "-c", "1", GATE_PROGRAM, NULL}, "", "",
+		"head: " GATE_PROGRAM ": Permission denied\n", W_EXITCODE(1, 0));
+	destroy_guest(GUEST_A);
+}
+
 static void a_privileged_guests_root_is_the_nodes(void **state)
 {
 	struct driver_guest guest = facts();
@@ -123,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		guest_test(data_belong_to_the_guests_own_root),
+		guest_test(the_guests_own_root_cannot_read_what_its_commands_go_through),
 		guest_test(a_privileged_guests_root_is_the_nodes),
 		guest_test(a_layer_holds_no_more_than_it_may),
 		guest_test(a_guest_that_was_restored_live_can_be_destroyed),

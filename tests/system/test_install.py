@@ -44,6 +44,10 @@ def test_an_installation_has_all_that_is_looked_for(prefix):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_containers_execute_first_is_not_for_all_to_read(prefix):
+    assert (prefix / "libexec/corpus/corpus-gate").stat().st_mode & 0o777 == 0o711
+
+
 def test_each_program_is_in_one_of_the_packages(prefix):
     packaged = [words[0].removeprefix("usr/") for file in TOP.glob("debian/*.install")
                 for words in map(str.split, file.read_text().splitlines()) if words]

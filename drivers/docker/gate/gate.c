@@ -1,4 +1,4 @@
-/* corpus-gate: the first process of a container, see gate.h. It is linked statically and uses
+/* corpus-gate: what containers execute first, see gate.h. It is linked statically and uses
  * nothing of the container's files but its program; it may be any user, and may be without any
  * privilege. */
 #include "drivers/docker/gate/gate.h"
@@ -170,16 +170,18 @@ static int confine(void)
 	return -r;
 }
 
-int main(int argc, char **argv)
+/* --- Both ------------------------------------------------------------------------------------ */
+
+static int status_of(int failed)
+{
+	return failed == ENOENT ? GATE_EXIT_ABSENT : GATE_EXIT_UNUSABLE;
+}
+
+static int be_program(char **argv)
 {
 	static char message[GATE_MESSAGE_MAX + 1];
 	int done, failed;
 
-	if (argc < 2) {
-		say("corpus-gate: the first process of corpus' containers: not to be run by "
-		    "hand\n");
-		return 2;
-	}
 	end_by_signals();
 	alarm(GATE_PATIENCE_S);
 	wait_for_message(message);
@@ -188,8 +190,35 @@ int main(int argc, char **argv)
 	replace_variables(message);
 	failed = confine();
 	if (failed == 0)
-		failed = execute(argv + 1);
+		failed = execute(argv);
 	if (write(done, &failed, sizeof(failed)) != sizeof(failed))
 		say("corpus-gate: cannot execute the container's program\n");
-	return failed == ENOENT ? GATE_EXIT_ABSENT : GATE_EXIT_UNUSABLE;
+	return status_of(failed);
+}
+
+/* Said at once, so that it is not seen by halves. */
+static int be_command(char **argv)
+{
+	int failed = confine();
+	char words[200];
+
+	if (failed != 0) {
+		snprintf(words, sizeof(words), "corpus-gate: no filter: error %d\n", failed);
+	} else {
+		failed = execute(argv);
+		snprintf(words, sizeof(words), "corpus-gate: exec: %s\n", strerror(failed));
+	}
+	say(words);
+	sleep(GATE_EXEC_STAYS_S);
+	return status_of(failed);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2 && strcmp(argv[1], GATE_EXEC) == 0)
+		return be_command(argv + 2);
+	if (argc > 1)
+		return be_program(argv + 1);
+	say("corpus-gate: executes what corpus runs in containers: not to be run by hand\n");
+	return 2;
 }
