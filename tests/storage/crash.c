@@ -67,3 +67,15 @@ void crash_at(const struct fixture *f, const char *verb, const char *point)
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		fail_msg("%s did not pass %s: status %#x", verb, point, (unsigned)status);
 }
+
+bool crash_has_image(struct fixture *f, const char *folder)
+{
+	struct image *images;
+	size_t count;
+
+	assert_ok(image_list(f->storage, &images, &count, &g_err));
+	free(images);
+	assert_true(count <= 1);
+	assert_int_equal(fixture_count(f, folder), count);
+	return count == 1;
+}

@@ -24,5 +24,8 @@ void crash_run(const struct fixture *f, const char *verb);
 /* The same, which must be killed at the point: "storage.deleted" or "storage.deleted=kill@2". */
 void crash_at(const struct fixture *f, const char *verb, const char *point);
 
+/* Whether the pool has the image, or none: whole in `folder` or not at all. */
+bool crash_has_image(struct fixture *f, const char *folder);
+
 /* The pool of both sides: small, and growing. */
 void crash_configure(struct fixture *f);

@@ -72,14 +72,8 @@ static const struct crash_verb g_verbs[] = {
 static void ensure_image(void)
 {
 	struct image_source source = {.kind = IMAGE_DISK, .replace = true};
-	struct image *images;
-	size_t count;
 
-	assert_ok(image_list(g_f.storage, &images, &count, &g_err));
-	free(images);
-	assert_true(count <= 1);
-	assert_int_equal(fixture_count(&g_f, "images/disk"), count);
-	if (count == 1)
+	if (crash_has_image(&g_f, "images/disk"))
 		return;
 	source.fd = diskfile_qcow2(16 * MIB, NULL);
 	assert_ok(image_import(g_f.storage, "disk", &source, NULL, &g_err));

@@ -213,6 +213,23 @@ size_t fixture_groups(struct fixture *f)
 	return count;
 }
 
+void fixture_note_groups(struct fixture *f)
+{
+	f->groups = fixture_groups(f);
+}
+
+static bool groups_are_as_before(struct fixture *f)
+{
+	assert_ok(storage_tend(f->storage, &g_err));
+	return fixture_groups(f) == f->groups;
+}
+
+void fixture_await_groups(struct fixture *f)
+{
+	if (!fixture_eventually(f, groups_are_as_before))
+		fail_msg("%zu quota groups, not %zu", fixture_groups(f), f->groups);
+}
+
 uint64_t fixture_fill(const char *path, uint64_t size)
 {
 	static uint8_t chunk[MIB];

@@ -35,6 +35,7 @@ struct fixture {
 	char host[96], host_file[96]; /* the existing btrfs of on_existing */
 	struct storage_config config;
 	struct storage *storage;
+	size_t groups; /* that fixture_note_groups saw */
 };
 
 /* The pool is not open yet. */
@@ -81,6 +82,9 @@ size_t fixture_count(struct fixture *f, const char *dir);
 
 /* Quota groups of subvolumes that the pool's file system has. */
 size_t fixture_groups(struct fixture *f);
+void fixture_note_groups(struct fixture *f);
+/* Tends the pool until there are as many as were noted. */
+void fixture_await_groups(struct fixture *f);
 
 /* Writes `size` bytes of data that do not compress; the number written, short at a failure. */
 uint64_t fixture_fill(const char *path, uint64_t size);

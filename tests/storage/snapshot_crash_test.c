@@ -161,12 +161,10 @@ static bool is_at(const struct end *end)
 	       fixture_count(&g_f, "volumes") == end->volumes;
 }
 
-static size_t g_groups;
-
 static bool nothing_is_left(struct fixture *f)
 {
 	assert_ok(storage_tend(f->storage, &g_err));
-	return fixture_groups(f) == g_groups && fixture_count(f, "snapshots") == 0 &&
+	return fixture_groups(f) == f->groups && fixture_count(f, "snapshots") == 0 &&
 	       fixture_count(f, "volumes") == 0;
 }
 
@@ -175,7 +173,7 @@ static void clear(void)
 	assert_ok(volume_destroy(g_f.storage, ID2, &g_err));
 	assert_ok(volume_destroy(g_f.storage, ID, &g_err));
 	if (!fixture_eventually(&g_f, nothing_is_left))
-		fail_msg("%zu quota groups, not %zu", fixture_groups(&g_f), g_groups);
+		fail_msg("%zu quota groups, not %zu", fixture_groups(&g_f), g_f.groups);
 }
 
 static void assert_size(const char *id)
@@ -279,7 +277,7 @@ static int begin(void **state)
 	crash_configure(&g_f);
 	fixture_open(&g_f);
 	fixture_import(&g_f, "little");
-	g_groups = fixture_groups(&g_f);
+	fixture_note_groups(&g_f);
 	fixture_close(&g_f);
 	return 0;
 }
