@@ -112,11 +112,13 @@ const struct op_verb SNAPSHOT_DISK = {
 /* --- Of a container ---------------------------------------------------------------------------
  *
  * It is held around both of its halves: its data in the pool, and its layer, which its driver
- * keeps. */
+ * keeps. An attempt that was given up while the driver's daemon went on with it may have left a
+ * layer of that name, which would be taken for the one to be kept. */
 
 static const struct step CONTAINER_STEPS[] = {
 	{"look", step_snapshot_look, NULL},
 	{"define", step_define, NULL},
+	{"clear", step_layer_drop, NULL},
 	{"hold", hold_apply, hold_undo},
 	{"snapshot", step_snapshot, step_snapshot_delete},
 	{"layer", step_layer_keep, step_layer_drop},

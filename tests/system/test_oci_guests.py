@@ -219,11 +219,27 @@ def test_a_restore_that_fails_brings_both_back(node, box):
 
 
 def test_a_snapshot_whose_layer_cannot_be_kept_is_none(node, box):
-    box.faults(layer={"count": 1, "error": {"code": "driver_failed", "message": "no room"}})
+    # Calls of the layer: what clears its name, then what keeps it.
+    box.faults(layer={"skip": 1, "count": 1,
+                      "error": {"code": "driver_failed", "message": "no room"}})
     with pytest.raises(Problem):
         change(node, "snapshots", {"name": "then"})
     assert node.api.guest(NAME)["snapshots"] == [] and node.snapshots() == {}
     assert box.kept(NAME) == [] and not box.held(NAME)
+
+
+def test_a_layer_that_was_kept_too_late_is_not_taken_for_a_new_one(node, box):
+    box.both(NAME, "old")
+    change(node, "snapshots", {"name": "then"})
+    old = box.place("kept", NAME, "then")
+    old.rename(old.with_name("late"))
+    node.api.change("DELETE", f"{PATH}/snapshots/then")
+    old.with_name("late").rename(old)
+    box.both(NAME, "now")
+    change(node, "snapshots", {"name": "then"})
+    box.both(NAME, "newer")
+    change(node, "snapshots/then/restore")
+    assert box.both(NAME) == ("now", "now")
 
 
 def test_a_driver_that_is_away_at_the_end_of_a_restore_is_waited_for(node, box):
