@@ -171,6 +171,8 @@ static int docker_freeze(struct driver *d, const char *id, bool frozen, struct e
 	if (r < 0)
 		return r;
 	guest_status_of(g.docker, id, g.info, &status);
+	if (frozen)
+		hold_forget(&g);
 	if ((status.state == GUEST_FROZEN) == frozen)
 		return 0;
 	r = engine_call(g.engine,

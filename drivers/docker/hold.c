@@ -13,16 +13,21 @@
 #include "drivers/inside/overdue.h"
 
 #define RELEASE_MS 9000
+#define BY_DOCKERD "dockerd" /* in the note: who holds it */
 
 static bool is_paused(const struct docker_guest *g)
 {
 	return reply_is_true(g->info, "State.Paused");
 }
 
-static int tell(struct docker_guest *g, const char *path, const char *what, struct err *err)
+static int tell(struct docker_guest *g, const char *path, const char *what, uint64_t timeout_ms,
+	struct err *err)
 {
-	struct engine_request request = {
-		.method = "POST", .path = path, .name = guest_container(g), .what = what};
+	struct engine_request request = {.method = "POST",
+		.path = path,
+		.name = guest_container(g),
+		.what = what,
+		.timeout_ms = timeout_ms};
 
 	return engine_call(g->engine, &request, NULL, err);
 }
@@ -34,7 +39,7 @@ int hold_end(struct docker_guest *g, struct err *err)
 	if (access(g->paths.hold, F_OK) < 0)
 		return 0;
 	if (g->info && is_paused(g))
-		r = tell(g, "/containers/{}/unpause", "let the container go on", err);
+		r = tell(g, "/containers/{}/unpause", "let the container go on", 0, err);
 	fault_point("driver.docker.hold.resumed");
 	if (r == 0)
 		unlink(g->paths.hold);
@@ -55,21 +60,53 @@ static int release(void *data)
 	return hold_end(&g, NULL);
 }
 
+static int note(const struct docker_guest *g, const char *why, struct err *err)
+{
+	int r = file_replace(g->paths.hold, why, 0600, false);
+
+	return r < 0 ? err_errno(err, r, "cannot note that a guest is held") : 0;
+}
+
+static int watch_over(struct docker_guest *g, int64_t ms, struct err *err)
+{
+	return overdue_watch(g->paths.hold, ms, "corpus-hold", release, g, err);
+}
+
+/* dockerd may do, or have done, what it did not answer to: so the note stays. */
+static bool is_settled(const struct err *failed)
+{
+	return failed->code != ERR_TIMEOUT && failed->code != ERR_UNAVAILABLE;
+}
+
+static int pause_it(struct docker_guest *g, struct err *err)
+{
+	struct err failed = {0};
+	uint64_t ms = fault_point("driver.docker.hold.late") ? 500 : 0;
+	int r = tell(g, "/containers/{}/pause", "hold the container still", ms, &failed);
+
+	if (r < 0 && is_settled(&failed))
+		unlink(g->paths.hold);
+	if (r < 0 && err)
+		*err = failed;
+	return r;
+}
+
 /* Noted before: letting go on what does is no harm. */
 static int hold(struct docker_guest *g, struct err *err)
 {
 	int64_t ms = fault_point("driver.docker.hold.short") ? 3000 : HOLD_S * 1000;
-	int r = file_replace(g->paths.hold, "", 0600, false);
+	int r = note(g, "", err);
 
 	if (r < 0)
-		return err_errno(err, r, "cannot note that a guest is held");
-	r = overdue_watch(g->paths.hold, ms, "corpus-hold", release, g, err);
-	fault_point("driver.docker.hold.noted");
-	if (r == 0)
-		r = tell(g, "/containers/{}/pause", "hold the container still", err);
-	fault_point("driver.docker.hold.still");
-	if (r < 0)
+		return r;
+	r = watch_over(g, ms, err);
+	if (r < 0) {
 		unlink(g->paths.hold);
+		return r;
+	}
+	fault_point("driver.docker.hold.noted");
+	r = pause_it(g, err);
+	fault_point("driver.docker.hold.still");
 	return r;
 }
 
@@ -82,4 +119,43 @@ int hold_begin(struct docker_guest *g, struct err *err)
 	if (r < 0 || is_paused(g))
 		return r;
 	return hold(g, err);
+}
+
+/* --- By dockerd ------------------------------------------------------------------------------- */
+
+static bool is_by_dockerd(const struct docker_guest *g)
+{
+	AUTOFREE char *why = NULL;
+
+	return file_read(g->paths.hold, sizeof(BY_DOCKERD), &why, NULL) == 0 &&
+	       strcmp(why, BY_DOCKERD) == 0;
+}
+
+int hold_by_dockerd(struct docker_guest *g, struct err *err)
+{
+	int r = 0;
+
+	if (is_by_dockerd(g)) {
+		r = hold_end(g, err);
+		if (r == 0)
+			r = guest_look(g, err);
+	}
+	if (r < 0 || !guest_is_active(g) || is_paused(g))
+		return r;
+	return note(g, BY_DOCKERD, err);
+}
+
+void hold_by_dockerd_end(struct docker_guest *g, bool done)
+{
+	if (!is_by_dockerd(g))
+		return;
+	if (done)
+		unlink(g->paths.hold);
+	else
+		watch_over(g, 0, NULL);
+}
+
+void hold_forget(const struct docker_guest *g)
+{
+	unlink(g->paths.hold);
 }

@@ -14,3 +14,12 @@ int hold_begin(struct docker_guest *guest, struct err *err);
 
 /* Not held is success. */
 int hold_end(struct docker_guest *guest, struct err *err);
+
+/* Before and after something for which dockerd itself holds a container that runs, and lets go of
+ * it: should dockerd end meanwhile, it goes on when that is there again. One that is held or frozen
+ * already stays so. */
+int hold_by_dockerd(struct docker_guest *guest, struct err *err);
+void hold_by_dockerd_end(struct docker_guest *guest, bool done);
+
+/* It is to stand still from now on: nobody lets it go on. */
+void hold_forget(const struct docker_guest *guest);

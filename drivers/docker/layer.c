@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/parse.h"
 #include "drivers/docker/destroy.h"
+#include "drivers/docker/hold.h"
 #include "drivers/docker/image.h"
 #include "drivers/docker/make.h"
 #include "drivers/docker/reply.h"
@@ -230,6 +231,7 @@ static int keep(
 	char reference[LAYER_REFERENCE_MAX], id[LAYER_ID_MAX];
 	const char *tag;
 	json_t *info = NULL;
+	int r;
 
 	(void)ret;
 	layer_reference(g->definition.guest.id, name, reference);
@@ -242,7 +244,12 @@ static int keep(
 		return err_set(err, ERR_DRIVER, NULL,
 			"the container of guest %s was removed by hand: there is no layer to keep",
 			g->definition.guest.id);
-	return layer_keep(g, guest_container(g), IMAGE_SNAPSHOTS, tag, id, err);
+	r = hold_by_dockerd(g, err);
+	if (r < 0)
+		return r;
+	r = layer_keep(g, guest_container(g), IMAGE_SNAPSHOTS, tag, id, err);
+	hold_by_dockerd_end(g, r == 0);
+	return r;
 }
 
 static int drop(

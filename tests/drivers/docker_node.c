@@ -248,6 +248,19 @@ pid_t docker_node_dockerd(void)
 	return g_dockerd;
 }
 
+pid_t docker_node_shim(pid_t container)
+{
+	AUTOFREE char *text = NULL;
+	char path[64];
+	pid_t parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", container);
+	if (file_read(path, 4096, &text, NULL) < 0 ||
+		sscanf(strrchr(text, ')'), ") %*c %d", &parent) != 1)
+		die("what runs a container");
+	return parent;
+}
+
 void docker_node_enter(const struct docker_node *what)
 {
 	static const struct keeper kept = {.first = end_containers, .last = remove_groups};

@@ -20,6 +20,9 @@ struct docker_node {
 void docker_node_enter(const struct docker_node *what);
 const char *docker_node_socket(void);
 pid_t docker_node_dockerd(void);
+/* Who runs a container for it: while that is stopped dockerd does nothing to the container, and
+ * keeps who asks about it waiting. */
+pid_t docker_node_shim(pid_t container);
 
 /* Ends dockerd by that signal and waits until it and its containerd are gone. SIGSTOP and SIGCONT:
  * it hangs, and goes on. */

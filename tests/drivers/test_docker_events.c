@@ -20,7 +20,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "conformance/ids.h"
 #include "docker_node.h"
 #include "drivers/definition.h"
@@ -189,6 +188,46 @@ static void a_guest_whose_program_begins_late_is_told_to_run(void **state)
 	assert_told(A, GUEST_RUNNING);
 }
 
+static pid_t keep_layer(const char *id)
+{
+	const struct driver_layer_work work = {.op = DRIVER_LAYER_KEEP, .name = "kept"};
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(driver->ops->layer(driver, id, &work, NULL, NULL) < 0);
+	assert_true(child > 0);
+	return child;
+}
+
+static bool is_at_work(pid_t child)
+{
+	siginfo_t ended = {0};
+
+	assert_int_equal(0, waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT));
+	return ended.si_pid == 0;
+}
+
+/* dockerd holds a container while it copies its layer, which takes a moment; dockerd dies then, or
+ * just after. */
+static void a_guest_that_dockerd_held_when_it_died_goes_on(void **state)
+{
+	struct pollfd p = {.fd = driver->ops->watch_fd(driver, NULL), .events = POLLIN};
+	pid_t keeping;
+
+	(void)state;
+	assert_non_null(DOCKER("exec", container(A), "sh", "-c",
+		"dd if=/dev/urandom of=/large bs=1M count=48 2>/dev/null"));
+	keeping = keep_layer(A);
+	while (told_of(all, A)->status.state != GUEST_FROZEN && is_at_work(keeping)) {
+		poll(&p, 1, 10);
+		driver->ops->watch_dispatch(driver, NULL, note, all);
+	}
+	docker_node_signal(SIGKILL);
+	assert_int_equal(keeping, waitpid(keeping, NULL, 0));
+	docker_node_start();
+	assert_told(A, GUEST_RUNNING);
+}
+
 static void others_containers_are_none_of_ours(void **state)
 {
 	char label[64];
@@ -240,18 +279,6 @@ static void a_dockerd_that_hangs_is_noticed_and_found_again(void **state)
 
 /* --- One that hangs --------------------------------------------------------------------------- */
 
-static pid_t parent_of(pid_t pid)
-{
-	AUTOFREE char *text = NULL;
-	char path[64];
-	pid_t parent = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	assert_int_equal(0, file_read(path, 4096, &text, NULL));
-	assert_int_equal(1, sscanf(strrchr(text, ')'), ") %*c %d", &parent));
-	return parent;
-}
-
 /* In a process of its own, since it waits until the container goes on. */
 static pid_t pause_container(const char *id)
 {
@@ -288,7 +315,7 @@ static void wait_until_it_hangs(const char *id)
 
 static void a_container_that_hangs_hides_no_other(void **state)
 {
-	pid_t shim = parent_of(told_of(all, A)->status.pid), pausing;
+	pid_t shim = docker_node_shim(told_of(all, A)->status.pid), pausing;
 	int status = -1;
 
 	(void)state;
@@ -315,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_containers_do_by_themselves_is_told),
 		TEST(a_guest_whose_program_begins_late_is_told_to_run),
+		TEST(a_guest_that_dockerd_held_when_it_died_goes_on),
 		TEST(others_containers_are_none_of_ours),
 		TEST(what_happens_while_dockerd_is_away_is_told_when_it_is_back),
 		TEST(a_guest_that_ends_while_dockerd_is_away_is_found_ended),

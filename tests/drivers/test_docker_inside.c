@@ -40,8 +40,8 @@ int main(void)
 	struct driver_config config;
 	int failed;
 
-	/* Read once: the third hold of them all is short. */
-	setenv("CORPUS_FAULT", "driver.docker.hold.short=fail@3", 1);
+	/* Read once: the third hold of them all is short, the fourth impatient. */
+	setenv("CORPUS_FAULT", "driver.docker.hold.short=fail@3,driver.docker.hold.late=fail@4", 1);
 	docker_guests_enter(&(struct docker_node){.live_restore = true}, &config);
 	failed = inside_commands_run();
 	failed += inside_gate_run();

@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include <poll.h>
+#include <signal.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "docker_guests.h"
 #include "docker_inside.h"
+#include "docker_node.h"
 #include "drivers/docker/docker.h"
 
 #define HELD "00000000e1d0"
@@ -100,6 +102,27 @@ static void what_was_frozen_before_stays_so(void **state)
 	assert_int_equal(docker_driver_ops.freeze(g_driver, HELD, false, &err), 0);
 }
 
+/* Its dockerd waits for what is in the way, and goes on with that afterwards: the fourth hold does
+ * not wait for it, see test_docker_inside.c. */
+static void one_that_is_held_too_late_can_be_released(void **state)
+{
+	struct driver_status status = {0};
+	int64_t end = clock_monotonic_ns() + PATIENCE_MS * 1000000LL;
+	pid_t shim;
+
+	(void)state;
+	assert_int_equal(docker_driver_ops.status(g_driver, HELD, &status, NULL), 0);
+	shim = docker_node_shim(status.pid);
+	assert_int_equal(kill(shim, SIGSTOP), 0);
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_TIMEOUT);
+	assert_int_equal(kill(shim, SIGCONT), 0);
+	while (state_of_held() != GUEST_FROZEN && clock_monotonic_ns() < end)
+		poll(NULL, 0, 20);
+	assert_int_equal(state_of_held(), GUEST_FROZEN);
+	assert_int_equal(hold(DRIVER_DISK_RELEASE), ERR_OK);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+}
+
 static void one_that_does_not_run_is_not_held(void **state)
 {
 	struct err err = {0};
@@ -115,6 +138,7 @@ int inside_held_run(const struct driver_config *config)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_held_guest_stands_still_until_it_is_released),
 		cmocka_unit_test(one_that_nobody_releases_goes_on_by_itself),
+		cmocka_unit_test(one_that_is_held_too_late_can_be_released),
 		cmocka_unit_test(what_was_frozen_before_stays_so),
 		cmocka_unit_test(one_that_does_not_run_is_not_held),
 	};
