@@ -118,7 +118,9 @@ def test_kill_9_of_the_driver_around_its_calls_about_layers(node, what):
     for when in ("before", "after"):
         crash.prepare(node)
         node.restart()  # a driver that keeps dying would be held back
-        Containers(node).faults(layer={"count": 1, "crash": when})
+        # Before it is kept in a snapshot its name is cleared.
+        Containers(node).faults(
+            layer={"skip": int(what == "snapshot"), "count": 1, "crash": when})
         done = node.api.change(crash.method, crash.path, crash.body)
         Containers(node).faults()
         assert done["state"] == "done", when
