@@ -148,9 +148,11 @@ static int run(const char *const *argv, int out, struct err *err)
 
 static int run_docker(const char *const *words, int out, struct err *err)
 {
-	char host[PATH_MAX + sizeof("unix://")], config[PATH_MAX];
-	const char *argv[WORDS_MAX] = {"/usr/bin/docker", "--host", host, "--config", config};
+	char client[PATH_MAX], host[PATH_MAX + sizeof("unix://")], config[PATH_MAX];
+	const char *argv[WORDS_MAX] = {client, "--host", host, "--config", config};
+	const char *programs = getenv("CORPUS_DOCKER_DIR"); /* docker.sh has the others */
 
+	snprintf(client, sizeof(client), "%s/docker", programs && programs[0] ? programs : "/usr/bin");
 	snprintf(host, sizeof(host), "unix://%s", docker_node_socket());
 	snprintf(config, sizeof(config), "%s/docker-config", node_dir());
 	for (size_t i = 0; words[i] && i + 6 < WORDS_MAX; i++)

@@ -6,6 +6,7 @@
 #   docker.sh run FOLDER SOCKET [OPTION]...
 #                                     becomes dockerd, which listens at SOCKET and /run/docker.sock
 #
+# The programs are the machine's, or those in CORPUS_DOCKER_DIR: what dockerd itself starts, too.
 # Its containerd is its child. The option --no-bridge: it has no docker0 and makes no rules. User namespaces, when it is told of them by
 # --userns-remap=daemon:daemon, begin at 20000000.
 set -eu
@@ -49,6 +50,8 @@ run()
 		*) set -- "$@" "$option" ;;
 		esac
 	done
+	PATH=${CORPUS_DOCKER_DIR:+$CORPUS_DOCKER_DIR:}$PATH
+	export PATH
 	exec dockerd --config-file "$folder/etc/daemon.json" --data-root "$folder/root" \
 		--exec-root "$folder/exec" --pidfile "$folder/dockerd.pid" \
 		--userland-proxy=false -H "unix://$socket" \

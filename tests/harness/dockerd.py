@@ -15,6 +15,7 @@ from .shell import run, wait_for
 HERE = pathlib.Path(__file__).parent
 DAEMONS = ("dockerd", "containerd")
 SHIM = "containerd-shim"
+CLIENT = pathlib.Path(os.environ.get("CORPUS_DOCKER_DIR") or "/usr/bin") / "docker"
 LISTS = {"container": ("ps", "--all"), "volume": ("volume", "ls"), "image": ("images", "--all")}
 
 
@@ -81,7 +82,7 @@ class Dockerd:
 
     def docker(self, *words, check=True, **options):
         """What Docker's own command prints; a minute is enough for anything."""
-        return run(*self.bed.inside(testbed.NODE), "timeout", "60", "/usr/bin/docker", "--host",
+        return run(*self.bed.inside(testbed.NODE), "timeout", "60", CLIENT, "--host",
                    f"unix://{self.socket_path}", *words, check=check, env=self.environment, **options)
 
     @property
