@@ -17,7 +17,7 @@
 #include "drivers/protocol/value.h"
 
 /* Of this file's own rules: with another number containers are made anew, with their layers. */
-#define RULES 1
+#define RULES 2
 
 /* Privileges that Docker leaves to root, beyond those that services need: forged packets, device
  * nodes, the kernel's audit log, and what gives others privileges. */
@@ -200,6 +200,8 @@ static int render_mounts(const struct container_plan *p, json_t *host, struct er
 	json_decref(labels);
 	if (r < 0)
 		return r;
+	/* Neither lies below the other: dockerd makes what it mounts on, and not in what is
+	 * read-only (26.1, when it reads files of a container that does not run). */
 	json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:b}", "Type", "bind", "Source",
 					      p->gate_dir, "Target", GATE_DIR, "ReadOnly", 1));
 	json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:b}", "Type", "bind", "Source",

@@ -78,20 +78,9 @@ static int make_apart(const char *dir)
 
 int gatekeeper_lay(const char *dir, struct err *err)
 {
-	char path[PATH_MAX];
 	int r = make_apart(dir);
 
-	if (r < 0)
-		return err_errno(err, r, "cannot make %s", dir);
-	r = path_of(path, dir, strrchr(GATE_PROGRAM, '/') + 1, err);
-	if (r < 0)
-		return r;
-
-	AUTOCLOSE int fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0444);
-
-	if (fd < 0)
-		return err_errno(err, errno, "cannot make %s", path);
-	return open_to_all(dir, 0755, err);
+	return r < 0 ? err_errno(err, r, "cannot make %s", dir) : open_to_all(dir, 0755, err);
 }
 
 static int make_fifo(const char *dir, const char *name, struct err *err)

@@ -11,7 +11,7 @@ struct err;
 /* Whether that process, the first of a container or a command, is not yet its own program. */
 bool gatekeeper_holds(pid_t pid);
 
-/* Makes the directory that a container sees as GATE_DIR, with what corpus-gate is mounted on. */
+/* Makes the directory that a container sees as GATE_DIR. */
 int gatekeeper_lay(const char *dir, struct err *err);
 /* And new FIFOs, for a container that is about to be started: nothing of the one before is left. */
 int gatekeeper_prepare(const char *dir, struct err *err);

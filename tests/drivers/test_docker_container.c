@@ -271,10 +271,41 @@ static void data_lie_side_by_side_and_once_each(void **state)
 	assert_string_equal(name, "a%25b");
 }
 
+static const char *target_of(const json_t *mounts, size_t i)
+{
+	return json_string_value(json_object_get(json_array_get(mounts, i), "Target"));
+}
+
+/* dockerd 26.1 makes what it mounts on by itself when it reads files of a container that does not
+ * run, and cannot do so in what is read-only. */
+static void nothing_is_mounted_in_what_is_read_only(void **state)
+{
+	struct driver_container c = container();
+	struct driver_guest g = guest(&c);
+	json_auto_t *config = image();
+	json_auto_t *body = render(&g, config, NULL, NULL, false);
+	const json_t *mounts = json_object_get(json_object_get(body, "HostConfig"), "Mounts");
+	size_t above, below, read_only = 0;
+	const json_t *mount;
+
+	(void)state;
+	json_array_foreach ((json_t *)mounts, above, mount) {
+		const char *path = target_of(mounts, above);
+
+		if (!json_is_true(json_object_get(mount, "ReadOnly")))
+			continue;
+		read_only++;
+		for (below = 0; below < json_array_size(mounts); below++)
+			assert_false(strncmp(target_of(mounts, below), path, strlen(path)) == 0 &&
+				     target_of(mounts, below)[strlen(path)] == '/');
+	}
+	assert_int_equal(read_only, 2);
+}
+
 static void what_is_no_place_for_data_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"srv", "/", "/..", "/srv/../etc", "/proc/x", "/.corpus", "/etc/hosts", "/dev", ""};
+		"srv", "/", "/..", "/srv/../etc", "/proc/x", "/.corpus", "/.corpus-gate", "/etc/hosts", "/dev", ""};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -419,6 +450,7 @@ int main(void)
 		cmocka_unit_test(what_a_layer_has_kept_of_variables_is_taken_back),
 		cmocka_unit_test(only_what_is_fixed_makes_another_container),
 		cmocka_unit_test(data_lie_side_by_side_and_once_each),
+		cmocka_unit_test(nothing_is_mounted_in_what_is_read_only),
 		cmocka_unit_test(what_is_no_place_for_data_is_refused),
 		cmocka_unit_test(names_are_those_of_the_network),
 		cmocka_unit_test(what_is_added_joins_what_is_there),

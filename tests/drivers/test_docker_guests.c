@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "conformance/file_words.h"
 #include "conformance/guests.h"
 #include "docker_guests.h"
 #include "docker_node.h"
@@ -438,6 +439,25 @@ static void a_restore_survives_a_crash_anywhere(void **state)
 	destroy_guest(GUEST_A);
 }
 
+/* What is in /run goes with the node's power. */
+static void files_of_one_that_does_not_run_are_there_after_the_nodes_boot(void **state)
+{
+	struct driver_guest guest = facts(GUEST_A);
+	AUTOFREE char *gates = NULL;
+
+	(void)state;
+	define(&guest);
+	start_guest(GUEST_A);
+	inside("echo layer >/kept; echo data >/srv/kept");
+	stop_guest(GUEST_A, 20000);
+	assert_true(asprintf(&gates, "%s/run/gates", node_dir()) > 0);
+	assert_int_equal(access(gates, F_OK), 0);
+	assert_int_equal(file_remove_tree(gates), 0);
+	assert_reads("/kept", "layer\n");
+	assert_reads("/srv/kept", "data\n");
+	destroy_guest(GUEST_A);
+}
+
 /* Images and containers that an earlier test of this file has left would be found here. */
 static int nothing_is_left(void **state)
 {
@@ -457,6 +477,7 @@ int main(void)
 		guest_test(one_that_waits_at_its_gate_goes_on_or_ends),
 		guest_test(one_started_by_hand_says_who_starts_it),
 		guest_test(what_ends_it_is_told_apart),
+		guest_test(files_of_one_that_does_not_run_are_there_after_the_nodes_boot),
 		guest_test(one_removed_by_hand_is_made_anew_with_its_data),
 		guest_test(containers_with_copied_labels_are_left_alone),
 		guest_test(what_changes_its_container_keeps_its_layer),

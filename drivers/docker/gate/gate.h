@@ -27,7 +27,7 @@
 #pragma once
 
 #define GATE_DIR     "/.corpus"
-#define GATE_PROGRAM GATE_DIR "/gate"
+#define GATE_PROGRAM "/.corpus-gate"
 #define GATE_GO	     "go"
 #define GATE_DONE    "done"
 #define GATE_EXEC    "--exec"
