@@ -29,6 +29,8 @@ struct load {
 	struct lines lines;
 	struct progress progress;
 	uint64_t done;
+	char kind;		   /* SIEVE_…; 0: not known yet */
+	struct err refused;	   /* why files are not to be loaded */
 	char loading[LOADING_MAX]; /* what it is called until it is whole */
 };
 
@@ -116,6 +118,17 @@ static int wait_for_bytes(struct load *l, struct err *err)
 	return p[1].revents ? progress_cancelled(&l->progress, err) : 0;
 }
 
+/* Images that are refused lack their manifest: broken off, nothing of them is loaded. Files end as
+ * if they were whole, and are removed when dockerd has answered: it may take what it got for all
+ * (26.1), and nobody would know when. */
+static int end(struct load *l, struct err *err)
+{
+	if (l->kind != SIEVE_FILES)
+		return sieve_end(&l->sieve, err);
+	sieve_end(&l->sieve, &l->refused);
+	return 0;
+}
+
 static ssize_t give_bytes(void *data, char *buf, size_t size, struct err *err)
 {
 	struct load *l = data;
@@ -127,7 +140,7 @@ static ssize_t give_bytes(void *data, char *buf, size_t size, struct err *err)
 	if (n < 0)
 		return err_errno(err, errno, "cannot read an archive");
 	if (n == 0)
-		return sieve_end(&l->sieve, err);
+		return end(l, err);
 	l->done += (uint64_t)n;
 	progress_tell(&l->progress, l->done, 0, "loading", false);
 	return n;
@@ -143,11 +156,11 @@ static int on_bytes(void *data, const char *bytes, size_t size, struct err *err)
 /* What a root file system is started by, as guests of other kinds. */
 #define FILES_CHANGES "CMD [\"/sbin/init\"]"
 
-static void fill_request(struct engine_request *request, const struct load *l, char kind)
+static void fill_request(struct engine_request *request, const struct load *l)
 {
 	const char *tag = l->loading + strlen(IMAGE_LOADING ":");
 
-	if (kind == SIEVE_IMAGES) {
+	if (l->kind == SIEVE_IMAGES) {
 		request->path = "/images/load";
 		request->query[0] = (struct engine_parameter){"quiet", "1"};
 		return;
@@ -172,16 +185,19 @@ static int send_all(struct engine *engine, struct load *l, struct err *err)
 		.also_fd = l->progress.fd,
 		.data = l,
 	};
-	char kind = 0;
 	int r = wait_for_bytes(l, err);
 
 	if (r == 0)
-		r = (int)give_bytes(l, &kind, 1, err);
+		r = (int)give_bytes(l, &l->kind, 1, err);
 	if (r < 0)
 		return r;
-	fill_request(&request, l, kind);
+	fill_request(&request, l);
 	r = engine_call(engine, &request, NULL, err);
-	return r < 0 ? r : lines_end(&l->lines, err);
+	if (l->refused.code == ERR_OK)
+		return r < 0 ? r : lines_end(&l->lines, err);
+	if (err)
+		*err = l->refused;
+	return err_errnum(l->refused.code);
 }
 
 /* --- Its name -------------------------------------------------------------------------------- */

@@ -32,7 +32,7 @@ struct run {
 	int out;
 	struct sha256_ctx hash;
 	char block[BLOCK]; /* of the archive as it comes */
-	bool ended;
+	bool ended, checked;
 	struct archive *unpacked; /* its bytes without compression */
 	char *piece;		  /* of those, the last that was read */
 	/* Those read until it is known what it is. */
@@ -141,6 +141,64 @@ static int unwritten(struct archive *writer, struct err *err)
 {
 	return err_set(err, ERR_INTERNAL, NULL, "cannot hand on the archive: %s",
 		archive_error_string(writer));
+}
+
+/* --- What was sent --------------------------------------------------------------------------- */
+
+/* What lies behind the end of the archive belongs to what was sent. */
+static int read_to_end(struct run *run, struct err *err)
+{
+	while (!run->ended) {
+		ssize_t n = read(run->work->fd, run->block, sizeof(run->block));
+
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, errno, "cannot read what is sent");
+		if (n > 0)
+			sha256_update(&run->hash, (size_t)n, (const uint8_t *)run->block);
+		run->ended = n == 0;
+	}
+	return 0;
+}
+
+static int check_hash(struct run *run, struct err *err)
+{
+	const char *wanted = run->work->sha256;
+	char text[2 * SHA256_DIGEST_SIZE + 1];
+	uint8_t digest[SHA256_DIGEST_SIZE];
+
+	sha256_digest(&run->hash, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	if (!wanted || strcasecmp(wanted, text) == 0)
+		return 0;
+	return err_set(err, ERR_INVALID, "sha256", "the SHA-256 of what was sent is %s, not %s",
+		text, wanted);
+}
+
+static int check_whole(const struct run *run, struct err *err)
+{
+	ssize_t n = 1;
+	char byte;
+
+	if (run->work->whole_fd > 0)
+		do
+			n = read(run->work->whole_fd, &byte, 1);
+		while (n < 0 && errno == EINTR);
+	return n == 1 ? 0
+		      : err_set(err, ERR_CANCELLED, NULL,
+				"the transfer was cut before its end: send it again");
+}
+
+/* Once: a byte of whole_fd that was read is gone. */
+static int check_sent(struct run *run, struct err *err)
+{
+	int r;
+
+	run->checked = true;
+	r = read_to_end(run, err);
+	if (r == 0)
+		r = check_whole(run, err);
+	return r == 0 ? check_hash(run, err) : r;
 }
 
 /* --- Files of a root file system ------------------------------------------------------------- */
@@ -336,6 +394,9 @@ static int pass_rest(struct run *run, struct archive *reader, struct archive *wr
 		r = damaged(reader, err);
 	if (r == 0)
 		r = layout_manifest(&run->layout, &run->work->choice, &manifest, err);
+	/* Without it nothing is loaded. */
+	if (r == 0)
+		r = check_sent(run, err);
 	if (r == 0)
 		r = put_text(writer, LAYOUT_MANIFEST, manifest, strlen(manifest), err);
 	return r;
@@ -407,50 +468,6 @@ static int pass(struct run *run, struct err *err)
 						: pass_files(run, err);
 }
 
-/* What lies behind the end of the archive belongs to what was sent. */
-static int read_to_end(struct run *run, struct err *err)
-{
-	while (!run->ended) {
-		ssize_t n = read(run->work->fd, run->block, sizeof(run->block));
-
-		if (n < 0 && errno != EINTR)
-			return err_errno(err, errno, "cannot read what is sent");
-		if (n > 0)
-			sha256_update(&run->hash, (size_t)n, (const uint8_t *)run->block);
-		run->ended = n == 0;
-	}
-	return 0;
-}
-
-static int check_hash(struct run *run, struct err *err)
-{
-	const char *wanted = run->work->sha256;
-	char text[2 * SHA256_DIGEST_SIZE + 1];
-	uint8_t digest[SHA256_DIGEST_SIZE];
-
-	sha256_digest(&run->hash, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(text + 2 * i, 3, "%02x", digest[i]);
-	if (!wanted || strcasecmp(wanted, text) == 0)
-		return 0;
-	return err_set(err, ERR_INVALID, "sha256", "the SHA-256 of what was sent is %s, not %s",
-		text, wanted);
-}
-
-static int check_whole(const struct run *run, struct err *err)
-{
-	ssize_t n = 1;
-	char byte;
-
-	if (run->work->whole_fd > 0)
-		do
-			n = read(run->work->whole_fd, &byte, 1);
-		while (n < 0 && errno == EINTR);
-	return n == 1 ? 0
-		      : err_set(err, ERR_CANCELLED, NULL,
-				"the transfer was cut before its end: send it again");
-}
-
 int sieve_run(const struct sieve_work *work, int out, struct err *err)
 {
 	AUTOFREE struct run *run = calloc(1, sizeof(*run));
@@ -465,14 +482,10 @@ int sieve_run(const struct sieve_work *work, int out, struct err *err)
 	sha256_init(&run->hash);
 	r = pass(run, &failed);
 	/* One that was cut short, or is another than was meant, is not to be called damaged. */
-	if (r == 0 || failed.code == ERR_INVALID) {
+	if (!run->checked && (r == 0 || failed.code == ERR_INVALID)) {
 		struct err why = {0};
-		int end = read_to_end(run, &why);
+		int end = check_sent(run, &why);
 
-		if (end == 0)
-			end = check_whole(run, &why);
-		if (end == 0)
-			end = check_hash(run, &why);
 		if (end < 0) {
 			failed = why;
 			r = end;

@@ -6,11 +6,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <nettle/sha2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@
 #include "base/file.h"
 #include "docker_images.h"
 #include "docker_node.h"
+#include "drivers/docker/sieve_internal.h"
 
 /* one.tar, of files. */
 static void make_one(void)
@@ -212,6 +216,33 @@ static void what_is_not_what_was_meant_is_not_loaded(void **state)
 	assert_removed("app:1");
 }
 
+/* dockerd may go on with what it got when the rest does not come: so the manifest is the last. */
+static void images_are_checked_before_they_get_their_manifest(void **state)
+{
+	static char sent[8 << 20];
+	char hash[65];
+	struct sieve_work work = {.whole_fd = -1,
+		.sha256 = "0000000000000000000000000000000000000000000000000000000000000000",
+		.choice = {.wanted = "app:1", .name = "app:1", .architecture = "amd64"}};
+
+	(void)state;
+	assert_non_null(DOCKER("save", "--output", file_of("saved.tar"), docker_node_image()));
+	hash_of("saved.tar", hash);
+	for (int good = 0; good < 2; good++) {
+		AUTOCLOSE int from = open(file_of("saved.tar"), O_RDONLY | O_CLOEXEC);
+		AUTOCLOSE int to = memfd_create("sent", MFD_CLOEXEC);
+		struct err err = {0};
+		ssize_t n;
+
+		work.fd = from;
+		assert_int_equal(good ? 0 : -EINVAL, sieve_run(&work, to, &err));
+		n = pread(to, sent, sizeof(sent), 0);
+		assert_in_range(n, 100000, sizeof(sent) - 1);
+		assert_int_equal(good, memmem(sent, (size_t)n, "manifest.json", 13) != NULL);
+		work.sha256 = hash;
+	}
+}
+
 static void a_load_is_cancelled_while_nothing_comes(void **state)
 {
 	char *before = names();
@@ -275,6 +306,7 @@ int image_archives_run(void)
 		cmocka_unit_test(a_name_that_is_taken_changes_its_meaning_only_when_told_to),
 		cmocka_unit_test(archives_that_cannot_be_loaded_leave_nothing),
 		cmocka_unit_test(what_is_not_what_was_meant_is_not_loaded),
+		cmocka_unit_test(images_are_checked_before_they_get_their_manifest),
 		cmocka_unit_test(a_load_is_cancelled_while_nothing_comes),
 	};
 
