@@ -54,12 +54,14 @@ build() {
 	done
 }
 
-# One at a time: two may want the same.
+# One at a time: two may want the same. Of the preset fuzz only the fuzzers.
 build_preset() (
+	targets=()
+	[ "$1" != fuzz ] || targets=(--target fuzzers)
 	mkdir -p build
 	exec 9>build/.lock
 	flock 9
-	cmake --preset "$1" && cmake --build "build/$1"
+	cmake --preset "$1" && cmake --build "build/$1" "${targets[@]}"
 )
 
 # Installs what is missing, when something is; says nothing otherwise.

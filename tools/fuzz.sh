@@ -6,7 +6,7 @@ cmd_fuzz() {
 	local runs=${1:-100000} name passed=0
 	[[ $runs =~ ^[0-9]+$ ]] || die "usage: ./dev fuzz [RUNS]"
 	ensure_deps
-	phase "build fuzz" build_fuzz || exit 1
+	build fuzz
 	for name in $(fuzz_names); do
 		mkdir -p "build/corpora/$name"
 		if phase "$runs inputs for $name" fuzz_one "$name" "$runs"; then
@@ -18,12 +18,6 @@ cmd_fuzz() {
 }
 
 fuzz_names() { sed -n 's/^corpus_fuzz(fuzz_\([a-z0-9_]*\) .*/\1/p' tests/fuzz/CMakeLists.txt; }
-
-build_fuzz() {
-	local targets
-	mapfile -t targets < <(fuzz_names | sed 's/^/fuzz_/')
-	cmake --preset fuzz && cmake --build build/fuzz --target "${targets[@]}"
-}
 
 # fuzz_one NAME RUNS
 fuzz_one() {

@@ -1,20 +1,21 @@
 # shellcheck shell=bash
 # ./dev test, asan, tsan, long, chaos. `./dev test` ends with "N passed, N failed": the cases of the
 # compiled tests and of pytest together; what is left on the machine afterwards counts as failed.
+# asan and tsan may run beside each other.
 
 cmd_test() {
-	local word='' before=build/leftovers-before.json
+	local word='' before=build/leftovers-before.json results=build/results
 	parse_word "$@"
 	need_root test
 	ensure_deps
 	build test
 	"$PYTHON" tools/leftovers.py save "$before"
-	rm -rf build/results
+	rm -rf "$results"
 	debian_image || true
 	compiled_tests test "$word" || true
 	python_tests "$word" || true
 	phase "nothing left behind" "$PYTHON" tools/leftovers.py compare "$before" || true
-	"$PYTHON" tools/count.py build/results "${BROKEN[@]}"
+	"$PYTHON" tools/count.py "$results" "${BROKEN[@]}"
 }
 
 # -k WORD → $word
@@ -35,7 +36,7 @@ debian_image() {
 	PYTHONPATH=tests phase "images of machines" "$PYTHON" -m harness.disks
 }
 
-# compiled_tests PRESET WORD: through ctest, more than there are processors, since most of them wait for
+# compiled_tests PRESET WORD → $results: through ctest, more than there are processors, since most of them wait for
 # something most of the time; its whole output is kept for counting.
 # Without address space randomization: the thread sanitizer does not know today's kernels' layout.
 compiled_tests() {
@@ -48,17 +49,17 @@ compiled_tests() {
 	# What is left out boots a whole guest: minutes, where all else is slow already.
 	asan) except=(-E 'driver_kvm_(inside|live)') ;;
 	esac
-	mkdir -p build/results
+	mkdir -p "$results"
 	phase "compiled tests ($preset)" setarch -R ctest --test-dir "build/$preset" -j3 \
 		--output-on-failure --no-tests=ignore "${except[@]}" ${word:+-R "$word"} || status=$?
-	cp "build/$preset/Testing/Temporary/LastTest.log" "build/results/$preset.ctest" || true
+	cp "build/$preset/Testing/Temporary/LastTest.log" "$results/$preset.ctest" || true
 	return $status
 }
 
-# The black-box tests, against the product in build/$CORPUS_BUILD.
+# The black-box tests, against the product in build/$CORPUS_BUILD → $results.
 python_tests() {
 	phase "product tests" "$PYTHON" -m pytest -n2 --dist loadgroup -q -p no:cacheprovider \
-		-c tests/pytest.ini --junitxml=build/results/product.xml ${1:+-k "$1"} tests
+		-c tests/pytest.ini --junitxml="$results/product.xml" ${1:+-k "$1"} tests
 }
 
 cmd_asan() { sanitized asan "$@"; }
@@ -66,19 +67,19 @@ cmd_asan() { sanitized asan "$@"; }
 cmd_tsan() { sanitized tsan "$@"; }
 
 sanitized() {
-	local preset=$1 word=''
+	local preset=$1 word='' results=build/results-$1
 	shift
 	parse_word "$@"
 	need_root "$preset"
 	ensure_deps
 	build "$preset"
-	rm -rf build/results
+	rm -rf "$results"
 	export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 	debian_image || true
 	compiled_tests "$preset" "$word" || true
-	"$PYTHON" tools/count.py build/results "${BROKEN[@]}"
+	"$PYTHON" tools/count.py "$results" "${BROKEN[@]}"
 }
 
 # What takes minutes: machines with a whole distribution in them, by software emulation.
