@@ -24,7 +24,7 @@ def shown(text):
 
 
 def help_of(*words):
-    return subprocess.run([PROGRAM, "help", *words], capture_output=True, text=True, timeout=20,
+    return subprocess.run([PROGRAM, "help", *words], capture_output=True, text=True, timeout=60,
                           check=True).stdout
 
 

@@ -138,7 +138,7 @@ class Api:
     def sessions(self, **query):
         return self.get("/v1/sessions", **query)["sessions"]
 
-    def events(self, after=None, header=None, timeout=20):
+    def events(self, after=None, header=None, timeout=60):
         return Events(self.socket_path, after, header, timeout)
 
     # --- what most tests do ---

@@ -5,7 +5,7 @@ import socket
 
 
 class Connection(http.client.HTTPConnection):
-    def __init__(self, address, timeout=30):
+    def __init__(self, address, timeout=60):
         super().__init__("localhost", timeout=timeout)
         self._address = address
 
@@ -18,7 +18,7 @@ class Connection(http.client.HTTPConnection):
             self.sock.connect(str(self._address))
 
 
-def fetch(made, address, path="/", timeout=5):
+def fetch(made, address, path="/", timeout=60):
     """GET over a new socket: (status, body). Closes it."""
     made.settimeout(timeout)
     try:

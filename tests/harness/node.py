@@ -180,7 +180,7 @@ class Node:
         if set(self.drivers) - {"kvm", "docker"}:
             self.api.import_image("busybox", rootfs.busybox_tar(self.dir / "busybox.tar"))
 
-    def fetch(self, port, address=testbed.NODE_ADDRESS, role=testbed.CLIENT, timeout=5):
+    def fetch(self, port, address=testbed.NODE_ADDRESS, role=testbed.CLIENT, timeout=60):
         """The page behind a published port, as another host sees it."""
         status, body = fetch(self.bed.socket(role), (address, port), timeout=timeout)
         assert status == 200
@@ -190,7 +190,7 @@ class Node:
         """Waits for that page; None: for any."""
         def look():
             with contextlib.suppress(OSError, http.client.HTTPException):
-                return self.fetch(port) == page or page is None
+                return self.fetch(port, timeout=5) == page or page is None
         wait_for(f"the page on port {port}", look, seconds)
 
     def await_inside(self, name, seconds=300):

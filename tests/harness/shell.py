@@ -16,9 +16,10 @@ def run(*argv, check=True, **options):
 def wait_for(what, probe, seconds=60):
     """Calls probe() until it returns something true, which is returned. How long that may take is not
     what is tested: a machine that does much else at a time has to pass, too."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.005
     while not (result := probe()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds} s: {what}")
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(pause * 1.2, 0.1)  # what takes its time shall have the processor
     return result

@@ -19,7 +19,7 @@ class Refused(Exception):
 class Stream:
     """An upgraded connection. `early` is sent with the request, in one piece."""
 
-    def __init__(self, socket_path, method, target, body=None, early=b"", timeout=30):
+    def __init__(self, socket_path, method, target, body=None, early=b"", timeout=60):
         self.timeout = timeout
         self.out, self.err, self.notices, self.exit = bytearray(), bytearray(), [], None
         self.ended = False

@@ -65,7 +65,7 @@ class Libvirt:
 
     def virsh(self, *words, uri=None, check=True):
         """What virsh prints; 20 seconds are enough for anything."""
-        return run(*self.bed.inside(testbed.NODE), "timeout", "20", "virsh", "--quiet",
+        return run(*self.bed.inside(testbed.NODE), "timeout", "60", "virsh", "--quiet",
                    "--connect", uri or self.uri, *words, check=check)
 
     def domains(self):

@@ -265,7 +265,7 @@ def test_what_nobody_knows_is_one_problem_of_each_kind_until_it_is_gone(make_nod
         path.write_text(definition.read_text())
 
     wait_for("the volumes to be told", lambda: all(
-        id in problem(node, "orphan.volumes") for id in volumes), 20)
+        id in problem(node, "orphan.volumes") for id in volumes))
     told = wait_for("the guests to be told", lambda: problem(node, "orphan.guests.fake"))
     assert "has 100 guests" in told and "and 95 more" in told
     assert set(volumes) <= set(node.volumes())

@@ -88,7 +88,7 @@ def await_services(node, name):
 def database(node, name=NAME):
     """A connection of another host, through the node's port."""
     made = node.bed.socket(testbed.CLIENT)
-    made.settimeout(20)
+    made.settimeout(60)
     with made:
         made.connect((testbed.NODE_ADDRESS, node.port_of(name, "db")))
         with postgres.Connection(made) as connection:
@@ -225,7 +225,7 @@ def moment(sample):
 
 def test_open_connections_go_on_after_a_freeze(lxc, version):
     with database(lxc) as db, lxc.bed.socket(testbed.CLIENT) as page:
-        page.settimeout(20)
+        page.settimeout(60)
         page.connect((testbed.NODE_ADDRESS, WEB))
         web = Connection(page)
         db.query("CREATE TEMPORARY TABLE mine AS SELECT 42 AS answer")
@@ -234,7 +234,7 @@ def test_open_connections_go_on_after_a_freeze(lxc, version):
         db.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):
             db.answer()
-        db.socket.settimeout(20)
+        db.socket.settimeout(60)
         web.request("GET", "/")
         lxc.api.act(NAME, "thaw")
         assert db.answer() == [["42"]]

@@ -164,7 +164,7 @@ def test_it_outlives_agent_and_driver(node, web):
         wait_for("it is seen running", lambda: node.api.guest(NAME).get("pid") == pid)
         driver = node.driver_pid("docker")
         os.kill(driver, signal.SIGKILL)
-        wait_for("another driver process", lambda: node.driver_pid("docker") not in (0, driver), 15)
+        wait_for("another driver process", lambda: node.driver_pid("docker") not in (0, driver))
         wait_for("it is seen running", lambda: node.api.guest(NAME).get("pid") == pid)
 
 
@@ -172,10 +172,10 @@ def test_it_is_there_again_after_dockerd_was_killed(node, web):
     """Which ends it at its next start, for it does not restore what lives."""
     node.docker.kill()
     try:
-        wait_for("it is unknown", lambda: node.api.guest(NAME)["state"] == "unknown", 15)
+        wait_for("it is unknown", lambda: node.api.guest(NAME)["state"] == "unknown")
     finally:
         node.docker.start()
-    wait_for("it is seen stopped", lambda: node.api.guest(NAME)["state"] == "stopped", 30)
+    wait_for("it is seen stopped", lambda: node.api.guest(NAME)["state"] == "stopped")
     assert not node.api.guest(NAME).get("pid") and node.links() == []
     node.api.act(NAME, "start")
     node.await_page(web, PAGE)

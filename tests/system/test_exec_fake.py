@@ -253,8 +253,8 @@ def test_a_viewer_that_is_too_slow_is_told_what_it_missed(fake):
                               stdin=True) as stream, \
             fake.api.attach(stream.session, input="false") as viewer:
         stream.type(b"go\n")
-        stream.until_out(b"end\n", 30)
-        viewer.until_out(b"end\n", 30)
+        stream.until_out(b"end\n")
+        viewer.until_out(b"end\n")
         missed = [n for n in viewer.notices if n.get("overrun")]
         assert missed and len(viewer.out) < 5000004
         stream.type(b"\n")

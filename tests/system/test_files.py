@@ -135,7 +135,7 @@ def test_chunked_uploads_are_whole_or_nothing(lxc):
         link.connect(str(lxc.socket_path))
         link.sendall(head + b"3\r\nnew\r\n3\r\n")
     with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(20)
+        link.settimeout(60)
         link.connect(str(lxc.socket_path))
         link.sendall(head.replace(b"old", b"chunked") + b"3\r\nnew\r\n0\r\n\r\n")
         assert b" 204 " in link.recv(4096)

@@ -27,7 +27,7 @@ def test_what_is_asked_of_a_frozen_guest_is_answered_when_it_goes_on(lxc, web):
     before = lxc.api.guest(NAME)
     assert lxc.api.act(NAME, "freeze")["result"]["state"] == "frozen"
     with lxc.bed.socket(testbed.CLIENT) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect((testbed.NODE_ADDRESS, web))
         client.send(REQUEST)
         with pytest.raises(OSError):

@@ -93,7 +93,7 @@ def test_a_memory_hog_is_killed_in_its_own_guest_alone(lxc, neighbour):
     with lxc.api.events() as stream, all_well(lxc, neighbour):
         hog = lxc.begin_in_guest(BAD, "/bin/busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=96M",
                                  "count=1")
-        assert hog.wait(30) in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        assert hog.wait(120) in (-signal.SIGKILL, 128 + signal.SIGKILL)
         wait_for("the kill is counted", lambda: stats(lxc)["memory"]["oom_kills"] == 1)
         told = stream.until(lambda e: e["type"] == "guest.oom")[-1]
         assert (told["target"], told["kills"]) == (BAD, 1)
@@ -106,7 +106,7 @@ def test_a_disk_filler_fills_its_own_disk_alone(lxc, neighbour):
     lxc.api.create(BAD, storage={"size": "64MiB"}, limits={"io_write": 32 << 20})
     with all_well(lxc, neighbour):
         filler = lxc.begin_in_guest(BAD, "/bin/busybox", "dd", "if=/dev/zero", "of=/var/all", "bs=1M")
-        assert filler.wait(60) == 1
+        assert filler.wait(120) == 1
     lxc.in_guest(GOOD, "/bin/busybox", "dd", "if=/dev/zero", "of=/var/some", "bs=1M", "count=8")
     lxc.api.act(BAD, "restart")
     assert lxc.api.guest(BAD)["state"] == "running"
@@ -115,7 +115,7 @@ def test_a_disk_filler_fills_its_own_disk_alone(lxc, neighbour):
 def test_a_limit_below_what_is_used_is_refused_by_its_name(lxc, neighbour):
     lxc.api.create(BAD, limits={"memory": "64MiB"})
     held = "mount -t tmpfs none /run && dd if=/dev/zero of=/run/held bs=1M count=24"
-    assert lxc.begin_in_guest(BAD, "/bin/busybox", "sh", "-c", held).wait(30) == 0
+    assert lxc.begin_in_guest(BAD, "/bin/busybox", "sh", "-c", held).wait(120) == 0
     answer = lxc.api.send("PATCH", f"/v1/guests/{BAD}", {"limits": {"memory": "4MiB", "pids": 40}},
                           query={"wait": 30})
     assert answer.status == 422 and answer.json["field"] == "limits.memory", answer.text

@@ -327,7 +327,7 @@ def test_what_dies_in_the_middle_costs_only_a_repeat(node, die):
     time.sleep(0.2)  # how far each is then is left to chance
     die(node)
     libvirtd_back(node)
-    await_told(node, begun, 30)
+    await_told(node, begun, 60)
     repeat_failed(node, fleet, begun)
 
 
@@ -352,7 +352,7 @@ def test_without_libvirtd_changes_fail_and_say_why(node):
     kill_libvirtd(node)
     assert_reads_go_on(node, before)
     begun = begin_all(node, fleet)
-    await_told(node, begun, 20)
+    await_told(node, begun, 60)
     assert_run_on(before)
     libvirtd_back(node)
     failed = repeat_failed(node, fleet, begun)
@@ -368,7 +368,7 @@ def test_while_libvirtd_hangs_reads_go_on_and_then_changes_do(node):
              lambda: node.api.guest(BYSTANDER)["state"] == "unknown")
     assert_run_on(before)
     libvirtd_back(node)
-    await_told(node, begun, 30)
+    await_told(node, begun, 60)
     repeat_failed(node, fleet, begun)
 
 

@@ -77,7 +77,7 @@ def test_it_serves_its_page_has_its_name_keys_and_user_data(node, web):
 
 
 def test_its_user_logs_in_by_ssh_with_the_key(node, web):
-    said = run(*node.bed.inside("node"), "timeout", "20", "ssh", "-q", "-i", node.key,
+    said = run(*node.bed.inside("node"), "timeout", "60", "ssh", "-q", "-i", node.key,
                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
                "-o", "IdentitiesOnly=yes", f"root@{node.api.guest(NAME)['network']['address']}",
                "hostname")

@@ -412,7 +412,7 @@ def set_check(node, name, **fields):
 
 
 def test_what_runs_in_a_guest_is_checked_by_page_port_and_command(containers):
-    node, often = containers, {"interval": "1s", "timeout": "1s", "retries": 1, "grace": "0s"}
+    node, often = containers, {"interval": "1s", "timeout": "30s", "retries": 1, "grace": "0s"}
     create(node, "web", "lxc", health={"check": "http", "port": 80, **often, "interval": "1h"})
     assert health(node, "web") == "starting"
     await_health(node, "web", "healthy")  # though the interval is long
@@ -427,7 +427,7 @@ def test_what_runs_in_a_guest_is_checked_by_page_port_and_command(containers):
               ({"check": "exec", "command": ["true"], **often}, None),
               ({"check": "exec", "command": ["sh", "-c", "exit 7"], **often}, "status 7"),
               ({"check": "exec", "command": ["none"], **often}, "none|127"),
-              ({"check": "exec", "command": ["sleep", "1234"], **often}, "in time")]
+              ({"check": "exec", "command": ["sleep", "1234"], **often, "timeout": "1s"}, "in time")]
     for check, why in checks:
         # What is told of the check before is kept when this change is.
         set_check(node, "web")
@@ -452,7 +452,7 @@ def test_what_runs_in_a_guest_is_checked_by_page_port_and_command(containers):
 def test_one_that_does_not_work_any_more_is_restarted_and_a_frozen_one_is_not(containers):
     node = containers
     create(node, "web", "lxc", restart={"policy": "on-failure"}, health={
-        "check": "http", "port": 80, "interval": "1s", "timeout": "1s", "retries": 1,
+        "check": "http", "port": 80, "interval": "1s", "timeout": "30s", "retries": 1,
         "grace": "30s", "restart": True})
     await_health(node, "web", "healthy")
     node.api.act("web", "freeze")
@@ -474,5 +474,5 @@ def test_many_checks_take_turns(make_node):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda name: create(node, name, health=check), names))
         wait_for("all to be healthy", lambda: all(
-            guest["health_state"] == "healthy" for guest in node.api.guests()), 30)
+            guest["health_state"] == "healthy" for guest in node.api.guests()))
         list(pool.map(node.api.destroy, names))

@@ -79,7 +79,7 @@ def test_a_monitor_that_is_killed_is_noticed_and_nothing_stays_behind(lxc, web):
     monitor = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
     os.kill(monitor, 9)
     wait_for("it is noticed", lambda: lxc.api.guest(NAME)["state"] in ("stopped", "error", "running")
-             and lxc.api.guest(NAME).get("pid") != pid or not os.path.exists(f"/proc/{pid}"), 15)
+             and lxc.api.guest(NAME).get("pid") != pid or not os.path.exists(f"/proc/{pid}"))
     # The fixture destroys it, after which nothing may be left.
 
 
@@ -151,7 +151,7 @@ def test_guests_find_each_other_by_name(lxc, web):
 
 def test_a_guest_reaches_the_outside_by_the_nodes_address(lxc, web):
     with lxc.bed.socket(testbed.OUTSIDE) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         server.bind((testbed.OUTSIDE_ADDRESS, 8000))
         server.listen()
         lxc.in_guest(NAME, "/bin/busybox", "sh", "-c",

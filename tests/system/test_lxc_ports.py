@@ -59,7 +59,7 @@ def test_udp_goes_there_and_back(pair):
     with pair.guest_socket(A, socket.SOCK_DGRAM) as server, \
             pair.bed.socket(testbed.CLIENT, kind=socket.SOCK_DGRAM) as client:
         for link in (server, client):
-            link.settimeout(5)
+            link.settimeout(60)
         server.bind(("0.0.0.0", 53535))
         client.sendto(b"marco", (testbed.NODE_ADDRESS, 45000))
         data, peer = server.recvfrom(100)
@@ -72,7 +72,7 @@ def test_a_udp_flow_follows_a_switch(pair):
             pair.guest_socket(B, socket.SOCK_DGRAM) as new, \
             pair.bed.socket(testbed.CLIENT, kind=socket.SOCK_DGRAM) as client:
         for server in (old, new):
-            server.settimeout(5)
+            server.settimeout(60)
             server.bind(("0.0.0.0", 53535))
         client.sendto(b"1", (testbed.NODE_ADDRESS, 45000))
         assert old.recv(10) == b"1"
@@ -106,7 +106,7 @@ def test_switching_under_load_refuses_no_connection(pair):
 
 def test_an_open_connection_stays_with_its_guest_over_a_switch(pair):
     link = pair.bed.socket(testbed.CLIENT)
-    link.settimeout(5)
+    link.settimeout(60)
     link.connect((testbed.NODE_ADDRESS, 45000))
     pair.api.change("POST", "/v1/ports/tcp/45000/switch", {"to": B})
     link.sendall(b"GET /name HTTP/1.0\r\n\r\n")

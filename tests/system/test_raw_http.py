@@ -8,7 +8,7 @@ import pytest
 def exchange(node, data, end=False):
     """Sends bytes as they are; returns what came back until the agent hung up or paused."""
     with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(5)
+        link.settimeout(60)
         link.connect(str(node.socket_path))
         link.sendall(data)
         if end:
@@ -81,7 +81,7 @@ def test_two_hundred_idle_connections_do_not_keep_the_next_one_out(fake):
         for _ in range(200):
             link = socket.socket(socket.AF_UNIX)
             idle.append(link)
-            link.settimeout(5)
+            link.settimeout(60)
             link.connect(str(fake.socket_path))
             link.sendall(b"GET /v1/node HTTP/1.1\r\n")
         assert fake.api.get("/v1/node/slots")["used"] == 0

@@ -34,7 +34,7 @@ def resolve(node, name):
     labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", 1, 1)
     with node.bed.socket(testbed.NODE, kind=socket.SOCK_DGRAM) as asking:
-        asking.settimeout(5)
+        asking.settimeout(60)
         asking.sendto(question, ("10.5.0.1", 53))
         answer = asking.recv(512)
     return socket.inet_ntoa(answer[-4:]) if struct.unpack(">H", answer[6:8])[0] else None

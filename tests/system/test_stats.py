@@ -171,7 +171,7 @@ def test_counters_of_real_links_and_volumes(lxc):
         lxc.await_page(lxc.port_of(name, "web"))
         lxc.in_guest(name, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=30")
         wait_for("storage", lambda: lxc.api.get(f"/v1/guests/{name}/stats")["storage"]["used"]
-                 > 25_000_000, 15)
+                 > 25_000_000)
         stats = lxc.api.get(f"/v1/guests/{name}/stats")
         assert stats["network"]["received_bytes"] > 0 and stats["network"]["sent_packets"] > 0
     finally:
