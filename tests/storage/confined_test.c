@@ -13,7 +13,7 @@ static struct confined sh(const char *script)
 	argv[0] = "sh";
 	argv[1] = "-c";
 	argv[2] = script;
-	return (struct confined){.argv = argv, .stdout_fd = -1, .timeout_ms = 10000};
+	return (struct confined){.argv = argv, .stdout_fd = -1, .timeout_ms = 60000};
 }
 
 static const char *says(const char *script)
@@ -90,7 +90,7 @@ static void it_ends_in_time_with_all_it_started(void **state)
 	(void)state;
 	c.timeout_ms = 100;
 	assert_error(confined_run(&c, &g_err), ERR_TIMEOUT);
-	c.timeout_ms = 10000;
+	c.timeout_ms = 60000;
 	c.cancelled = at_once;
 	assert_error(confined_run(&c, &g_err), ERR_CANCELLED);
 	c = sh("kill -9 $(sh -c 'echo $PPID; kill -9 $$'); exit 3");
@@ -110,7 +110,7 @@ static void what_is_not_there_is_named_with_its_package(void **state)
 static void what_cannot_be_run_is_said(void **state)
 {
 	static const char *const argv[] = {"corpus-no-such-program", NULL};
-	struct confined c = {.argv = argv, .stdout_fd = -1, .timeout_ms = 10000};
+	struct confined c = {.argv = argv, .stdout_fd = -1, .timeout_ms = 60000};
 
 	(void)state;
 	assert_error(confined_run(&c, &g_err), ERR_INTERNAL);

@@ -256,7 +256,7 @@ static void a_lease_does_not_hold_us_up(void **state)
 	signal(SIGIO, SIG_IGN);
 	assert_refused(read_text("/etc/f", &text), "/etc/f");
 	close(fd);
-	assert_true(clock_monotonic_ns() - before < 5000000000LL);
+	assert_true(clock_monotonic_ns() - before < 30000000000LL);
 }
 
 static void reading_is_bounded_and_says_what_is_missing(void **state)
