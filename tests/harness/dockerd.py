@@ -121,7 +121,7 @@ class Dockerd:
                 state.write_text("THAWED")
         wait_for("the containers' end", lambda: not _kill_all(self._contained()))
         for reaper in self._reapers:
-            reaper.wait(20)
+            reaper.wait(60)
             reaper.stdout.close()
         for root in pathlib.Path("/sys/fs/cgroup").glob(f"*/{self.group}"):
             for folder, _, _ in os.walk(root, topdown=False):

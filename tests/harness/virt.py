@@ -64,7 +64,7 @@ class Libvirt:
         os.kill(self.pid, signal.SIGCONT)
 
     def virsh(self, *words, uri=None, check=True):
-        """What virsh prints; 20 seconds are enough for anything."""
+        """What virsh prints; a minute is enough for anything."""
         return run(*self.bed.inside(testbed.NODE), "timeout", "60", "virsh", "--quiet",
                    "--connect", uri or self.uri, *words, check=check)
 
@@ -79,7 +79,7 @@ class Libvirt:
         for pid in [pid for pid in self.bed.pids() if (_name(pid) or "").startswith("qemu-system")]:
             _kill(pid)
         for reaper in self._reapers:
-            reaper.wait(20)
+            reaper.wait(60)
             reaper.stdout.close()
         # What was in them may take a moment longer to leave them than to end.
         wait_for("control groups are gone", lambda: not [_remove(p) for p in list(self._groups())])
