@@ -1,11 +1,8 @@
-/* Tar from dockerd and to it. libarchive asks for bytes, and dockerd's answer comes by a function
- * that is given them: so a thread has the answer, and a pipe lies between. */
+/* Tar from dockerd and to it. */
 #include "drivers/docker/archive.h"
 
 #include <archive.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +13,7 @@
 #include "base/parse.h"
 #include "base/strbuf.h"
 #include "drivers/docker/engine.h"
+#include "drivers/docker/fetch.h"
 #include "drivers/docker/reply.h"
 #include "drivers/inside/tree.h"
 
@@ -60,54 +58,12 @@ static int fail(const struct err *why, const char *path, struct err *err)
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 struct archive_reader {
-	struct engine *engine;
-	const char *container;
+	struct fetch fetch;
 	char *path;
-	pthread_t thread;
-	bool begun;
-	int from, to; /* of the pipe */
 	struct archive *tar;
 	struct archive_entry *first; /* not asked for yet */
 	char *told;		     /* what dockerd says of the path, in base64 */
-	int result;
-	struct err why;
 };
-
-static int pass_on(void *data, const char *bytes, size_t size, struct err *err)
-{
-	const struct archive_reader *reader = data;
-
-	return file_write_all(reader->to, bytes, size) < 0
-		       ? err_set(err, ERR_CANCELLED, NULL, "nobody reads on")
-		       : 0;
-}
-
-/* Somebody closed the other end. */
-static int give_up(void *data, struct err *err)
-{
-	(void)data;
-	return err_set(err, ERR_CANCELLED, NULL, "nobody reads on");
-}
-
-static void *fetch(void *data)
-{
-	struct archive_reader *reader = data;
-	struct engine_request request = {.path = "/containers/{}/archive",
-		.name = reader->container,
-		.query = {{"path", reader->path}},
-		.what = "read the guest's files",
-		.stall_ms = STALL_MS,
-		.sink = pass_on,
-		.also = give_up,
-		.also_fd = reader->to,
-		.data = reader,
-		.want_header = STAT_HEADER,
-		.ret_header = &reader->told};
-
-	reader->result = engine_call(reader->engine, &request, NULL, &reader->why);
-	reader->to = fd_close(reader->to);
-	return NULL;
-}
 
 static struct archive *open_tar(int fd)
 {
@@ -120,34 +76,28 @@ static struct archive *open_tar(int fd)
 	return NULL;
 }
 
-static void join(struct archive_reader *reader)
-{
-	if (reader->begun)
-		pthread_join(reader->thread, NULL);
-	reader->begun = false;
-}
-
 /* What failed in the request is why nothing comes; else it is what came. */
 static int conclude(struct archive_reader *reader, const char *path, struct err *err)
 {
 	const char *words = reader->tar ? archive_error_string(reader->tar) : NULL;
+	struct err why = {0};
 
-	reader->from = fd_close(reader->from);
-	join(reader);
-	if (reader->result < 0 && reader->why.code != ERR_CANCELLED)
-		return fail(&reader->why, path, err);
+	fetch_finish(&reader->fetch);
+	if (fetch_wait(&reader->fetch, &why) < 0 && why.code != ERR_CANCELLED)
+		return fail(&why, path, err);
 	return err_set(err, ERR_DRIVER, "path", "%.200s: what dockerd gives is no tar: %.100s",
 		path, words ? words : "it ends too early");
 }
 
 /* What comes behind the end of a tar is nothing. */
-static void drain(struct archive_reader *reader)
+static int drain(struct archive_reader *reader, struct err *err)
 {
+	struct err why = {0};
 	char buf[BLOCK];
 
-	while (read(reader->from, buf, sizeof(buf)) > 0)
+	while (read(reader->fetch.from, buf, sizeof(buf)) > 0)
 		;
-	join(reader);
+	return fetch_wait(&reader->fetch, &why) < 0 ? fail(&why, reader->path, err) : 0;
 }
 
 int archive_next(struct archive_reader *reader, struct archive_entry **ret, struct err *err)
@@ -160,10 +110,7 @@ int archive_next(struct archive_reader *reader, struct archive_entry **ret, stru
 	r = archive_read_next_header(reader->tar, ret);
 	if (r == ARCHIVE_OK || r == ARCHIVE_WARN)
 		return 1;
-	if (r != ARCHIVE_EOF)
-		return conclude(reader, reader->path, err);
-	drain(reader);
-	return reader->result < 0 ? fail(&reader->why, reader->path, err) : 0;
+	return r == ARCHIVE_EOF ? drain(reader, err) : conclude(reader, reader->path, err);
 }
 
 /* It comes with the answer's head, which is known at the end: a link is all that there is. */
@@ -193,22 +140,6 @@ int archive_target(struct archive_reader *reader, char **ret, struct err *err)
 		reader->path);
 }
 
-static int begin(struct archive_reader *reader, const struct inside *in, struct err *err)
-{
-	int pair[2], r = engine_open(in->docker->socket, 0, &reader->engine, err);
-
-	if (r < 0)
-		return r;
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	reader->from = pair[0];
-	reader->to = pair[1];
-	reader->begun = pthread_create(&reader->thread, NULL, fetch, reader) == 0;
-	if (!reader->begun)
-		return err_errno(err, EAGAIN, "cannot start a thread");
-	return 0;
-}
-
 int archive_begin(
 	const struct inside *in, const char *path, struct archive_reader **ret, struct err *err)
 {
@@ -217,11 +148,18 @@ int archive_begin(
 
 	if (!reader)
 		return err_errno(err, ENOMEM, "no memory for an archive");
-	*reader = (struct archive_reader){
-		.container = in->container, .from = -1, .to = -1, .path = strdup(path)};
-	r = reader->path ? begin(reader, in, err) : err_errno(err, ENOMEM, "no memory for a path");
+	reader->path = strdup(path);
+	reader->fetch.request = (struct engine_request){.path = "/containers/{}/archive",
+		.name = in->container,
+		.query = {{"path", reader->path}},
+		.what = "read the guest's files",
+		.stall_ms = STALL_MS,
+		.want_header = STAT_HEADER,
+		.ret_header = &reader->told};
+	r = reader->path ? fetch_begin(&reader->fetch, in->docker->socket, 0, err)
+			 : err_errno(err, ENOMEM, "no memory for a path");
 	if (r == 0) {
-		reader->tar = open_tar(reader->from);
+		reader->tar = open_tar(reader->fetch.from);
 		r = reader->tar ? 0 : conclude(reader, path, err);
 	}
 	if (r == 0)
@@ -239,10 +177,7 @@ struct archive_reader *archive_end(struct archive_reader *reader)
 	if (!reader)
 		return NULL;
 	archive_read_free(reader->tar);
-	fd_close(reader->from);
-	join(reader);
-	fd_close(reader->to);
-	engine_close(reader->engine);
+	fetch_finish(&reader->fetch);
 	free(reader->told);
 	free(reader->path);
 	free(reader);
