@@ -341,7 +341,8 @@ struct driver_ops {
 	/* Defines a guest without starting it: its configuration is written under its id. That need
 	 * not survive a power cut: the agent defines a guest again before each start. A repeat with
 	 * other facts redefines it (a running guest takes them up at its next start). At most
-	 * 10 s. */
+	 * 10 s; of a container whose layer has to be copied for it up to 300 s, when the caller
+	 * gives it that. */
 	int (*create)(struct driver *driver, const struct driver_guest *guest, struct err *err);
 
 	/* Starts a defined guest and returns when it runs: its init has been executed, its link is

@@ -13,8 +13,11 @@
 #include "base/log.h"
 #include "storage/storage.h"
 
-#define AGAIN_US	   UINT64_C(1000000)
-#define MEMORY_DEADLINE_MS 300000 /* of a start that goes on from saved memory: driver.h, save */
+#define AGAIN_US UINT64_C(1000000)
+/* As driver.h has them: of a start that goes on from saved memory, and of a definition that may
+ * have to copy what a container has written. */
+#define MEMORY_DEADLINE_MS 300000
+#define LAYER_DEADLINE_MS  300000
 
 /* A clone's layer begins as another guest's was. */
 static void take_layer(const struct op *op, struct driver_container *container)
@@ -52,6 +55,8 @@ static int call_driver(struct op *op, struct driver_request request, const struc
 		take_layer(op, &facts.container);
 		request.guest = &facts.guest;
 	}
+	if (request.call == DRIVER_CALL_CREATE && entry->guest->container)
+		request.deadline_ms = LAYER_DEADLINE_MS;
 	if (request.call == DRIVER_CALL_START &&
 		driver_facts_has_memory(agent->storage, entry->guest))
 		request.deadline_ms = MEMORY_DEADLINE_MS;

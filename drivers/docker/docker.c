@@ -321,6 +321,7 @@ static int fill(struct docker *docker, const struct driver_config *config, struc
 	docker->driver.ops = &docker_driver_ops;
 	docker->stall_ms = STALL_MS;
 	docker->away_ms = AWAY_MS;
+	docker->layers_most = LAYERS_USUAL;
 	docker->registries = config->registries ? strdup(config->registries) : NULL;
 	docker->socket = strdup(socket);
 	if (!docker->socket || (config->registries && !docker->registries))

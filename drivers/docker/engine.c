@@ -426,6 +426,11 @@ static int negotiate(struct engine *e, struct err *err)
 	return r;
 }
 
+void engine_allow(struct engine *e, uint64_t timeout_ms)
+{
+	e->deadline_ns = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000;
+}
+
 int engine_open(const char *socket, uint64_t timeout_ms, struct engine **ret, struct err *err)
 {
 	AUTOENGINE struct engine *e = calloc(1, sizeof(*e));
@@ -439,7 +444,7 @@ int engine_open(const char *socket, uint64_t timeout_ms, struct engine **ret, st
 	if (!e->socket || !e->curl || !e->multi)
 		return err_errno(err, ENOMEM, "no memory to talk to dockerd");
 	if (timeout_ms)
-		e->deadline_ns = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000;
+		engine_allow(e, timeout_ms);
 	r = negotiate(e, err);
 	if (r == 0)
 		*ret = TAKE_PTR(e);

@@ -46,6 +46,9 @@ struct engine *engine_close(struct engine *engine);
 DEFINE_CLEANUP(struct engine *, engine_close)
 #define AUTOENGINE CLEANUP(engine_closep)
 
+/* All that is asked from now on has to be done within `timeout_ms` instead. */
+void engine_allow(struct engine *engine, uint64_t timeout_ms);
+
 /* The x of the version agreed upon, 1.x. */
 unsigned engine_version(const struct engine *engine);
 

@@ -16,6 +16,7 @@ struct docker {
 	char *registries;     /* a file in Docker's config.json format; NULL: none */
 	uint64_t stall_ms;    /* a pull of which nothing is heard for so long is given up */
 	uint64_t away_ms;     /* for a dockerd that went away in the middle of a pull */
+	size_t layers_most;   /* a layer that would lie on so many is made one with them */
 	struct cgroups cgroups;
 	struct remote *events; /* NULL: nobody asked for them */
 };

@@ -1,4 +1,4 @@
-/* Layers, kept as images. */
+/* Layers, kept as images: how they are made, told apart and let go of. */
 #include "drivers/docker/layer.h"
 
 #include <errno.h>
@@ -9,11 +9,9 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
-#include "base/parse.h"
-#include "drivers/docker/destroy.h"
-#include "drivers/docker/hold.h"
+#include "base/log.h"
+#include "drivers/docker/flatten.h"
 #include "drivers/docker/image.h"
-#include "drivers/docker/make.h"
 #include "drivers/docker/reply.h"
 
 /* --- Configurations --------------------------------------------------------------------------- */
@@ -43,22 +41,40 @@ static int inspect(struct engine *engine, const char *image, json_t **ret, struc
 		ret, err);
 }
 
-int layer_config(struct engine *engine, const char *image, json_t **ret_config,
-	json_t **ret_variables, struct err *err)
+/* Of an image as dockerd describes it; a new reference. */
+static json_t *config_of(const json_t *image)
 {
-	json_t *info = NULL, *config, *kept;
-	const char *text;
+	const json_t *config = json_object_get(image, "Config");
+	const char *text =
+		json_string_value(json_object_get(json_object_get(config, "Labels"), LABEL_CONFIG));
+	json_t *kept = text ? json_loads(text, 0, NULL) : NULL;
+
+	return kept ? kept : excerpt(config);
+}
+
+static size_t layers_of(const json_t *image)
+{
+	return json_array_size(reply_at(image, "RootFS.Layers"));
+}
+
+int layer_look(struct engine *engine, const char *image, struct layer *ret, struct err *err)
+{
+	json_t *info = NULL;
 	int r = inspect(engine, image, &info, err);
 
 	if (r < 0)
 		return r;
-	config = json_object_get(info, "Config");
-	text = json_string_value(json_object_get(json_object_get(config, "Labels"), LABEL_CONFIG));
-	kept = text ? json_loads(text, 0, NULL) : NULL;
-	*ret_config = kept ? kept : excerpt(config);
-	*ret_variables = json_incref(json_object_get(config, "Env"));
+	*ret = (struct layer){.config = config_of(info),
+		.variables = json_incref(reply_at(info, "Config.Env")),
+		.layers = layers_of(info)};
 	json_decref(info);
 	return 0;
+}
+
+void layer_finish(struct layer *layer)
+{
+	json_decref(layer->config);
+	json_decref(layer->variables);
 }
 
 /* --- Keeping ---------------------------------------------------------------------------------- */
@@ -68,59 +84,132 @@ void layer_reference(const char *guest, const char *name, char ret[static LAYER_
 	snprintf(ret, LAYER_REFERENCE_MAX, IMAGE_SNAPSHOTS ":%s-%s", guest, name);
 }
 
+static json_t *labels_for(const struct docker_guest *g, const json_t *config)
+{
+	AUTOFREE char *text = json_dumps(config, JSON_COMPACT);
+
+	return json_pack("{s:s, s:s, s:s}", LABEL_GUEST, g->definition.guest.id, LABEL_AGENT,
+		g->docker->dirs.state, LABEL_CONFIG, text ? text : "{}");
+}
+
 /* As the image that it began as: without corpus-gate, so that people can run it, too. */
 static json_t *commit_body(const struct docker_guest *g, const json_t *config)
 {
-	AUTOFREE char *text = json_dumps(config, JSON_COMPACT);
 	json_t *body = json_deep_copy(config);
 
 	/* Left out, it would be that of the container. */
 	if (!json_object_get(body, "Entrypoint"))
 		json_object_set_new(body, "Entrypoint", json_array());
-	json_object_set_new(body, "Labels",
-		json_pack("{s:s, s:s, s:s}", LABEL_GUEST, g->definition.guest.id, LABEL_AGENT,
-			g->docker->dirs.state, LABEL_CONFIG, text ? text : "{}"));
+	json_object_set_new(body, "Labels", labels_for(g, config));
 	return body;
 }
 
-static int commit(struct docker_guest *g, const char *container, const char *repository,
-	const char *tag, const json_t *config, json_t **ret, struct err *err)
+static int commit(struct docker_guest *g, const char *container, const struct layer_wish *wish,
+	const json_t *config, char ret[static LAYER_ID_MAX], struct err *err)
 {
-	json_t *body = commit_body(g, config);
+	json_t *body = commit_body(g, config), *answer = NULL;
+	const char *id = "";
 	int r = engine_call(g->engine,
 		&(struct engine_request){.method = "POST",
 			.path = "/commit",
-			.query = {{"container", container}, {"repo", repository}, {"tag", tag}},
+			.query = {{"container", container}, {"repo", wish->repository},
+				{"tag", wish->tag}},
 			.body = body,
 			.what = "keep the container's layer"},
-		ret, err);
+		&answer, err);
 
+	if (r == 0)
+		r = reply_text(answer, "Id", &id, err);
+	snprintf(ret, LAYER_ID_MAX, "%s", id);
+	json_decref(answer);
 	json_decref(body);
 	return r;
 }
 
-int layer_keep(struct docker_guest *g, const char *container, const char *repository,
-	const char *tag, char ret[static LAYER_ID_MAX], struct err *err)
+static int find_id(struct docker_guest *g, const struct layer_wish *wish,
+	char ret[static LAYER_ID_MAX], struct err *err)
 {
-	json_t *info = NULL, *config = NULL, *variables = NULL, *answer = NULL;
+	char reference[LAYER_REFERENCE_MAX];
+	json_t *info = NULL;
 	const char *id = "";
+	int r;
+
+	snprintf(reference, sizeof(reference), "%s:%s", wish->repository, wish->tag);
+	r = inspect(g->engine, reference, &info, err);
+	if (r == 0)
+		r = reply_text(info, "Id", &id, err);
+	snprintf(ret, LAYER_ID_MAX, "%s", id);
+	json_decref(info);
+	return r;
+}
+
+static int flatten(struct docker_guest *g, const char *container, const struct layer_wish *wish,
+	const json_t *image, struct err *err)
+{
+	json_t *config = config_of(image), *labels = labels_for(g, config);
+	struct flatten_as as = {.repository = wish->repository,
+		.tag = wish->tag,
+		.config = json_object_get(image, "Config"),
+		.labels = labels};
+	int r = flatten_container(g, container, &as, err);
+
+	if (r == 0)
+		log_info("driver.docker.flattened", "guest=%s layers=%zu", g->definition.guest.id,
+			layers_of(image));
+	json_decref(labels);
+	json_decref(config);
+	return r;
+}
+
+/* While there is room for one more layer, that will do. */
+static int not_flattened(const struct docker_guest *g, const struct layer_wish *wish, size_t layers,
+	const struct err *failed, struct err *err)
+{
+	if (wish->surely || layers >= LAYERS_LIMIT)
+		return err_set(err, failed->code, NULL,
+			"the container of guest %s lies on %zu layers, of which Docker takes %d, "
+			"and they cannot be made one: %s",
+			g->definition.guest.id, layers, LAYERS_LIMIT, failed->message);
+	log_warning("driver.docker.not_flattened", "guest=%s layers=%zu why=%s",
+		g->definition.guest.id, layers, LOG_Q(failed->message));
+	return 0;
+}
+
+static int keep_on(struct docker_guest *g, const char *container, const struct layer_wish *wish,
+	const json_t *image, char ret[static LAYER_ID_MAX], struct err *err)
+{
+	struct err failed = {0};
+	json_t *config;
+	int r;
+
+	if (layers_of(image) >= wish->most) {
+		if (flatten(g, container, wish, image, &failed) == 0)
+			return find_id(g, wish, ret, err);
+		r = not_flattened(g, wish, layers_of(image), &failed, err);
+		if (r < 0)
+			return r;
+	}
+	config = config_of(image);
+	r = commit(g, container, wish, config, ret, err);
+	json_decref(config);
+	return r;
+}
+
+int layer_keep(struct docker_guest *g, const char *container, const struct layer_wish *wish,
+	char ret[static LAYER_ID_MAX], struct err *err)
+{
+	json_t *info = NULL, *image = NULL;
 	int r = guest_inspect(g->engine, container, &info, err);
 
 	if (r == 0 && !info)
 		r = err_set(err, ERR_DRIVER, NULL, "the container of guest %s is gone",
 			g->definition.guest.id);
 	if (r == 0)
-		r = layer_config(
-			g->engine, reply_text_or_none(info, "Image"), &config, &variables, err);
+		r = inspect(g->engine, reply_text_or_none(info, "Image"), &image, err);
 	if (r == 0)
-		r = commit(g, container, repository, tag, config, &answer, err);
+		r = keep_on(g, container, wish, image, ret, err);
 	fault_point("driver.docker.layer.kept");
-	if (r == 0)
-		r = reply_text(answer, "Id", &id, err);
-	snprintf(ret, LAYER_ID_MAX, "%s", id);
-	json_decref(answer);
-	json_decref(variables);
-	json_decref(config);
+	json_decref(image);
 	json_decref(info);
 	return r;
 }
@@ -146,6 +235,11 @@ static int remove_image(struct docker_guest *g, const char *image, bool force, s
 	return r;
 }
 
+int layer_drop(struct docker_guest *g, const char *reference, struct err *err)
+{
+	return remove_image(g, reference, true, err);
+}
+
 static bool is_ours(const struct docker_guest *g, const json_t *labels)
 {
 	const char *agent = json_string_value(json_object_get(labels, LABEL_AGENT));
@@ -154,14 +248,35 @@ static bool is_ours(const struct docker_guest *g, const json_t *labels)
 	       json_object_get(labels, LABEL_CONFIG);
 }
 
+/* That of a layer of which a container is made says only what it is for. */
+static bool has_name(const json_t *image)
+{
+	json_t *tags = json_object_get(image, "RepoTags"), *tag;
+	size_t i;
+
+	json_array_foreach (tags, i, tag) {
+		const char *name = json_string_value(tag) ?: "";
+
+		if (strcmp(name, "<none>:<none>") != 0 &&
+			strncmp(name, IMAGE_LAYERS ":", strlen(IMAGE_LAYERS ":")) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* dockerd knows which are in use, and keeps those. */
+static void forget(struct docker_guest *g, const json_t *image, const json_t *labels)
+{
+	if (is_ours(g, labels) && !has_name(image))
+		remove_image(g, reply_text_or_none(image, "Id"), false, NULL);
+}
+
 void layer_forget(struct docker_guest *g, const char *image)
 {
 	json_t *info = NULL;
 
-	if (image[0] && inspect(g->engine, image, &info, NULL) == 0 &&
-		is_ours(g, reply_at(info, "Config.Labels")) &&
-		json_array_size(json_object_get(info, "RepoTags")) == 0)
-		remove_image(g, image, false, NULL);
+	if (image[0] && inspect(g->engine, image, &info, NULL) == 0)
+		forget(g, info, reply_at(info, "Config.Labels"));
 	json_decref(info);
 }
 
@@ -178,6 +293,18 @@ static int list_kept(struct docker_guest *g, json_t **ret, struct err *err)
 			.query = {{"filters", text}},
 			.what = "list the layers that were kept"},
 		ret, err);
+}
+
+void layer_tidy(struct docker_guest *g)
+{
+	json_t *list = NULL, *image;
+	size_t i;
+
+	if (list_kept(g, &list, NULL) < 0)
+		return;
+	json_array_foreach (list, i, image)
+		forget(g, image, json_object_get(image, "Labels"));
+	json_decref(list);
 }
 
 static bool is_reference_of(const char *reference, const char *repository, const char *id)
@@ -219,205 +346,4 @@ int layer_remove_all(struct docker_guest *g, struct err *err)
 	}
 	json_decref(list);
 	return r;
-}
-
-/* --- What the agent asks for ------------------------------------------------------------------ */
-
-#define CALL_MS 295000
-
-static int keep(
-	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
-{
-	char reference[LAYER_REFERENCE_MAX], id[LAYER_ID_MAX];
-	const char *tag;
-	json_t *info = NULL;
-	int r;
-
-	(void)ret;
-	layer_reference(g->definition.guest.id, name, reference);
-	tag = strchr(reference, ':') + 1;
-	if (inspect(g->engine, reference, &info, NULL) == 0) {
-		json_decref(info);
-		return 0;
-	}
-	if (!g->info)
-		return err_set(err, ERR_DRIVER, NULL,
-			"the container of guest %s was removed by hand: there is no layer to keep",
-			g->definition.guest.id);
-	r = hold_by_dockerd(g, err);
-	if (r < 0)
-		return r;
-	r = layer_keep(g, guest_container(g), IMAGE_SNAPSHOTS, tag, id, err);
-	hold_by_dockerd_end(g, r == 0);
-	return r;
-}
-
-static int drop(
-	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
-{
-	char reference[LAYER_REFERENCE_MAX];
-
-	(void)ret;
-	layer_reference(g->definition.guest.id, name, reference);
-	return remove_image(g, reference, true, err);
-}
-
-/* Its container that is aside, or that is not; a copy of the id, NULL: there is none. */
-static int find(struct docker_guest *g, bool aside, char **ret, struct err *err)
-{
-	const char *id = g->definition.guest.id;
-	json_t *list = NULL, *entry, *found = NULL;
-	size_t i;
-	int r = guest_containers(g->engine, g->docker, id, &list, err);
-
-	if (r < 0)
-		return r;
-	json_array_foreach (list, i, entry)
-		if (aside && guest_is_aside(entry))
-			found = entry;
-	if (!aside)
-		found = guest_choose(list, id, NULL);
-	*ret = found ? strdup(reply_text_or_none(found, "Id")) : NULL;
-	json_decref(list);
-	return 0;
-}
-
-static int save(struct docker_guest *g, struct err *err)
-{
-	const char *container = guest_container(g);
-	json_t *own = container ? json_pack("{s:s}", OWN_CONTAINER, container) : NULL;
-	int r = definition_save(g->paths.definition, &g->definition.guest, own, err);
-
-	json_decref(own);
-	return r;
-}
-
-/* What a restore before this one has put aside stays so: it is what the guest had. */
-static int put_aside(struct docker_guest *g, const char *aside, struct err *err)
-{
-	AUTOFREE char *current = NULL;
-	int r = find(g, false, &current, err);
-
-	if (r < 0 || !current)
-		return r;
-	return aside ? make_remove(g, current, err)
-		     : make_rename(g, current, &g->definition.guest, DEFINE_NAME_ASIDE, err);
-}
-
-static int restore(
-	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
-{
-	CLEANUP(make_finish) struct make m = {0};
-	AUTOFREE char *aside = NULL;
-	char reference[LAYER_REFERENCE_MAX];
-	json_t *config = NULL, *variables = NULL;
-	int r;
-
-	(void)ret;
-	if (guest_is_active(g))
-		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is running",
-			g->definition.guest.id);
-	layer_reference(g->definition.guest.id, name, reference);
-	/* Before anything is changed. */
-	r = layer_config(g->engine, reference, &config, &variables, err);
-	json_decref(config);
-	json_decref(variables);
-	if (r == 0)
-		r = make_begin(g, &g->definition.guest, &m, err);
-	if (r == 0)
-		r = find(g, true, &aside, err);
-	if (r == 0)
-		r = put_aside(g, aside, err);
-	fault_point("driver.docker.restore.aside");
-	if (r == 0)
-		r = make_from(&m, reference, DEFINE_NAME, err);
-	fault_point("driver.docker.restore.made");
-	return r == 0 ? save(g, err) : r;
-}
-
-static int undo(
-	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
-{
-	AUTOFREE char *aside = NULL, *current = NULL;
-	int r = find(g, true, &aside, err);
-
-	(void)name;
-	(void)ret;
-	if (r < 0 || !aside)
-		return r;
-	r = find(g, false, &current, err);
-	if (r == 0 && current)
-		r = make_remove(g, current, err);
-	fault_point("driver.docker.undo.removed");
-	if (r == 0)
-		r = make_rename(g, aside, &g->definition.guest, DEFINE_NAME, err);
-	if (r == 0)
-		r = guest_look(g, err);
-	return r == 0 ? save(g, err) : r;
-}
-
-static int finish(
-	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
-{
-	AUTOFREE char *aside = NULL;
-	json_t *info = NULL;
-	int r = find(g, true, &aside, err);
-
-	(void)name;
-	(void)ret;
-	if (r < 0 || !aside)
-		return r;
-	r = guest_inspect(g->engine, aside, &info, err);
-	if (r == 0)
-		r = make_remove(g, aside, err);
-	if (r == 0)
-		layer_forget(g, reply_text_or_none(info, "Image"));
-	if (r == 0)
-		destroy_unused_volumes(g);
-	json_decref(info);
-	return r;
-}
-
-static int usage(
-	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
-{
-	json_t *info = NULL;
-	const char *size;
-	int r;
-
-	(void)name;
-	if (!ret || !g->info)
-		return 0;
-	r = engine_call(g->engine,
-		&(struct engine_request){.path = "/containers/{}/json",
-			.name = guest_container(g),
-			.query = {{"size", "1"}},
-			.what = "measure the container's layer"},
-		&info, err);
-	if (r < 0)
-		return r;
-	*ret = (struct driver_layer_result){.used = (uint64_t)reply_number_or_none(info, "SizeRw")};
-	size = reply_text_or_none(info, "HostConfig.StorageOpt.size");
-	ret->bounded = parse_u64(size, UINT64_MAX, &ret->size) == 0;
-	json_decref(info);
-	return 0;
-}
-
-static int (*const WORKS[])(struct docker_guest *g, const char *name,
-	struct driver_layer_result *ret, struct err *err) = {
-	[DRIVER_LAYER_KEEP] = keep,
-	[DRIVER_LAYER_DROP] = drop,
-	[DRIVER_LAYER_RESTORE] = restore,
-	[DRIVER_LAYER_RESTORE_UNDO] = undo,
-	[DRIVER_LAYER_RESTORE_FINISH] = finish,
-	[DRIVER_LAYER_USAGE] = usage,
-};
-
-int docker_layer(struct driver *d, const char *id, const struct driver_layer_work *work,
-	struct driver_layer_result *ret, struct err *err)
-{
-	CLEANUP(guest_finish) struct docker_guest g = {0};
-	int r = guest_connect(d, id, CALL_MS, &g, err);
-
-	return r < 0 ? r : WORKS[work->op](&g, work->name, ret, err);
 }

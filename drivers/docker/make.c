@@ -24,7 +24,8 @@
 #include "drivers/docker/merge.h"
 #include "drivers/docker/reply.h"
 
-#define GATE "corpus-gate"
+#define GATE	"corpus-gate"
+#define ANEW_MS 290000 /* of the time that driver.h gives to create */
 
 void make_finish(struct make *m)
 {
@@ -218,7 +219,7 @@ static int make_with(
 
 int make_from(struct make *m, const char *from, enum define_name which, struct err *err)
 {
-	json_t *config = NULL, *variables = NULL;
+	CLEANUP(layer_finish) struct layer layer = {0};
 	struct container_plan plan = {.guest = m->guest,
 		.from = from,
 		.gate = m->gate,
@@ -226,21 +227,17 @@ int make_from(struct make *m, const char *from, enum define_name which, struct e
 		.agent = m->g->docker->dirs.state,
 		.definition = m->definition,
 		.additions = m->additions};
-	int r = layer_config(m->g->engine, from, &config, &variables, err);
+	int r = layer_look(m->g->engine, from, &layer, err);
 
-	plan.config = config;
-	plan.variables = variables;
-	if (r == 0)
-		r = make_with(m, &plan, which, err);
-	json_decref(config);
-	json_decref(variables);
-	return r;
+	plan.config = layer.config;
+	plan.variables = layer.variables;
+	return r == 0 ? make_with(m, &plan, which, err) : r;
 }
 
 /* --- Anew ------------------------------------------------------------------------------------- */
 
 /* The one that it was made of may have been a layer of ours that nobody needs any more. */
-static int remove_replaced(struct docker_guest *g, const char *container, struct err *err)
+int make_remove_container(struct docker_guest *g, const char *container, struct err *err)
 {
 	json_t *info = NULL;
 	int r = guest_inspect(g->engine, container, &info, err);
@@ -253,20 +250,58 @@ static int remove_replaced(struct docker_guest *g, const char *container, struct
 	return r;
 }
 
+/* By one of that layer. */
+static int replace(struct make *m, const char *old, const char *layer, struct err *err)
+{
+	int r = make_from(m, layer, DEFINE_NAME_NEW, err);
+
+	if (r == 0)
+		r = make_remove_container(m->g, old, err);
+	fault_point("driver.docker.make.replaced");
+	if (r == 0) {
+		layer_tidy(m->g);
+		destroy_unused_volumes(m->g);
+	}
+	return r == 0 ? make_rename(m->g, guest_container(m->g), m->guest, DEFINE_NAME, err) : r;
+}
+
+static int keep(struct make *m, const char *old, bool flat, char layer[static LAYER_ID_MAX],
+	struct err *err)
+{
+	struct layer_wish wish = {.repository = IMAGE_LAYERS,
+		.tag = m->guest->id,
+		.most = m->g->docker->layers_most,
+		.surely = flat};
+	int r = layer_keep(m->g, old, &wish, layer, err);
+
+	fault_point("driver.docker.make.kept");
+	return r;
+}
+
 static int make_anew(struct make *m, const char *old, struct err *err)
 {
 	char layer[LAYER_ID_MAX];
-	int r = layer_keep(m->g, old, IMAGE_LAYERS, m->guest->id, layer, err);
+	int r;
 
-	fault_point("driver.docker.make.kept");
-	if (r == 0)
-		r = make_from(m, layer, DEFINE_NAME_NEW, err);
-	if (r == 0)
-		r = remove_replaced(m->g, old, err);
-	fault_point("driver.docker.make.replaced");
-	if (r == 0)
-		destroy_unused_volumes(m->g);
-	return r == 0 ? make_rename(m->g, guest_container(m->g), m->guest, DEFINE_NAME, err) : r;
+	engine_allow(m->g->engine, ANEW_MS);
+	r = keep(m, old, false, layer, err);
+	return r == 0 ? replace(m, old, layer, err) : r;
+}
+
+/* One that cannot be made so will do as it is. */
+int make_flat(struct make *m, struct err *err)
+{
+	AUTOFREE char *old = strdup(guest_container(m->g));
+	char layer[LAYER_ID_MAX];
+	struct err failed = {0};
+
+	if (!old)
+		return err_errno(err, ENOMEM, "no memory for a container");
+	if (keep(m, old, true, layer, &failed) == 0)
+		return replace(m, old, layer, err);
+	log_warning("driver.docker.not_flattened", "guest=%s why=%s", m->guest->id,
+		LOG_Q(failed.message));
+	return 0;
 }
 
 /* --- At first --------------------------------------------------------------------------------- */
@@ -332,7 +367,7 @@ static int remove_others(struct make *m, const json_t *list, const json_t *chose
 
 	json_array_foreach ((json_t *)list, i, entry)
 		if (r == 0 && entry != chosen && !guest_is_aside(entry))
-			r = remove_replaced(m->g, reply_text_or_none(entry, "Id"), err);
+			r = make_remove_container(m->g, reply_text_or_none(entry, "Id"), err);
 	return r;
 }
 

@@ -28,10 +28,16 @@ int make_settle(struct make *make, struct err *err);
  * image. When the name is somebody else's it gets another. */
 int make_from(struct make *make, const char *from, enum define_name which, struct err *err);
 
+/* Sees to it that its container, which never ran, lies on one layer; that this cannot be is only
+ * told to the log. */
+int make_flat(struct make *make, struct err *err);
+
 /* Names and removals; absent is success. */
 int make_rename(struct docker_guest *g, const char *container, const struct driver_guest *guest,
 	enum define_name which, struct err *err);
 int make_remove(struct docker_guest *g, const char *container, struct err *err);
+/* With the layer that it was made of, when that is ours and nobody else needs it. */
+int make_remove_container(struct docker_guest *g, const char *container, struct err *err);
 
 /* What was found out of dockerd by trying: it may be another one now. */
 void make_forget(const struct docker *docker);

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/engine_head.h"
+#include "drivers/docker/flatten.h"
 #include "drivers/docker/lines.h"
 #include "drivers/docker/probe.h"
 #include "drivers/docker/progress.h"
@@ -264,6 +265,44 @@ static void dockerds_that_cannot_be_used_are_refused(void **state)
 	}
 }
 
+/* --- Images of one layer ---------------------------------------------------------------------- */
+
+static void what_an_image_of_one_layer_is_told_is_quoted(void **state)
+{
+	json_t *config = parsed("{\"ExposedPorts\":{\"80/tcp\":{},\"9 90\":{}},\"Labels\":{"
+				"\"name\":\"a \\\"b\\\" \\\\ $HOME\",\"two\":\"of\\nthem\","
+				"\"corpus.config\":\"old\"}}");
+	json_t *labels = parsed("{\"corpus.config\":\"{}\"}");
+	AUTOFREE char *told = NULL;
+
+	(void)state;
+	assert_int_equal(flatten_changes(config, labels, &told, NULL), 0);
+	assert_string_equal(told, "EXPOSE 80/tcp\n"
+				  "LABEL \"name\"=\"a \\\"b\\\" \\\\ \\$HOME\"\n"
+				  "LABEL \"corpus.config\"=\"{}\"\n");
+	json_decref(labels);
+	json_decref(config);
+}
+
+static void labels_are_left_out_or_refused_where_they_are_too_long(void **state)
+{
+	char text[70000] = "";
+	json_t *labels, *config;
+	AUTOFREE char *told = NULL;
+	struct err err = {0};
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	labels = json_pack("{s:s}", "long", text);
+	config = json_pack("{s:{s:s, s:s}}", "Labels", "long", text, "short", "x");
+	assert_int_equal(flatten_changes(config, NULL, &told, NULL), 0);
+	assert_string_equal(told, "LABEL \"short\"=\"x\"\n");
+	assert_true(flatten_changes(NULL, labels, &told, &err) < 0);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	json_decref(labels);
+	json_decref(config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +315,8 @@ int main(void)
 		cmocka_unit_test(a_dockerd_as_it_should_be_has_no_notice),
 		cmocka_unit_test(what_a_dockerd_lacks_is_said),
 		cmocka_unit_test(dockerds_that_cannot_be_used_are_refused),
+		cmocka_unit_test(what_an_image_of_one_layer_is_told_is_quoted),
+		cmocka_unit_test(labels_are_left_out_or_refused_where_they_are_too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
