@@ -135,9 +135,9 @@ static void what_says_the_gates_words_is_believed_to_have_said_them(void **state
 static void nobody_without_rights_can_trace_it(void **state)
 {
 	static const char script[] =
-		"cat " GATE_PROGRAM
-		"; until grep -lx gate /proc/[0-9]*/comm >/tmp/found; do usleep "
-		"10000; done; cd $(dirname $(cat /tmp/found)); grep -h Uid status; cat environ";
+		"cat " GATE_PROGRAM "; until grep -lxF $(basename " GATE_PROGRAM
+		") /proc/[0-9]*/comm >/tmp/found; do usleep 10000; done; "
+		"cd $(dirname $(cat /tmp/found)); grep -h Uid status; cat environ";
 	struct driver_exec exec = {.argv = ARGV("sh", "-c", script), .user = "77"};
 	struct run run;
 
