@@ -9,7 +9,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import threading
 import time
 
 import yaml
@@ -18,6 +17,7 @@ from . import disks, dockerd, oci, rootfs, testbed, virt
 from .api import Api, Problem
 from .http import fetch
 from .shell import run, wait_for
+from .traffic import FetchLoop
 
 TOP = pathlib.Path(__file__).parents[2]
 BUILD = TOP / os.environ.get("CORPUS_BUILD", "build/test")
@@ -180,6 +180,15 @@ class Node:
         if set(self.drivers) - {"kvm", "docker"}:
             self.api.import_image("busybox", rootfs.busybox_tar(self.dir / "busybox.tar"))
 
+    def clear(self):
+        """Destroys all guests through the API."""
+        for guest in self.api.guests():
+            try:
+                self.api.destroy(guest["name"])
+            except Problem as problem:
+                if problem.status != 404:  # it went meanwhile
+                    raise
+
     def fetch(self, port, address=testbed.NODE_ADDRESS, role=testbed.CLIENT, timeout=60):
         """The page behind a published port, as another host sees it."""
         status, body = fetch(self.bed.socket(role), (address, port), timeout=timeout)
@@ -245,7 +254,25 @@ class Node:
             assert loop.done > 0 and not loop.failures, \
                 f"port {loop.port}: {len(loop.failures)} of {loop.done}: {loop.failures[:3]}"
 
+    @property
+    def client(self):
+        """The environment of `corpus` as this node's people have it."""
+        return {"CORPUS_SOCKET": str(self.socket_path), "PATH": os.environ["PATH"], "TERM": "xterm"}
+
     # --- what there is on the host, seen without the agent ---
+
+    def holders(self, id=""):
+        """The processes that hold sessions, or that of one."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_text().split("\0")
+            except OSError:
+                continue
+            if words[0].endswith("corpus-session") and words[1].startswith(str(self.dir)) and \
+                    words[1].endswith(id):
+                found.append(int(path.parent.name))
+        return found
 
     def volumes(self):
         return _entries(self.pool / "volumes")
@@ -327,9 +354,7 @@ class Node:
         if self.process.poll() is not None:
             self.start()
         self.remember()
-        for guest in self.api.guests():
-            with contextlib.suppress(Problem):  # destroyed meanwhile
-                self.api.destroy(guest["name"])
+        self.clear()
         assert self.api.guests() == []
         self.assert_empty()
         self.stop()
@@ -343,31 +368,6 @@ class Node:
         for path in sorted(self.guest_cgroups(), key=len, reverse=True):
             with contextlib.suppress(OSError):
                 os.rmdir(path)
-
-
-class FetchLoop(threading.Thread):
-    """Fetches one page over and over from the client, a new connection each time."""
-
-    def __init__(self, node, port, page=rootfs.PAGE):
-        super().__init__(daemon=True)
-        self.node, self.port, self.page = node, port, page
-        self.done, self.failures = 0, []
-        self._end = threading.Event()
-
-    def run(self):
-        while not self._end.is_set():
-            began = time.monotonic()
-            try:
-                if self.node.fetch(self.port) != self.page:
-                    self.failures.append("another page")
-            except Exception as failure:  # whatever it is, somebody would have noticed
-                self.failures.append(f"{failure!r} after {time.monotonic() - began:.3f} s")
-            self.done += 1
-            self._end.wait(0.01)
-
-    def stop(self):
-        self._end.set()
-        self.join()
 
 
 def _cgroups_of(pid):

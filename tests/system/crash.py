@@ -3,6 +3,9 @@ import contextlib
 import http.client
 import itertools
 import os
+import pathlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.api import Problem
 from harness.rootfs import PAGE
@@ -141,3 +144,60 @@ def assert_pages(node, *names):
                     node.await_page(port["host"], PAGE)
 
 
+@contextlib.contextmanager
+def beside(node, bystander):
+    """The node with a guest on port 45079 that shall notice nothing."""
+    node.api.create(bystander, ports=[{"guest": 80, "host": 45079, "purpose": "web"}])
+    node.await_page(45079)
+    yield node
+    node.restart()
+    assert node.api.guest(bystander)["state"] == "running"
+
+
+# --- what else dies ---
+
+def driver_pids(node):
+    """Drivers' processes, what watches for them, and those of their calls."""
+    found = []
+    for pid in node.bed.pids():
+        with contextlib.suppress(OSError):
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("corpus-driver"):
+                found.append(pid)
+    return found
+
+
+def kill(*pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def bring_back(daemon):
+    """A daemon of the node that was killed, or hangs."""
+    if pathlib.Path(f"/proc/{daemon.pid}").exists():
+        daemon.resume()
+    else:
+        daemon.start()
+
+
+# --- many changes at once ---
+
+def ready_fleet(node, changes):
+    """A guest for each kind of change, ready for it: the changes by the names of their guests."""
+    fleet = {f"{kind}.example.org": change for kind, change in changes.items()}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda item: item[1].prepare(node, item[0]), fleet.items()))
+    return fleet
+
+
+def look(node, operation):
+    return node.api.get(f"/v1/operations/{operation['id']}")
+
+
+def is_told(node, operation):
+    """It has been done, or has failed and says why; taking back may wait for a daemon."""
+    seen = look(node, operation)
+    if seen["error"]:
+        assert seen["error"]["code"] in ("unavailable", "timeout", "driver_failed"), seen
+        assert seen["error"]["detail"], seen
+    return seen["state"] == "done" or seen["error"]

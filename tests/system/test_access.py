@@ -17,8 +17,7 @@ WEB = "/v1/guests/web"
 def node(make_node):
     made = make_node(settings={"access": ACCESS}, drivers=("fake",))
     yield made
-    for guest in made.api.guests():
-        made.api.destroy(guest["name"])
+    made.clear()
 
 
 def body(name="web", **fields):

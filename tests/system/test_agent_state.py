@@ -23,8 +23,7 @@ PATH = f"/v1/guests/{NAME}"
 @pytest.fixture
 def node(fake):
     yield fake
-    for guest in fake.api.guests():
-        fake.api.destroy(guest["name"])
+    fake.clear()
     fake.assert_empty()
 
 

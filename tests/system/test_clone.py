@@ -2,6 +2,7 @@
 import json
 
 import pytest
+from harness import lend
 from harness.api import Problem
 from harness.rootfs import PAGE, busybox_tar
 
@@ -15,16 +16,10 @@ COPIED = ("driver", "image", "slots", "limits", "storage", "environment", "autos
 @pytest.fixture
 def web(lxc):
     """A running guest with its page published; all guests are destroyed afterwards."""
-    lxc.api.create(OLD, storage={"size": "64MiB"}, limits={"memory": "96MiB", "pids": 100},
-                   labels={"team": "sheep"}, environment="staging",
-                   ports=[{"guest": 80, "purpose": "web"}, {"guest": 53, "proto": "udp"}])
-    lxc.remember()
-    port = lxc.port_of(OLD, "web")
-    lxc.await_page(port)
-    yield port
-    for guest in lxc.api.guests():
-        lxc.api.destroy(guest["name"])
-    lxc.assert_empty()
+    with lend.web(lxc, OLD, ports=[{"guest": 53, "proto": "udp"}], storage={"size": "64MiB"},
+                  limits={"memory": "96MiB", "pids": 100}, labels={"team": "sheep"},
+                  environment="staging") as port:
+        yield port
 
 
 def clone(node, body=None, **options):

@@ -1,8 +1,8 @@
 """Consoles of real containers, and their logs."""
-import os
 import subprocess
 
 import pytest
+from harness import lend
 from harness.node import program
 from harness.shell import wait_for
 from harness.stream import Refused
@@ -14,11 +14,8 @@ WRITE = "/bin/busybox", "sh", "-c"
 
 @pytest.fixture(scope="module", autouse=True)
 def guest(lxc):
-    lxc.api.create(NAME)
-    lxc.remember()
-    yield
-    lxc.api.destroy(NAME)
-    lxc.assert_empty()
+    with lend.guest(lxc, NAME):
+        yield
 
 
 def write(node, text):
@@ -28,10 +25,6 @@ def write(node, text):
 
 def logs(node, **query):
     return node.api.call("GET", f"/v1/guests/{NAME}/logs", query=query).text.replace("\r\n", "\n")
-
-
-def environment(node):
-    return {"CORPUS_SOCKET": str(node.socket_path), "PATH": os.environ["PATH"], "TERM": "xterm"}
 
 
 def test_logs_keep_what_was_written_and_give_its_end(lxc):
@@ -46,7 +39,7 @@ def test_logs_are_followed_until_the_guest_stops(lxc):
     write(lxc, "before")
     wait_for("it is there", lambda: logs(lxc).endswith("before\n"))
     follow = subprocess.Popen([program("corpus"), "logs", "-f", "--tail", "1", NAME],
-                              env=environment(lxc), stdout=subprocess.PIPE)
+                              env=lxc.client, stdout=subprocess.PIPE)
     with follow.stdout as out:
         assert out.readline().strip() == b"before"
         write(lxc, "while")
@@ -94,7 +87,7 @@ def test_a_console_ends_with_its_guest(lxc):
 
 
 def test_the_command_line_is_left_by_its_keys(lxc):
-    with Terminal([program("corpus"), "console", NAME], environment(lxc)) as terminal:
+    with Terminal([program("corpus"), "console", NAME], lxc.client) as terminal:
         terminal.until(b"ctrl-p ctrl-q")
         wait_for("it is open", lambda: lxc.api.sessions() != [])
         write(lxc, "shown")

@@ -2,7 +2,7 @@
 restart the same request, with its key, is answered with the one operation there is; nothing is
 leaked, lost or doubled; and another guest's page has answered all the time."""
 import pytest
-from crash import (Crash, assert_pages, assert_whole, die_and_recover, driver_dies, new_key,
+from crash import (Crash, assert_pages, assert_whole, beside, die_and_recover, driver_dies, new_key,
                    settle)
 from harness.rootfs import hollow_tar
 
@@ -62,12 +62,8 @@ CRASHES = [
 
 @pytest.fixture(scope="module")
 def node(lxc):
-    """A node with a guest that shall notice nothing."""
-    lxc.api.create(BYSTANDER, ports=[{"guest": 80, "host": 45079, "purpose": "web"}])
-    lxc.await_page(45079)
-    yield lxc
-    lxc.restart()
-    assert lxc.api.guest(BYSTANDER)["state"] == "running"
+    with beside(lxc, BYSTANDER) as node:
+        yield node
 
 
 def same(guest, before):

@@ -2,7 +2,7 @@
 name, copies, snapshots, restores; and at every step of their undoing. What was on the guest's storage
 is held against what it must be."""
 import pytest
-from crash import Crash, assert_whole, die_and_recover, driver_dies
+from crash import Crash, assert_whole, beside, die_and_recover, driver_dies
 
 NAME, OTHER, BYSTANDER = "victim.example.org", "other.example.org", "bystander.example.org"
 PATH = f"/v1/guests/{NAME}"
@@ -66,12 +66,8 @@ UNDONE = [crash for crash, _ in CRASHES if crash.verb not in ("guest.thaw", "gue
 
 @pytest.fixture(scope="module")
 def node(lxc):
-    """A node with a guest that shall notice nothing."""
-    lxc.api.create(BYSTANDER, ports=[{"guest": 80, "host": 45079, "purpose": "web"}])
-    lxc.await_page(45079)
-    yield lxc
-    lxc.restart()
-    assert lxc.api.guest(BYSTANDER)["state"] == "running"
+    with beside(lxc, BYSTANDER) as node:
+        yield node
 
 
 def look(node, name):

@@ -4,14 +4,14 @@ which comes back once, as its restart policy says. Also images, registries and p
 they should be. Of the driver by itself tests/drivers/test_docker.c has as much at each of its points."""
 import contextlib
 import os
-import pathlib
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
 from conftest import node_for
-from crash import Crash, assert_whole, die_at_every_step, settle
+from crash import (Crash, assert_whole, bring_back, die_at_every_step, driver_pids, is_told, kill,
+                   look, ready_fleet, settle)
 from harness import oci, registry
 from harness.api import Problem
 from harness.node import CACHE
@@ -117,7 +117,7 @@ def assert_clean(node):
 
 
 def take_all_away(node):
-    dockerd_back(node)
+    bring_back(node.docker)
     if node.process.poll() is not None:
         node.start()
     settle(node)
@@ -218,29 +218,6 @@ def test_kill_9_of_the_agent_at_every_step(node, clean, kind):
 
 # --- the driver and dockerd ---
 
-def driver_pids(node):
-    """The driver's process, what watches for it, and those of its calls."""
-    found = []
-    for pid in node.bed.pids():
-        with contextlib.suppress(OSError):
-            if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("corpus-driver"):
-                found.append(pid)
-    return found
-
-
-def dockerd_back(node):
-    if not pathlib.Path(f"/proc/{node.docker.pid}").exists():
-        node.docker.start()
-    else:
-        node.docker.resume()
-
-
-def kill(*pids):
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 def kill_driver(node):
     """With what watches and the processes of its calls."""
     driver = node.driver_pid("docker")
@@ -263,13 +240,6 @@ def told_unknown(node, act):
     guest = node.api.guest(BYSTANDER)
     assert guest["since"] > before["since"] and guest["storage"] == before["storage"]
     assert os.path.exists(f"/proc/{before['pid']}")
-
-
-def ready_fleet(node):
-    fleet = {f"{kind}.example.org": change for kind, change in CHANGES.items()}
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda item: item[1].prepare(node, item[0]), fleet.items()))
-    return fleet
 
 
 def begin(node, fleet):
@@ -296,19 +266,6 @@ def pull(node, repository):
     return node.api.begin("POST", "/v1/images", {"name": f"{ODD}/{repository}", "kind": "oci"})
 
 
-def look(node, operation):
-    return node.api.get(f"/v1/operations/{operation['id']}")
-
-
-def is_told(node, operation):
-    """It has been done, or has failed and says why; taking back may wait for dockerd."""
-    seen = look(node, operation)
-    if seen["error"]:
-        assert seen["error"]["code"] in ("unavailable", "timeout", "driver_failed"), seen
-        assert seen["error"]["detail"], seen
-    return seen["state"] == "done" or seen["error"]
-
-
 def repeat_failed(node, fleet, begun):
     """With everything back again."""
     settle(node)
@@ -329,7 +286,7 @@ def repeat_failed(node, fleet, begun):
 
 def meet_in_the_middle(node, die):
     """One of each kind of change is under way when that happens. Its end, and the bystander's."""
-    fleet = ready_fleet(node)
+    fleet = ready_fleet(node, CHANGES)
     node.restart(faults=HOLDS)
     wait_for("all is seen", lambda: all(g["state"] != "unknown" for g in node.api.guests()))
     with odd_registry(node, "silent") as silent:
@@ -340,7 +297,7 @@ def meet_in_the_middle(node, die):
                      or look(node, begun[n])["state"] == "done")
         silent.wait_for("manifests")
         die(node)
-        dockerd_back(node)
+        bring_back(node.docker)
         for operation in begun.values():
             wait_for("its end", lambda o=operation: is_told(node, o))
     assert node.api.wait(image["id"])["state"] == "failed"

@@ -18,8 +18,7 @@ def faulty(fake):
     path = wait_for("the driver's folder", lambda: next(fake.dir.glob("state/**/fake"), None))
     yield lambda **faults: (path / "faults.json").write_text(json.dumps(faults))
     (path / "faults.json").unlink(missing_ok=True)
-    for guest in fake.api.guests():
-        fake.api.destroy(guest["name"])
+    fake.clear()
     fake.assert_empty()
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+from harness import lend
 from harness.api import Problem
 from harness.node import program
 from harness.shell import wait_for
@@ -17,12 +18,8 @@ SH = ("/bin/busybox", "sh", "-c")
 
 @pytest.fixture(scope="module", autouse=True)
 def guest(lxc):
-    lxc.api.create(NAME)
-    lxc.remember()
-    yield
-    lxc.api.destroy(NAME)
-    wait_for("no session is left", lambda: not holders(lxc))
-    lxc.assert_empty()
+    with lend.guest(lxc, NAME):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -35,35 +32,17 @@ def no_session_stays(lxc):
     def forgotten():
         for session in lxc.api.sessions():  # it has ended now: once more forgets it
             lxc.api.send("DELETE", f"/v1/sessions/{session['id']}")
-        return not holders(lxc)
+        return not lxc.holders()
     wait_for("all are forgotten", forgotten)
 
 
-def holders(node, id=""):
-    """The processes that hold sessions of this node, or that of one."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_text().split("\0")
-        except OSError:
-            continue
-        if words[0].endswith("corpus-session") and words[1].startswith(str(node.dir)) and \
-                words[1].endswith(id):
-            found.append(int(path.parent.name))
-    return found
-
-
-def environment(node):
-    return {"CORPUS_SOCKET": str(node.socket_path), "PATH": os.environ["PATH"], "TERM": "xterm"}
-
-
 def corpus(node, *words, **options):
-    return subprocess.run([program("corpus"), *words], env=environment(node), timeout=60, check=False,
+    return subprocess.run([program("corpus"), *words], env=node.client, timeout=60, check=False,
                           **({"capture_output": True, "stdin": subprocess.DEVNULL} | options))
 
 
 def terminal(node, *words):
-    return Terminal([program("corpus"), *words], environment(node), rows=30, columns=90)
+    return Terminal([program("corpus"), *words], node.client, rows=30, columns=90)
 
 
 # --- by the API ---
@@ -99,7 +78,7 @@ def test_what_the_guest_does_not_have_is_named(lxc, fields, field):
     with pytest.raises(Problem) as caught:
         lxc.api.call("POST", f"/v1/guests/{NAME}/exec", fields)
     assert caught.value.field == field
-    wait_for("nothing is left", lambda: not holders(lxc))
+    wait_for("nothing is left", lambda: not lxc.holders())
 
 
 def test_a_terminal_has_a_name_inside_the_guest(lxc):
@@ -164,7 +143,7 @@ def test_a_hundred_commands_at_once(lxc):
 def test_output_of_100_mb_with_a_slow_reader_is_whole_and_bounded(lxc):
     with lxc.api.exec_stream(NAME, *SH, "head -c 100000000 /dev/zero; echo end") as stream:
         stream.until_out(b"\0")
-        holder, = holders(lxc, stream.session)
+        holder, = lxc.holders(stream.session)
         status = pathlib.Path(f"/proc/{holder}/status").read_text()
         assert int(status.split("VmHWM:")[1].split()[0]) < 4096
         stream.to_end(60)
@@ -199,7 +178,7 @@ def test_much_goes_through_exec_both_ways(lxc, tmp_path):
 def test_a_signal_to_exec_reaches_the_command(lxc):
     process = subprocess.Popen([program("corpus"), "exec", NAME, *SH,
                                 "trap 'echo got; exit 9' INT; echo up; while :; do sleep 0.1; done"],
-                               env=environment(lxc), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                               env=lxc.client, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == b"up\n"
     process.send_signal(signal.SIGINT)
     assert process.stdout.read() == b"got\n" and process.wait(20) == 9

@@ -17,22 +17,8 @@ def guest(fake):
     fake.api.create(NAME, driver="fake")
     yield
     fake.api.destroy(NAME)
-    wait_for("no session is left", lambda: not session_pids(fake))
+    wait_for("no session is left", lambda: not fake.holders())
     assert not list((fake.dir / "run/sessions").iterdir())
-
-
-def session_pids(node, id=""):
-    """The processes that hold sessions of this node, or that of one."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_text().split("\0")
-        except OSError:
-            continue
-        if words[0].endswith("corpus-session") and words[1].startswith(str(node.dir)) and \
-                words[1].endswith(id):
-            found.append(int(path.parent.name))
-    return found
 
 
 def await_state(node, id, state, seconds=60):
@@ -87,7 +73,7 @@ def test_bad_requests_name_the_field_and_leave_nothing(fake, body, field):
     with pytest.raises(Problem) as caught:
         fake.api.call("POST", f"/v1/guests/{NAME}/exec", body)
     assert (caught.value.code, caught.value.field) == ("invalid", field)
-    wait_for("nothing is left", lambda: not session_pids(fake))
+    wait_for("nothing is left", lambda: not fake.holders())
 
 
 def test_what_is_not_there_is_told(fake):
@@ -101,7 +87,7 @@ def test_what_is_not_there_is_told(fake):
     assert refused.value.status == 404
     answer = fake.api.send("GET", f"/v1/guests/{NAME}/console")
     assert answer.status == 400 and "corpus-stream/1" in answer.json["detail"]
-    wait_for("nothing is left", lambda: not session_pids(fake))
+    wait_for("nothing is left", lambda: not fake.holders())
 
 
 def test_a_guest_that_does_not_run_runs_no_commands(fake):
@@ -223,7 +209,7 @@ def rss(pid):
 def test_a_slow_reader_loses_nothing_and_costs_nothing(fake):
     with fake.api.exec_stream(NAME, "sh", "-c", "head -c 100000000 /dev/zero; echo end") as stream:
         stream.until_out(b"\0")
-        holder, = session_pids(fake, stream.session)
+        holder, = fake.holders(stream.session)
         wait_for("the command waits", lambda: "pipe" in wchan(fake.api.session(stream.session)))
         assert rss(holder) < 4 << 20
         stream.to_end(60)
@@ -356,7 +342,7 @@ def test_an_end_while_the_agent_is_away_is_told_once_when_it_is_back(fake):
 
 def test_a_session_whose_process_is_killed_is_told_as_lost(fake):
     with fake.api.events() as events, fake.api.exec_stream(NAME, "sleep", "62") as stream:
-        holder, = session_pids(fake, stream.session)
+        holder, = fake.holders(stream.session)
         os.kill(holder, signal.SIGKILL)
         assert stream.to_end() is None
         told = events.until(lambda e: e["type"] == "session.ended")
@@ -366,7 +352,7 @@ def test_a_session_whose_process_is_killed_is_told_as_lost(fake):
     with fake.api.exec_stream(NAME, "sleep", "62") as stream:
         stream.until(lambda s: s.notices)  # the session has it
         fake.kill9()
-        holder, = session_pids(fake, stream.session)
+        holder, = fake.holders(stream.session)
         os.kill(holder, signal.SIGKILL)
         fake.start()
         assert gone(fake, stream.session)
@@ -402,7 +388,7 @@ def test_a_hundred_sessions_side_by_side_and_the_bound(fake):
         for i, stream in enumerate(streams):
             stream.until_out(b"%d\n" % i)
         assert len(fake.api.sessions(guest=NAME)) == 100
-        memory = sum(rss(pid) for pid in session_pids(fake)) / 100
+        memory = sum(rss(pid) for pid in fake.holders()) / 100
         assert memory < 3 << 20, f"{memory} bytes each"
         for stream in streams:
             stream.send(STDIN_EOF)
@@ -420,5 +406,5 @@ def test_the_agent_that_dies_while_a_session_starts_leaves_none(fake):
         fake.api.exec_stream(NAME, "sh", "-c", f"echo $$ >{mark}; exec cat", stdin=True)
     fake.died()
     fake.start()
-    wait_for("no session is left", lambda: fake.api.sessions() == [] and not session_pids(fake))
+    wait_for("no session is left", lambda: fake.api.sessions() == [] and not fake.holders())
     wait_for("the command ends", lambda: not os.path.exists(f"/proc/{mark.read_text().strip()}"))

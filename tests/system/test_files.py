@@ -8,6 +8,7 @@ import time
 import urllib.parse
 
 import pytest
+from harness import lend
 from harness.node import program
 from harness.shell import wait_for
 
@@ -18,11 +19,8 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module", autouse=True)
 def guest(lxc):
-    lxc.api.create(NAME)
-    lxc.remember()
-    yield
-    lxc.api.destroy(NAME)
-    lxc.assert_empty()
+    with lend.guest(lxc, NAME):
+        yield
 
 
 def put(node, path, body=b"", **query):
@@ -38,8 +36,7 @@ def inside(node, script):
 
 
 def corpus(node, *words, **options):
-    environment = {"CORPUS_SOCKET": str(node.socket_path), "PATH": os.environ["PATH"]}
-    return subprocess.run([program("corpus"), *map(str, words)], env=environment, timeout=120,
+    return subprocess.run([program("corpus"), *map(str, words)], env=node.client, timeout=120,
                           check=False, **({"capture_output": True} | options))
 
 

@@ -31,8 +31,7 @@ def node(fake):
 def guest(node):
     node.api.create(NAME, driver="fake", image="whole", ssh_keys=[KEY])
     yield node.api.guest(NAME)
-    for left in node.api.guests():
-        node.api.destroy(left["name"])
+    node.clear()
 
 
 def in_volume(node, guest, path):
@@ -158,8 +157,7 @@ def scripted(lxc):
         lxc.api.create(NAME, user_data=script, **fields)
         return lxc.api.guest(NAME)
     yield make
-    for left in lxc.api.guests():
-        lxc.api.destroy(left["name"])
+    lxc.clear()
 
 
 def how_it_ended(node, guest):

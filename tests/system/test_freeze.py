@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from harness import testbed
+from harness import lend, testbed
 from harness.api import Problem
 from harness.rootfs import PAGE
 from harness.shell import wait_for
@@ -14,13 +14,8 @@ REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 @pytest.fixture
 def web(lxc):
     """A running guest with its page published; destroyed afterwards."""
-    lxc.api.create(NAME, ports=[{"guest": 80, "purpose": "web"}])
-    lxc.remember()
-    port = lxc.port_of(NAME, "web")
-    lxc.await_page(port)
-    yield port
-    lxc.api.destroy(NAME)
-    lxc.assert_empty()
+    with lend.web(lxc, NAME) as port:
+        yield port
 
 
 def test_what_is_asked_of_a_frozen_guest_is_answered_when_it_goes_on(lxc, web):

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from harness import lend
 from harness.rootfs import busybox_tar
 from harness.shell import wait_for
 
@@ -22,14 +23,8 @@ while :; do sleep 1000; done
 @pytest.fixture
 def neighbour(lxc):
     """A guest with a published page, and whatever became of the bad one is cleared up."""
-    lxc.api.create(GOOD, ports=[{"guest": 80, "purpose": "web"}])
-    lxc.remember()
-    port = lxc.port_of(GOOD, "web")
-    lxc.await_page(port)
-    yield port
-    for guest in lxc.api.guests():
-        lxc.api.destroy(guest["name"])
-    lxc.assert_empty()
+    with lend.web(lxc, GOOD) as port:
+        yield port
 
 
 def stats(node, name=BAD):

@@ -2,20 +2,19 @@
 finished or taken back, or can be repeated; nothing is leaked or lost, machines run on, and what is
 somebody else's stays as it is, to the byte. Also machines that do not behave, and nodes that cannot
 give what they want. The machines have no OS: 512 bytes, up in 0.3 s."""
-import contextlib
 import os
 import pathlib
-import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import node_for
-from crash import Crash, assert_whole, die_at_every_step, new_key, settle
+from crash import (Crash, assert_whole, bring_back, die_at_every_step, driver_pids, is_told, kill,
+                   look, new_key, ready_fleet, settle)
 from harness import disks, machines
 from harness.api import Problem
-from harness.shell import run, wait_for
+from harness.shell import wait_for
 
 MIB = 1 << 20
 LIVE = ("running", "frozen")
@@ -54,7 +53,7 @@ def node(request, tmp_path_factory):
 def nothing_leaked_or_lost(node):
     """Whatever the test did, it has brought everything back and taken its guests away."""
     yield
-    libvirtd_back(node)
+    bring_back(node.virt)
     if node.process.poll() is not None:
         node.start()
     settle(node)
@@ -123,16 +122,6 @@ def assert_clean(node):
     assert traces(node, node._guests - {g["id"] for g in guests}) == []
     assert not list((node.pool / "incoming").glob("*"))
     assert untouched(node) == node.untouched
-
-
-def driver_pids(node):
-    """The driver's process, what watches for it, and those of its calls."""
-    found = []
-    for pid in node.bed.pids():
-        with contextlib.suppress(OSError):
-            if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("corpus-driver"):
-                found.append(pid)
-    return found
 
 
 # --- each kind of change, on a machine of its own ---
@@ -233,12 +222,6 @@ def test_kill_9_of_the_agent_at_every_step(node, kind):
 
 # --- the driver and libvirtd ---
 
-def kill(*pids):
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 def kill_driver(node):
     """What watches and the processes of calls, and while their ends are dealt with the driver itself."""
     driver = node.driver_pid("kvm")
@@ -255,20 +238,6 @@ def hang_libvirtd(node):
     node.virt.stop_process()
 
 
-def libvirtd_back(node):
-    if not pathlib.Path(f"/proc/{node.virt.pid}").exists():
-        node.virt.start()
-    else:
-        node.virt.resume()
-
-
-def ready_fleet(node):
-    fleet = {f"{kind}.example.org": change for kind, change in CHANGES.items()}
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda item: item[1].prepare(node, item[0]), fleet.items()))
-    return fleet
-
-
 def begin_all(node, fleet, names=None):
     """The operations by the names of their guests; None: it was refused, as nobody knows what the
     guest is."""
@@ -283,25 +252,11 @@ def begin_all(node, fleet, names=None):
     return begun
 
 
-def is_told(node, begun):
-    """Each has been done, or has failed and says why; taking back may wait for libvirtd."""
-    seen = [look(node, operation) for operation in begun.values() if operation]
-    for one in seen:
-        if one["error"]:
-            assert one["error"]["code"] in ("unavailable", "timeout", "driver_failed"), one
-            assert one["error"]["detail"], one
-    return all(one["state"] == "done" or one["error"] for one in seen)
-
-
 def await_told(node, begun, seconds):
     deadline = time.monotonic() + seconds
-    while not is_told(node, begun):
+    while not all([is_told(node, operation) for operation in begun.values() if operation]):
         assert time.monotonic() < deadline, [look(node, o) for o in begun.values() if o]
         time.sleep(0.1)
-
-
-def look(node, operation):
-    return node.api.get(f"/v1/operations/{operation['id']}")
 
 
 def repeat_failed(node, fleet, begun):
@@ -322,11 +277,11 @@ def repeat_failed(node, fleet, begun):
 
 @pytest.mark.parametrize("die", [kill_driver, kill_libvirtd])
 def test_what_dies_in_the_middle_costs_only_a_repeat(node, die):
-    fleet = ready_fleet(node)
+    fleet = ready_fleet(node, CHANGES)
     begun = begin_all(node, fleet)
     time.sleep(0.2)  # how far each is then is left to chance
     die(node)
-    libvirtd_back(node)
+    bring_back(node.virt)
     await_told(node, begun, 60)
     repeat_failed(node, fleet, begun)
 
@@ -347,27 +302,27 @@ def assert_run_on(before):
 
 
 def test_without_libvirtd_changes_fail_and_say_why(node):
-    fleet = ready_fleet(node)
+    fleet = ready_fleet(node, CHANGES)
     before = {g["id"]: g for g in node.api.guests()}
     kill_libvirtd(node)
     assert_reads_go_on(node, before)
     begun = begin_all(node, fleet)
     await_told(node, begun, 60)
     assert_run_on(before)
-    libvirtd_back(node)
+    bring_back(node.virt)
     failed = repeat_failed(node, fleet, begun)
     assert {f"{kind}.example.org" for kind in ("start", "stop", "freeze", "memory")} <= set(failed)
 
 
 def test_while_libvirtd_hangs_reads_go_on_and_then_changes_do(node):
-    fleet = ready_fleet(node)
+    fleet = ready_fleet(node, CHANGES)
     before = {g["id"]: g for g in node.api.guests()}
     hang_libvirtd(node)
     begun = begin_all(node, fleet)  # each meets it at once
     wait_for("the bystander is unknown",
              lambda: node.api.guest(BYSTANDER)["state"] == "unknown")
     assert_run_on(before)
-    libvirtd_back(node)
+    bring_back(node.virt)
     await_told(node, begun, 60)
     repeat_failed(node, fleet, begun)
 

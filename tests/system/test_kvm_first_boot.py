@@ -1,7 +1,6 @@
 """First boot of real machines: what their own hook makes of the disk that they are given, and what is
 pushed into one that runs. One boot for all of it, and one of a clone."""
 import pytest
-from conftest import node_for
 from harness.shell import wait_for
 from test_first_boot import KEY, OTHER, opens
 
@@ -11,9 +10,8 @@ SCRIPT = "#!/bin/sh\necho \"ran as $(id -u) on $(hostname)\" >>/root/ran\nexit 3
 
 
 @pytest.fixture(scope="module")
-def node(request):
-    with node_for(request, drivers=("kvm",)) as made:
-        yield made
+def node(machine_node):
+    return machine_node
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 import pytest
-from harness import testbed
+from harness import lend, testbed
 from harness.rootfs import hollow_tar
 from harness.shell import wait_for
 
@@ -14,13 +14,8 @@ NAME = "web1.example.org"
 @pytest.fixture
 def web(lxc):
     """A running guest with its page published; destroyed afterwards."""
-    lxc.api.create(NAME, ports=[{"guest": 80, "purpose": "web"}])
-    lxc.remember()
-    port = lxc.port_of(NAME, "web")
-    lxc.await_page(port)
-    yield port
-    lxc.api.destroy(NAME)
-    lxc.assert_empty()
+    with lend.web(lxc, NAME) as port:
+        yield port
 
 
 def test_create_serve_stop_start_restart_kill_destroy(lxc, web):

@@ -49,8 +49,7 @@ def guest(node):
     node.api.create(NAME, "blank", driver="fake", ssh_keys=[KEY], storage={"size": 64 << 20})
     yield node.api.guest(NAME)
     faults(node)
-    for left in node.api.guests():
-        node.api.destroy(left["name"])
+    node.clear()
     node.assert_empty()
 
 

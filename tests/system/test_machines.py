@@ -35,8 +35,7 @@ def guest(node, box):
     made = node.api.create(NAME, "disk", driver="fake", storage={"size": SIZE}, ports=[PORT])
     yield made
     box.faults()
-    for guest in node.api.guests():
-        node.api.destroy(guest["name"])
+    node.clear()
 
 
 def change(node, path, body=None, **query):

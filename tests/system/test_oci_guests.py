@@ -63,8 +63,7 @@ def guest(node, box):
     made = node.api.create(NAME, "app:1", driver="fake", storage={"size": SIZE})
     yield made
     box.faults()
-    for guest in node.api.guests():
-        node.api.destroy(guest["name"])
+    node.clear()
 
 
 def change(node, path, body=None, **query):

@@ -22,8 +22,7 @@ def node(kept):
 def clean(node):
     yield
     Machines(node).faults()
-    for guest in node.api.guests():
-        node.api.destroy(guest["name"])
+    node.clear()
     for image in images(node):
         if image != "app:1":
             remove(node, image.replace("/", "%2F"))

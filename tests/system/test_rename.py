@@ -4,7 +4,7 @@ import socket
 import struct
 
 import pytest
-from harness import testbed
+from harness import lend, testbed
 from harness.api import Problem
 from harness.shell import wait_for
 
@@ -15,14 +15,8 @@ KEPT = ("id", "network", "ports", "created", "state", "pid", "since")
 @pytest.fixture
 def web(lxc):
     """A running guest with its page published; destroyed afterwards, whatever its name is."""
-    lxc.api.create(OLD, ports=[{"guest": 80, "purpose": "web"}])
-    lxc.remember()
-    port = lxc.port_of(OLD, "web")
-    lxc.await_page(port)
-    yield port
-    for guest in lxc.api.guests():
-        lxc.api.destroy(guest["name"])
-    lxc.assert_empty()
+    with lend.web(lxc, OLD) as port:
+        yield port
 
 
 def rename(node, old, new, **options):
@@ -129,8 +123,7 @@ def slow(fake):
     faults.write_text(json.dumps({"update": {"count": 1, "delay_ms": 700}}))
     yield lambda text=None: faults.unlink() if text is None else faults.write_text(json.dumps(text))
     faults.unlink(missing_ok=True)
-    for guest in fake.api.guests():
-        fake.api.destroy(guest["name"])
+    fake.clear()
 
 
 def test_a_name_on_its_way_to_a_guest_is_nobody_elses(fake, slow):

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from harness import testbed
+from harness import lend, testbed
 from harness.api import Problem
 from harness.shell import run, wait_for
 
@@ -17,13 +17,8 @@ KEPT = ("id", "network", "ports", "created", "storage", "limits", "labels")
 @pytest.fixture
 def web(lxc):
     """A running guest with its page published; destroyed afterwards."""
-    lxc.api.create(NAME, storage={"size": "64MiB"}, ports=[{"guest": 80, "purpose": "web"}])
-    lxc.remember()
-    port = lxc.port_of(NAME, "web")
-    lxc.await_page(port)
-    yield port
-    lxc.api.destroy(NAME)
-    lxc.assert_empty()
+    with lend.web(lxc, NAME, storage={"size": "64MiB"}) as port:
+        yield port
     assert not list((lxc.pool / "snapshots").glob("*")), "snapshots stayed behind"
 
 
