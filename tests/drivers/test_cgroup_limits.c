@@ -19,6 +19,7 @@
 static const struct limits_host V1 = {LIMIT_V1, LIMIT_V1, LIMIT_V1, LIMIT_V1, 0};
 static const struct limits_host V2 = {LIMIT_V2, LIMIT_V2, LIMIT_V2, LIMIT_V2, 0};
 
+static const struct guest_limits NONE = {0};
 static const struct guest_limits FULL = {.cpu_milli = 1500,
 	.memory = 64 * MIB,
 	.swap = 32 * MIB,
@@ -29,6 +30,19 @@ static const struct guest_limits FULL = {.cpu_milli = 1500,
 
 /* --- Plans ------------------------------------------------------------------------------------ */
 
+/* What is written where; ends with a NULL file. */
+struct write {
+	const char *file, *value;
+};
+#define WRITES(...)                                                                                \
+	(const struct write[])                                                                     \
+	{                                                                                          \
+		__VA_ARGS__,                                                                       \
+		{                                                                                  \
+			NULL, NULL                                                                 \
+		}                                                                                  \
+	}
+
 static const struct limit_write *find(const struct limit_write *list, size_t n, const char *file)
 {
 	for (size_t i = 0; i < n; i++)
@@ -37,76 +51,61 @@ static const struct limit_write *find(const struct limit_write *list, size_t n, 
 	return NULL;
 }
 
-static void assert_write(
-	const struct limit_write *list, size_t n, const char *file, const char *value)
+/* Among others; all of them in files of the host's version, and all of them no limits or none. */
+static void assert_plan(const struct limits_host *host, const struct guest_limits *limits,
+	const char *disk, bool live, const struct write *wanted)
 {
-	const struct limit_write *w = find(list, n, file);
+	struct limit_write list[LIMIT_WRITES_MAX];
+	size_t n = limits_plan(host, limits, disk, live, list);
 
-	if (!w)
-		fail_msg("%s is not written", file);
-	assert_string_equal(w->value, value);
+	for (; wanted->file; wanted++) {
+		const struct limit_write *w = find(list, n, wanted->file);
+
+		if (!w)
+			fail_msg("%s is not written", wanted->file);
+		assert_string_equal(w->value, wanted->value);
+	}
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(list[i].v2, host == &V2);
+		assert_int_equal(list[i].none, limits == &NONE);
+	}
 }
 
 static void no_limit_writes_nothing_at_start_and_takes_back_when_live(void **state)
 {
-	struct guest_limits none = {0};
 	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n;
 
 	(void)state;
-	assert_int_equal(limits_plan(&V2, &none, DISK, false, list), 0);
-	assert_int_equal(limits_plan(&V1, &none, DISK, false, list), 0);
-	n = limits_plan(&V2, &none, DISK, true, list);
-	assert_write(list, n, "memory.max", "max");
-	assert_write(list, n, "memory.swap.max", "max");
-	assert_write(list, n, "cpu.max", "max 100000");
-	assert_write(list, n, "pids.max", "max");
-	assert_write(list, n, "io.max", DISK " rbps=max wbps=max");
-	for (size_t i = 0; i < n; i++)
-		assert_true(list[i].none);
-	n = limits_plan(&V1, &none, DISK, true, list);
-	assert_write(list, n, "memory.limit_in_bytes", "-1");
-	assert_write(list, n, "memory.memsw.limit_in_bytes", "-1");
-	assert_write(list, n, "cpu.cfs_quota_us", "-1");
-	assert_write(list, n, "blkio.throttle.write_bps_device", DISK " 0");
-	for (size_t i = 0; i < n; i++)
-		assert_true(list[i].none);
+	assert_int_equal(limits_plan(&V2, &NONE, DISK, false, list), 0);
+	assert_int_equal(limits_plan(&V1, &NONE, DISK, false, list), 0);
+	assert_plan(&V2, &NONE, DISK, true,
+		WRITES({"memory.max", "max"}, {"memory.swap.max", "max"}, {"cpu.max", "max 100000"},
+			{"pids.max", "max"}, {"io.max", DISK " rbps=max wbps=max"}));
+	assert_plan(&V1, &NONE, DISK, true,
+		WRITES({"memory.limit_in_bytes", "-1"}, {"memory.memsw.limit_in_bytes", "-1"},
+			{"cpu.cfs_quota_us", "-1"},
+			{"blkio.throttle.write_bps_device", DISK " 0"}));
 }
 
 static void all_limits_have_their_files_in_v2(void **state)
 {
-	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n = limits_plan(&V2, &FULL, DISK, true, list);
-
 	(void)state;
-	assert_write(list, n, "memory.max", "67108864");
-	assert_write(list, n, "memory.swap.max", "33554432");
-	assert_write(list, n, "cpu.max", "150000 100000");
-	assert_write(list, n, "pids.max", "300");
-	assert_write(list, n, "io.weight", "200");
-	assert_write(list, n, "io.bfq.weight", "109");
-	assert_write(list, n, "io.max", DISK " rbps=4194304 wbps=2097152");
-	for (size_t i = 0; i < n; i++)
-		assert_true(list[i].v2);
+	assert_plan(&V2, &FULL, DISK, true,
+		WRITES({"memory.max", "67108864"}, {"memory.swap.max", "33554432"},
+			{"cpu.max", "150000 100000"}, {"pids.max", "300"}, {"io.weight", "200"},
+			{"io.bfq.weight", "109"}, {"io.max", DISK " rbps=4194304 wbps=2097152"}));
 }
 
 static void all_limits_have_their_files_in_v1(void **state)
 {
-	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n = limits_plan(&V1, &FULL, DISK, true, list);
-
 	(void)state;
-	assert_write(list, n, "memory.limit_in_bytes", "67108864");
-	assert_write(list, n, "memory.memsw.limit_in_bytes", "100663296");
-	assert_write(list, n, "cpu.cfs_period_us", "100000");
-	assert_write(list, n, "cpu.cfs_quota_us", "150000");
-	assert_write(list, n, "pids.max", "300");
-	assert_write(list, n, "blkio.bfq.weight", "109");
-	assert_write(list, n, "blkio.weight", "505");
-	assert_write(list, n, "blkio.throttle.read_bps_device", DISK " 4194304");
-	assert_write(list, n, "blkio.throttle.write_bps_device", DISK " 2097152");
-	for (size_t i = 0; i < n; i++)
-		assert_false(list[i].v2);
+	assert_plan(&V1, &FULL, DISK, true,
+		WRITES({"memory.limit_in_bytes", "67108864"},
+			{"memory.memsw.limit_in_bytes", "100663296"},
+			{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "150000"},
+			{"pids.max", "300"}, {"blkio.bfq.weight", "109"}, {"blkio.weight", "505"},
+			{"blkio.throttle.read_bps_device", DISK " 4194304"},
+			{"blkio.throttle.write_bps_device", DISK " 2097152"}));
 }
 
 /* In v1 the sum of memory and swap may at no time be below memory alone. */
@@ -134,24 +133,20 @@ static void memory_and_the_sum_go_up_and_down_in_the_order_that_v1_takes(void **
 static void extremes_are_cut_to_what_the_kernel_takes(void **state)
 {
 	struct guest_limits limits = {.cpu_milli = 1, .io_weight = 10000};
-	struct limit_write list[LIMIT_WRITES_MAX];
-	size_t n = limits_plan(&V1, &limits, DISK, false, list);
 
 	(void)state;
-	assert_write(list, n, "cpu.cfs_quota_us", "1000");
-	assert_write(list, n, "blkio.bfq.weight", "1000");
-	assert_write(list, n, "blkio.weight", "1000");
+	assert_plan(&V1, &limits, DISK, false,
+		WRITES({"cpu.cfs_quota_us", "1000"}, {"blkio.bfq.weight", "1000"},
+			{"blkio.weight", "1000"}));
 	limits.io_weight = 1;
-	n = limits_plan(&V1, &limits, DISK, false, list);
-	assert_write(list, n, "blkio.bfq.weight", "1");
-	assert_write(list, n, "blkio.weight", "10");
+	assert_plan(&V1, &limits, DISK, false,
+		WRITES({"blkio.bfq.weight", "1"}, {"blkio.weight", "10"}));
 	limits.io_weight = 100;
-	n = limits_plan(&V1, &limits, DISK, false, list);
-	assert_write(list, n, "blkio.bfq.weight", "100");
-	assert_write(list, n, "blkio.weight", "500");
+	assert_plan(&V1, &limits, DISK, false,
+		WRITES({"blkio.bfq.weight", "100"}, {"blkio.weight", "500"}));
 	limits.io_read = limits.io_write = GUEST_SIZE_MAX;
-	n = limits_plan(&V2, &limits, "259:65536", false, list);
-	assert_write(list, n, "io.max", "259:65536 rbps=1125899906842624 wbps=1125899906842624");
+	assert_plan(&V2, &limits, "259:65536", false,
+		WRITES({"io.max", "259:65536 rbps=1125899906842624 wbps=1125899906842624"}));
 }
 
 static void what_a_node_cannot_limit_is_refused_by_its_name(void **state)
@@ -227,6 +222,12 @@ static int apply(const struct guest_limits *limits, struct err *err)
 	return limits_apply(groups_guest(), limits, DISK, err);
 }
 
+static void assert_texts(const struct write *wanted)
+{
+	for (; wanted->file; wanted++)
+		assert_string_equal(groups_text(wanted->file), wanted->value);
+}
+
 static void all_are_set_in_v1(void **state)
 {
 	struct err err;
@@ -234,12 +235,11 @@ static void all_are_set_in_v1(void **state)
 	(void)state;
 	make_v1();
 	assert_int_equal(apply(&FULL, &err), 0);
-	assert_string_equal(groups_text("memory/memory.limit_in_bytes"), "67108864");
-	assert_string_equal(groups_text("memory/memory.memsw.limit_in_bytes"), "100663296");
-	assert_string_equal(groups_text("cpu/cpu.cfs_quota_us"), "150000");
-	assert_string_equal(groups_text("pids/pids.max"), "300");
-	assert_string_equal(groups_text("blkio/blkio.bfq.weight"), "109");
-	assert_string_equal(groups_text("blkio/blkio.throttle.read_bps_device"), DISK " 4194304");
+	assert_texts(WRITES({"memory/memory.limit_in_bytes", "67108864"},
+		{"memory/memory.memsw.limit_in_bytes", "100663296"},
+		{"cpu/cpu.cfs_quota_us", "150000"}, {"pids/pids.max", "300"},
+		{"blkio/blkio.bfq.weight", "109"},
+		{"blkio/blkio.throttle.read_bps_device", DISK " 4194304"}));
 }
 
 static void all_are_set_in_v2_with_the_weight_of_bfq_where_that_is_what_there_is(void **state)
@@ -249,9 +249,8 @@ static void all_are_set_in_v2_with_the_weight_of_bfq_where_that_is_what_there_is
 	(void)state;
 	make_v2();
 	assert_int_equal(apply(&FULL, &err), 0);
-	assert_string_equal(groups_text("all/memory.max"), "67108864");
-	assert_string_equal(groups_text("all/io.bfq.weight"), "109");
-	assert_string_equal(groups_text("all/io.max"), DISK " rbps=4194304 wbps=2097152");
+	assert_texts(WRITES({"all/memory.max", "67108864"}, {"all/io.bfq.weight", "109"},
+		{"all/io.max", DISK " rbps=4194304 wbps=2097152"}));
 }
 
 static void controllers_of_both_versions_are_used_side_by_side(void **state)
@@ -268,8 +267,7 @@ static void controllers_of_both_versions_are_used_side_by_side(void **state)
 	groups_put("cpu/cpu.cfs_period_us", "100000\n");
 	groups_put("cpu/cpu.cfs_quota_us", "-1\n");
 	assert_int_equal(apply(&limits, &err), 0);
-	assert_string_equal(groups_text("unified/memory.max"), "67108864");
-	assert_string_equal(groups_text("cpu/cpu.cfs_quota_us"), "50000");
+	assert_texts(WRITES({"unified/memory.max", "67108864"}, {"cpu/cpu.cfs_quota_us", "50000"}));
 }
 
 static void a_memory_limit_below_what_is_used_changes_nothing(void **state)
@@ -284,8 +282,7 @@ static void a_memory_limit_below_what_is_used_changes_nothing(void **state)
 	assert_int_equal(err.code, ERR_INVALID);
 	assert_string_equal(err.field, "limits.memory");
 	assert_non_null(strstr(err.message, "39 MiB"));
-	assert_string_equal(groups_text("all/memory.max"), "max\n");
-	assert_string_equal(groups_text("all/cpu.max"), "max 100000\n");
+	assert_texts(WRITES({"all/memory.max", "max\n"}, {"all/cpu.max", "max 100000\n"}));
 	/* Its page cache does not count. */
 	limits.memory = 39 * MIB;
 	assert_int_equal(apply(&limits, &err), 0);
@@ -300,12 +297,10 @@ static void when_one_cannot_be_set_those_before_are_put_back(void **state)
 	groups_jam("blkio/blkio.throttle.read_bps_device");
 	assert_true(apply(&FULL, &err) < 0);
 	assert_non_null(strstr(err.message, "limits.io_read"));
-	assert_string_equal(groups_text("memory/memory.limit_in_bytes"), "9223372036854771712");
-	assert_string_equal(
-		groups_text("memory/memory.memsw.limit_in_bytes"), "9223372036854771712");
-	assert_string_equal(groups_text("cpu/cpu.cfs_quota_us"), "-1");
-	assert_string_equal(groups_text("pids/pids.max"), "max");
-	assert_string_equal(groups_text("blkio/blkio.bfq.weight"), "100");
+	assert_texts(WRITES({"memory/memory.limit_in_bytes", "9223372036854771712"},
+		{"memory/memory.memsw.limit_in_bytes", "9223372036854771712"},
+		{"cpu/cpu.cfs_quota_us", "-1"}, {"pids/pids.max", "max"},
+		{"blkio/blkio.bfq.weight", "100"}));
 	/* A line of a device comes back as it was, without those of others. */
 	groups_remove("blkio/blkio.throttle.read_bps_device");
 	groups_put("blkio/blkio.throttle.read_bps_device", "");
@@ -348,11 +343,9 @@ static void a_start_sets_what_the_configuration_does_not(void **state)
 	(void)state;
 	make_v2();
 	assert_int_equal(limits_apply_later(groups_guest(), &FULL, DISK, NULL), 0);
-	assert_string_equal(groups_text("all/memory.swap.max"), "33554432");
-	assert_string_equal(groups_text("all/io.bfq.weight"), "109");
-	assert_string_equal(groups_text("all/io.max"), DISK " rbps=4194304 wbps=2097152");
-	assert_string_equal(groups_text("all/memory.max"), "max\n");
-	assert_string_equal(groups_text("all/pids.max"), "max\n");
+	assert_texts(WRITES({"all/memory.swap.max", "33554432"}, {"all/io.bfq.weight", "109"},
+		{"all/io.max", DISK " rbps=4194304 wbps=2097152"}, {"all/memory.max", "max\n"},
+		{"all/pids.max", "max\n"}));
 }
 
 static void only_what_an_engine_does_not_set_is_set(void **state)
@@ -362,10 +355,9 @@ static void only_what_an_engine_does_not_set_is_set(void **state)
 	(void)state;
 	make_v2();
 	assert_int_equal(limits_apply_io(groups_guest(), &FULL, DISK, NULL), 0);
-	assert_string_equal(groups_text("all/io.bfq.weight"), "109");
-	assert_string_equal(groups_text("all/io.max"), DISK " rbps=4194304 wbps=2097152");
-	assert_string_equal(groups_text("all/memory.max"), "max\n");
-	assert_string_equal(groups_text("all/cpu.max"), "max 100000\n");
+	assert_texts(WRITES({"all/io.bfq.weight", "109"},
+		{"all/io.max", DISK " rbps=4194304 wbps=2097152"}, {"all/memory.max", "max\n"},
+		{"all/cpu.max", "max 100000\n"}));
 	assert_int_equal(limits_apply_io(groups_guest(), &(struct guest_limits){0}, DISK, NULL), 0);
 	assert_string_equal(groups_text("all/io.max"), DISK " rbps=max wbps=max");
 	assert_true(limits_apply_io(groups_guest(), &FULL, NULL, &err) < 0);

@@ -24,7 +24,7 @@
 #include "drivers/docker/gate/gate.h"
 #include "drivers/docker/merge.h"
 #include "drivers/docker/names.h"
-#include "golden.h"
+#include "golden_json.h"
 
 #define SOCKET "/run/docker.sock"
 
@@ -85,15 +85,6 @@ static json_t *render(const struct driver_guest *g, const json_t *config, const 
 	return body;
 }
 
-static void assert_body(const char *golden, const json_t *body)
-{
-	AUTOFREE char *text = json_dumps(body, JSON_INDENT(2) | JSON_SORT_KEYS);
-	AUTOFREE char *line = NULL;
-
-	assert_true(asprintf(&line, "%s\n", text) > 0);
-	assert_golden(golden, line);
-}
-
 static void an_image_says_how_it_is_run(void **state)
 {
 	struct driver_container c = container();
@@ -102,7 +93,7 @@ static void an_image_says_how_it_is_run(void **state)
 	json_auto_t *body = render(&g, config, json_object_get(config, "Env"), NULL, false);
 
 	(void)state;
-	assert_body("docker-image.json", body);
+	assert_golden_json("docker-image.json", body, JSON_SORT_KEYS);
 }
 
 static void a_guest_says_it_instead(void **state)
@@ -127,7 +118,7 @@ static void a_guest_says_it_instead(void **state)
 	g.privileged = true;
 	g.limits = (struct guest_limits){.cpu_milli = 1500, .memory = 64 << 20, .pids = 100};
 	body = render(&g, config, json_object_get(config, "Env"), NULL, true);
-	assert_body("docker-guest.json", body);
+	assert_golden_json("docker-guest.json", body, JSON_SORT_KEYS);
 }
 
 static void assert_program(const char *const *entrypoint, const char *const *command,
@@ -304,8 +295,8 @@ static void nothing_is_mounted_in_what_is_read_only(void **state)
 
 static void what_is_no_place_for_data_is_refused(void **state)
 {
-	static const char *const bad[] = {
-		"srv", "/", "/..", "/srv/../etc", "/proc/x", "/.corpus", "/.corpus-gate", "/etc/hosts", "/dev", ""};
+	static const char *const bad[] = {"srv", "/", "/..", "/srv/../etc", "/proc/x", "/.corpus",
+		"/.corpus-gate", "/etc/hosts", "/dev", ""};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -368,7 +359,7 @@ static void what_is_added_joins_what_is_there(void **state)
 		    &additions, &err) < 0)
 		fail_msg("%s", err.message);
 	body = render(&g, config, NULL, additions, false);
-	assert_body("docker-additions.json", body);
+	assert_golden_json("docker-additions.json", body, JSON_SORT_KEYS);
 }
 
 static void assert_refused(const char *line, const char *says)

@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "model/guest.h"
+#include "requests.h"
 
 /* Every field that a request may have. */
 #define ORIGINAL                                                                                   \
@@ -26,16 +26,6 @@
 	"\"network\": {\"address\": \"10.5.0.9\", \"mac\": \"00:16:3e:00:00:01\"},"                \
 	"\"ports\": [{\"guest\": 80, \"host\": 40080, \"purpose\": \"web\"},"                      \
 	"{\"guest\": 53, \"proto\": \"udp\", \"host\": 40053}]}"
-
-static struct guest *make(const char *text)
-{
-	json_auto_t *json = json_loads(text, 0, NULL);
-	struct guest *guest = NULL;
-
-	assert_non_null(json);
-	assert_int_equal(guest_from_request(json, &guest, NULL), 0);
-	return guest;
-}
 
 static int clone(const char *text, struct guest **ret, struct err *err)
 {

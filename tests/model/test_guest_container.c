@@ -7,13 +7,15 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "base/strv.h"
-#include "model/guest.h"
+#include "requests.h"
 
 #define WHOLE                                                                                      \
 	"{\"entrypoint\": [\"/bin/sh\", \"-c\"], \"command\": [\"echo a\\necho b\"],"              \
@@ -21,20 +23,18 @@
 	"\"working_dir\": \"/srv/app\", \"stop_signal\": \"quit\", \"terminal\": false,"           \
 	"\"data\": [\"/srv\", \"/var/lib/db\"]}"
 
+/* A guest of an image of such a container; NULL: as the image says. */
 static int read_guest(const char *container, struct guest **ret, struct err *err)
 {
-	struct strbuf text = {0};
-	AUTOFREE char *request = NULL;
-	json_auto_t *json = NULL;
+	AUTOFREE char *text = NULL;
 
-	strbuf_addf(&text, "{\"name\": \"g\", \"image\": \"r.example.org:5000/t/app:V1\"%s%s}",
-		container ? ", \"container\": " : "", container ? container : "");
-	request = strbuf_take(&text);
-	json = json_loads(request, JSON_ALLOW_NUL, NULL);
-	return guest_from_request(json, ret, err);
+	assert_true(
+		asprintf(&text, "{\"name\": \"g\", \"image\": \"r.example.org:5000/t/app:V1\"%s%s}",
+			container ? ", \"container\": " : "", container ? container : "") > 0);
+	return read_request(text, ret, err);
 }
 
-static struct guest *make(const char *container)
+static struct guest *with(const char *container)
 {
 	struct guest *guest = NULL;
 	struct err err = {0};
@@ -56,7 +56,7 @@ static void all_of_it_is_read(void **state)
 	static const char *const command[] = {"echo a\necho b", NULL};
 	static const char *const environment[] = {"A=", "B=2=3", NULL};
 	static const char *const data[] = {"/srv", "/var/lib/db", NULL};
-	CLEANUP(guest_freep) struct guest *guest = make(WHOLE);
+	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
 	const struct guest_container *container = guest->container;
 
 	(void)state;
@@ -73,9 +73,9 @@ static void all_of_it_is_read(void **state)
 
 static void what_is_not_given_is_as_the_image_says(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make("{}");
+	CLEANUP(guest_freep) struct guest *guest = with("{}");
 	CLEANUP(guest_freep)
-	struct guest *none = make("{\"entrypoint\": [], \"command\": [\"a\"]}");
+	struct guest *none = with("{\"entrypoint\": [], \"command\": [\"a\"]}");
 
 	(void)state;
 	assert_null(guest->container->entrypoint);
@@ -138,7 +138,7 @@ static void a_bad_value_is_refused_by_its_full_path(void **state)
 
 static void neighbours_of_one_beginning_are_not_in_the_way(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make("{\"data\": [\"/srv\", \"/srv2\"]}");
+	CLEANUP(guest_freep) struct guest *guest = with("{\"data\": [\"/srv\", \"/srv2\"]}");
 
 	(void)state;
 	assert_int_equal(strv_length(guest->container->data), 2);
@@ -196,7 +196,7 @@ static void signals_go_by_name_or_number(void **state)
 
 static void it_comes_back_from_a_record(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make(WHOLE);
+	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
 	CLEANUP(guest_freep) struct guest *copy = NULL, *back = NULL;
 	json_auto_t *record = NULL, *again = NULL;
 
@@ -214,7 +214,7 @@ static void it_comes_back_from_a_record(void **state)
 static void a_list_of_none_comes_back_from_a_record(void **state)
 {
 	CLEANUP(guest_freep)
-	struct guest *guest = make("{\"entrypoint\": [], \"command\": [\"a\"], \"data\": []}");
+	struct guest *guest = with("{\"entrypoint\": [], \"command\": [\"a\"], \"data\": []}");
 	CLEANUP(guest_freep) struct guest *back = NULL;
 	json_auto_t *record = NULL;
 
@@ -229,18 +229,10 @@ static void a_list_of_none_comes_back_from_a_record(void **state)
 
 /* --- Changes --------------------------------------------------------------------------------- */
 
-static int patch(struct guest *guest, const char *text, struct err *err)
-{
-	json_auto_t *json = json_loads(text, 0, NULL);
-
-	assert_non_null(json);
-	return guest_patch(guest, json, err);
-}
-
 static void a_patch_merges_into_what_is_there(void **state)
 {
 	static const char *const environment[] = {"B=2=3", "C=4", NULL};
-	CLEANUP(guest_freep) struct guest *guest = make(WHOLE);
+	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
 
 	(void)state;
 	strcpy(guest->container->image_id, "sha256:1234");
@@ -259,7 +251,7 @@ static void a_patch_merges_into_what_is_there(void **state)
 
 static void null_makes_it_as_the_image_says(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make(WHOLE);
+	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
 
 	(void)state;
 	strcpy(guest->container->image_id, "sha256:1234");
@@ -271,7 +263,7 @@ static void null_makes_it_as_the_image_says(void **state)
 
 static void a_bad_patch_changes_nothing(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make(WHOLE);
+	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
 	struct err err = {0};
 
 	(void)state;
@@ -282,8 +274,8 @@ static void a_bad_patch_changes_nothing(void **state)
 
 static void guests_of_other_kinds_have_none(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make(NULL);
-	CLEANUP(guest_freep) struct guest *want = make("{}");
+	CLEANUP(guest_freep) struct guest *guest = with(NULL);
+	CLEANUP(guest_freep) struct guest *want = with("{}");
 	json_auto_t *json = guest_to_json(guest, NULL);
 	json_t *difference = NULL;
 	struct err err = {0};
@@ -300,10 +292,10 @@ static void guests_of_other_kinds_have_none(void **state)
 
 static void what_is_left_to_the_node_is_no_difference(void **state)
 {
-	CLEANUP(guest_freep) struct guest *have = make("{\"data\": [\"/srv\"], \"user\": \"a\"}");
-	CLEANUP(guest_freep) struct guest *same = make("{\"user\": \"a\"}");
-	CLEANUP(guest_freep) struct guest *none = make(NULL);
-	CLEANUP(guest_freep) struct guest *other = make("{\"data\": [\"/var\"], \"user\": \"a\"}");
+	CLEANUP(guest_freep) struct guest *have = with("{\"data\": [\"/srv\"], \"user\": \"a\"}");
+	CLEANUP(guest_freep) struct guest *same = with("{\"user\": \"a\"}");
+	CLEANUP(guest_freep) struct guest *none = with(NULL);
+	CLEANUP(guest_freep) struct guest *other = with("{\"data\": [\"/var\"], \"user\": \"a\"}");
 	json_auto_t *nothing = NULL, *plain = NULL, *moved = NULL;
 
 	(void)state;
@@ -318,7 +310,7 @@ static void what_is_left_to_the_node_is_no_difference(void **state)
 
 static void a_clone_takes_it_over_with_the_image_it_meant(void **state)
 {
-	CLEANUP(guest_freep) struct guest *guest = make(WHOLE);
+	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
 	CLEANUP(guest_freep) struct guest *clone = NULL;
 	json_auto_t *request =
 		json_pack("{s:s, s:{s:s}}", "name", "c", "container", "user", "nobody");

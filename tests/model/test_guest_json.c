@@ -10,32 +10,15 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/strbuf.h"
-#include "golden.h"
+#include "golden_json.h"
 #include "keys.h"
-#include "model/guest.h"
-
-static struct guest *make(const char *text)
-{
-	json_auto_t *json = json_loads(text, 0, NULL);
-	struct guest *guest = NULL;
-
-	assert_non_null(json);
-	assert_int_equal(guest_from_request(json, &guest, NULL), 0);
-	return guest;
-}
+#include "requests.h"
 
 static void assert_shown(const char *name, const struct guest *guest, const char *node_address)
 {
 	json_auto_t *json = guest_to_json(guest, node_address);
-	AUTOFREE char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-	struct strbuf line = {0};
-	AUTOFREE char *shown = NULL;
 
-	assert_non_null(text);
-	strbuf_addf(&line, "%s\n", text ? text : "");
-	shown = strbuf_take(&line);
-	assert_golden(name, shown);
+	assert_golden_json(name, json, JSON_REAL_PRECISION(12));
 }
 
 static void a_new_guest_shows_what_is_not_known_as_null(void **state)

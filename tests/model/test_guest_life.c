@@ -8,80 +8,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-#include "base/err.h"
 #include "base/strv.h"
 #include "keys.h"
-#include "model/guest.h"
+#include "requests.h"
 
-static int read_guest(const char *extra, struct guest **ret, struct err *err)
-{
-	AUTOFREE char *text = NULL;
-	json_auto_t *json = NULL;
-
-	assert_true(asprintf(&text, "{\"name\": \"g\", \"image\": \"i\", %s}", extra) > 0);
-	json = json_loads(text, JSON_ALLOW_NUL, NULL);
-	if (!json)
-		fail_msg("the test's own JSON is wrong: %s", text);
-	return guest_from_request(json, ret, err);
-}
-
-static struct guest *made(const char *extra)
-{
-	struct guest *guest = NULL;
-	struct err err = {0};
-
-	if (read_guest(extra, &guest, &err) < 0)
-		fail_msg("%s: %s: %s", extra, err.field, err.message);
-	return guest;
-}
-
-static int patch(struct guest *guest, const char *text, struct err *err)
-{
-	json_auto_t *json = json_loads(text, 0, NULL);
-
-	if (!json)
-		fail_msg("the test's own JSON is wrong: %s", text);
-	return guest_patch(guest, json, err);
-}
-
-static void patched(struct guest *guest, const char *text)
-{
-	struct err err = {0};
-
-	if (patch(guest, text, &err) < 0)
-		fail_msg("%s: %s: %s", text, err.field, err.message);
-}
-
-#define MADE(name, extra) CLEANUP(guest_freep) struct guest *name = made(extra)
-
-struct refusal {
-	const char *extra, *field, *words;
-};
-
-static void assert_refused(const struct refusal *refusals, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		CLEANUP(guest_freep) struct guest *guest = NULL;
-		struct err err = {0};
-		int r = read_guest(refusals[i].extra, &guest, &err);
-
-		if (r != -EINVAL || guest || strcmp(err.field, refusals[i].field) != 0 ||
-			!strstr(err.message, refusals[i].words))
-			fail_msg("%s: returned %d: \"%s\": %s", refusals[i].extra, r, err.field,
-				err.message);
-	}
-}
-
-#define REFUSED(...)                                                                               \
-	do {                                                                                       \
-		static const struct refusal refusals_[] = {__VA_ARGS__};                           \
-		assert_refused(refusals_, ARRAY_SIZE(refusals_));                                  \
-	} while (0)
+#define MADE(name, extra) CLEANUP(guest_freep) struct guest *name = accepted(extra)
 
 static void by_default_nothing_is_done_for_it_but_the_start_with_the_node(void **state)
 {

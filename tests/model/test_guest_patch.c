@@ -12,19 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "model/guest.h"
-
-static struct guest *make(const char *text)
-{
-	json_auto_t *json = json_loads(text, 0, NULL);
-	struct guest *guest = NULL;
-	struct err err = {0};
-
-	assert_non_null(json);
-	if (guest_from_request(json, &guest, &err) < 0)
-		fail_msg("%s: %s", text, err.message);
-	return guest;
-}
+#include "requests.h"
 
 #define MADE(name, text) CLEANUP(guest_freep) struct guest *name = make(text)
 
@@ -34,14 +22,6 @@ static struct guest *make(const char *text)
 	"\"labels\": {\"a\": \"1\", \"b\": \"2\"}, \"autostart\": {\"on\": false},"                \
 	"\"storage\": {\"size\": \"1GiB\"}, \"network\": {\"address\": \"10.5.0.9\"},"             \
 	"\"ports\": [{\"guest\": 80, \"host\": 40080, \"purpose\": \"web\"}, {\"guest\": 81}]}"
-
-static int patch(struct guest *guest, const char *text, struct err *err)
-{
-	json_auto_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
-
-	assert_non_null(json);
-	return guest_patch(guest, json, err);
-}
 
 static void an_empty_patch_changes_nothing(void **state)
 {

@@ -12,64 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-#include "base/err.h"
 #include "base/strbuf.h"
-#include "model/guest.h"
-
-static int read_request(const char *text, struct guest **ret, struct err *err)
-{
-	json_auto_t *json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-
-	if (!json)
-		fail_msg("the test's own JSON is wrong: %s", text);
-	return guest_from_request(json, ret, err);
-}
-
-/* The least request with `extra` fields, or a bare one when extra has its name or image. */
-static int read_with(const char *extra, struct guest **ret, struct err *err)
-{
-	AUTOFREE char *text = NULL;
-
-	assert_true(asprintf(&text, "{\"name\": \"g\", \"image\": \"i\", %s}", extra) > 0);
-	return read_request(text, ret, err);
-}
-
-struct refusal {
-	const char *extra, *field, *words;
-};
-
-static void assert_refused(const struct refusal *refusals, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		CLEANUP(guest_freep) struct guest *guest = NULL;
-		struct err err = {0};
-		int r = read_with(refusals[i].extra, &guest, &err);
-
-		if (r != -EINVAL || guest || err.code != ERR_INVALID ||
-			strcmp(err.field, refusals[i].field) != 0 ||
-			!strstr(err.message, refusals[i].words))
-			fail_msg("%s: returned %d: \"%s\": %s", refusals[i].extra, r, err.field,
-				err.message);
-	}
-}
-
-static struct guest *accepted(const char *extra)
-{
-	struct guest *guest = NULL;
-	struct err err = {0};
-
-	if (read_with(extra, &guest, &err) < 0)
-		fail_msg("%s: %s: %s", extra, err.field, err.message);
-	return guest;
-}
+#include "requests.h"
 
 #define ACCEPTED(extra) CLEANUP(guest_freep) struct guest *guest = accepted(extra)
-#define REFUSED(...)                                                                               \
-	do {                                                                                       \
-		static const struct refusal refusals_[] = {__VA_ARGS__};                           \
-		assert_refused(refusals_, ARRAY_SIZE(refusals_));                                  \
-	} while (0)
 
 static void the_least_request_gets_the_defaults(void **state)
 {

@@ -12,21 +12,14 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/strbuf.h"
-#include "golden.h"
+#include "golden_json.h"
 #include "model/node.h"
 
 static void assert_shown(const char *name, json_t *taken)
 {
 	json_auto_t *json = taken;
-	AUTOFREE char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-	struct strbuf line = {0};
-	AUTOFREE char *shown = NULL;
 
-	assert_non_null(text);
-	strbuf_addf(&line, "%s\n", text ? text : "");
-	shown = strbuf_take(&line);
-	assert_golden(name, shown);
+	assert_golden_json(name, json, 0);
 }
 
 static void a_busy_node_shows_everything(void **state)

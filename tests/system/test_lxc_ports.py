@@ -5,7 +5,6 @@ import threading
 import pytest
 from harness import testbed
 from harness.http import fetch
-from harness.shell import wait_for
 
 A, B = "a.example.org", "b.example.org"
 
