@@ -31,7 +31,7 @@ static int remove_containers(struct docker_guest *g, struct err *err)
 {
 	json_t *list = NULL, *entry;
 	size_t i;
-	int r = guest_containers(g->engine, g->docker, g->definition.guest.id, &list, err);
+	int r = guest_containers(g, &list, err);
 
 	json_array_foreach (list, i, entry)
 		if (r == 0)

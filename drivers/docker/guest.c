@@ -91,25 +91,43 @@ json_t *guest_filters(const struct docker *docker, const char *id)
 	return json_pack("{s:o}", "label", labels);
 }
 
+/* The one by which it is ours, "" for none. It has others where somebody's container is linked to
+ * it: "/theirs/alias". */
 static const char *name_of(const json_t *entry)
 {
-	return json_string_value(json_array_get(json_object_get(entry, "Names"), 0)) ?: "";
+	const json_t *names = json_object_get(entry, "Names"), *value;
+	size_t i, n = strlen(NAME_PREFIX);
+
+	json_array_foreach (names, i, value) {
+		const char *name = json_string_value(value);
+
+		if (name && strncmp(name, NAME_PREFIX, n) == 0 && !strchr(name + 1, '/'))
+			return name;
+	}
+	return "";
+}
+
+static bool is_kept(const json_t *entry, const char *kept)
+{
+	return kept && strcmp(reply_text_or_none(entry, "Id"), kept) == 0;
 }
 
 /* Who makes an image of a container of ours by hand, and a container of that, copies labels. */
-static void remove_foreign(json_t *list)
+static void remove_foreign(json_t *list, const char *kept)
 {
-	for (size_t i = json_array_size(list); i-- > 0;)
-		if (strncmp(name_of(json_array_get(list, i)), NAME_PREFIX, strlen(NAME_PREFIX)) !=
-			0)
+	for (size_t i = json_array_size(list); i-- > 0;) {
+		const json_t *entry = json_array_get(list, i);
+
+		if (name_of(entry)[0] == '\0' && !is_kept(entry, kept))
 			json_array_remove(list, i);
+	}
 }
 
-int guest_containers(struct engine *engine, const struct docker *docker, const char *id,
-	json_t **ret, struct err *err)
+static int list_containers(
+	struct engine *engine, json_t *filters, const char *kept, json_t **ret, struct err *err)
 {
-	json_t *filters = guest_filters(docker, id), *list = NULL;
 	AUTOFREE char *text = json_dumps(filters, JSON_COMPACT);
+	json_t *list = NULL;
 	int r;
 
 	json_decref(filters);
@@ -122,9 +140,26 @@ int guest_containers(struct engine *engine, const struct docker *docker, const c
 		&list, err);
 	if (r < 0)
 		return r;
-	remove_foreign(list);
+	remove_foreign(list, kept);
 	*ret = list;
 	return 0;
+}
+
+int guest_all_containers(
+	struct engine *engine, const struct docker *docker, json_t **ret, struct err *err)
+{
+	return list_containers(engine, guest_filters(docker, NULL), NULL, ret, err);
+}
+
+static const char *kept_container(const struct docker_guest *g)
+{
+	return json_string_value(json_object_get(g->definition.own, OWN_CONTAINER));
+}
+
+int guest_containers(struct docker_guest *g, json_t **ret, struct err *err)
+{
+	return list_containers(g->engine, guest_filters(g->docker, g->definition.guest.id),
+		kept_container(g), ret, err);
 }
 
 bool guest_is_aside(const json_t *entry)
@@ -175,7 +210,7 @@ json_t *guest_choose(const json_t *list, const char *id, const char *container)
 static int look_for(struct docker_guest *g, struct err *err)
 {
 	json_t *list = NULL, *chosen;
-	int r = guest_containers(g->engine, g->docker, g->definition.guest.id, &list, err);
+	int r = guest_containers(g, &list, err);
 
 	if (r < 0)
 		return r;
@@ -188,7 +223,7 @@ static int look_for(struct docker_guest *g, struct err *err)
 
 int guest_look(struct docker_guest *g, struct err *err)
 {
-	const char *kept = json_string_value(json_object_get(g->definition.own, OWN_CONTAINER));
+	const char *kept = kept_container(g);
 	int r = 0;
 
 	json_decref(g->info);

@@ -57,10 +57,11 @@ int guest_inspect(struct engine *engine, const char *container, json_t **ret, st
 int guest_inspect_for(struct engine *engine, const char *container, uint64_t timeout_ms,
 	json_t **ret, struct err *err);
 
-/* All containers of a guest, or of all of them with `id` NULL, as dockerd lists them: those that
- * bear our labels, and a name of ours. */
-int guest_containers(struct engine *engine, const struct docker *docker, const char *id,
-	json_t **ret, struct err *err);
+/* The containers of all guests, or all of one, as dockerd lists them: those that bear our labels,
+ * and a name of ours or the id that is kept. */
+int guest_all_containers(
+	struct engine *engine, const struct docker *docker, json_t **ret, struct err *err);
+int guest_containers(struct docker_guest *guest, json_t **ret, struct err *err);
 /* Of an entry of that list. */
 bool guest_is_aside(const json_t *entry);
 bool guest_entry_is_active(const json_t *entry);

@@ -58,7 +58,7 @@ static int find(struct docker_guest *g, bool aside, char **ret, struct err *err)
 	const char *id = g->definition.guest.id;
 	json_t *list = NULL, *entry, *found = NULL;
 	size_t i;
-	int r = guest_containers(g->engine, g->docker, id, &list, err);
+	int r = guest_containers(g, &list, err);
 
 	if (r < 0)
 		return r;
@@ -87,7 +87,7 @@ static int remove_current(struct docker_guest *g, struct err *err)
 {
 	json_t *list = NULL, *entry;
 	size_t i;
-	int r = guest_containers(g->engine, g->docker, g->definition.guest.id, &list, err);
+	int r = guest_containers(g, &list, err);
 
 	json_array_foreach (list, i, entry)
 		if (r == 0 && !guest_is_aside(entry))

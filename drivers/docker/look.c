@@ -78,7 +78,8 @@ static bool is_defined(const struct docker *docker, const char *id)
 	return docker_paths(docker, id, &paths, NULL) == 0 && definition_exists(paths.definition);
 }
 
-/* One that was made and never ran says all by the list. */
+/* One that was made and never ran says all by the list; what somebody has given another name is not
+ * in it. */
 static bool look_at(void *data, const char *id, struct driver_status *ret)
 {
 	const struct look *l = data;
@@ -90,7 +91,9 @@ static bool look_at(void *data, const char *id, struct driver_status *ret)
 	if (!l->engine)
 		return true;
 	entry = guest_choose(l->containers, id, NULL);
-	if (!entry || strcmp(reply_text_or_none(entry, "State"), "created") == 0)
+	if (!entry)
+		return look_by(l->engine, l->docker, id, ret);
+	if (strcmp(reply_text_or_none(entry, "State"), "created") == 0)
 		guest_status_of(l->docker, id, NULL, ret);
 	else if (guest_inspect_for(
 			 l->engine, reply_text_or_none(entry, "Id"), share_ms(l), &info, NULL) == 0)
@@ -108,7 +111,7 @@ int look_all(
 	int r;
 
 	if (engine_open(docker->socket, ALL_MS, &engine, NULL) == 0 &&
-		guest_containers(engine, docker, NULL, &l.containers, NULL) == 0)
+		guest_all_containers(engine, docker, &l.containers, NULL) == 0)
 		l.engine = engine;
 	r = definition_list(docker->dirs.state, look_at, &l, ret, ret_count, err);
 	if (l.engine)

@@ -422,7 +422,7 @@ int make_settle(struct make *m, struct err *err)
 
 	if (m->g->info && is_as_wanted(m, m->g->info))
 		return 0;
-	r = guest_containers(m->g->engine, m->g->docker, m->guest->id, &list, err);
+	r = guest_containers(m->g, &list, err);
 	if (r == 0)
 		r = settle_list(m, list, err);
 	json_decref(list);

@@ -247,6 +247,39 @@ static void one_removed_by_hand_is_made_anew_with_its_data(void **state)
 	destroy_guest(GUEST_A);
 }
 
+static enum guest_state listed_state(const char *id)
+{
+	struct outcome o = call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
+
+	for (size_t i = 0; i < o.statuses_count; i++)
+		if (strcmp(o.statuses[i].id, id) == 0)
+			return o.statuses[i].state;
+	fail_msg("guest %s is not listed", id);
+	return GUEST_UNKNOWN;
+}
+
+static void one_renamed_by_hand_is_still_the_guest(void **state)
+{
+	struct driver_guest guest = facts(GUEST_A);
+	char container[128];
+
+	(void)state;
+	define(&guest);
+	start_guest(GUEST_A);
+	inside("echo mine >/layer");
+	snprintf(container, sizeof(container), "%s", container_of(GUEST_A));
+	assert_non_null(DOCKER("rename", container, "another"));
+	assert_int_equal(listed_state(GUEST_A), GUEST_RUNNING);
+	stop_guest(GUEST_A, 20000);
+	define(&guest);
+	assert_string_equal(container_of(GUEST_A), container);
+	assert_string_equal(DOCKER("inspect", "--format={{.Name}}", container), "/corpus-web");
+	start_guest(GUEST_A);
+	assert_string_equal(inside("cat /layer"), "mine");
+	assert_non_null(DOCKER("rename", container, "another"));
+	destroy_guest(GUEST_A);
+}
+
 static void containers_with_copied_labels_are_left_alone(void **state)
 {
 	struct driver_guest guest = facts(GUEST_A);
@@ -479,6 +512,7 @@ int main(void)
 		guest_test(what_ends_it_is_told_apart),
 		guest_test(files_of_one_that_does_not_run_are_there_after_the_nodes_boot),
 		guest_test(one_removed_by_hand_is_made_anew_with_its_data),
+		guest_test(one_renamed_by_hand_is_still_the_guest),
 		guest_test(containers_with_copied_labels_are_left_alone),
 		guest_test(what_changes_its_container_keeps_its_layer),
 		guest_test(layers_are_kept_and_come_back),

@@ -17,6 +17,7 @@
 #include "drivers/docker/engine.h"
 #include "drivers/docker/engine_head.h"
 #include "drivers/docker/flatten.h"
+#include "drivers/docker/guest.h"
 #include "drivers/docker/lines.h"
 #include "drivers/docker/probe.h"
 #include "drivers/docker/progress.h"
@@ -303,6 +304,34 @@ static void labels_are_left_out_or_refused_where_they_are_too_long(void **state)
 	json_decref(config);
 }
 
+/* --- Containers ------------------------------------------------------------------------------ */
+
+/* A container that is linked to it gives it one more. */
+static void a_container_is_known_by_whichever_name_is_ours(void **state)
+{
+	static const struct {
+		const char *entry;
+		bool aside;
+	} cases[] = {
+		{"{\"Names\":[\"/corpus-0123.aside\"]}", true},
+		{"{\"Names\":[\"/app/db\",\"/corpus-0123.aside\"]}", true},
+		{"{\"Names\":[\"/corpus-0123.aside\",\"/app/db\"]}", true},
+		{"{\"Names\":[\"/corpus-x/db.aside\",\"/corpus-0123\"]}", false},
+		{"{\"Names\":[\"/app.aside\"]}", false},
+		{"{\"Names\":[null, 5]}", false},
+		{"{\"Names\":null}", false},
+		{"{}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		json_t *entry = parsed(cases[i].entry);
+
+		assert_int_equal(guest_is_aside(entry), cases[i].aside);
+		json_decref(entry);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +346,7 @@ int main(void)
 		cmocka_unit_test(dockerds_that_cannot_be_used_are_refused),
 		cmocka_unit_test(what_an_image_of_one_layer_is_told_is_quoted),
 		cmocka_unit_test(labels_are_left_out_or_refused_where_they_are_too_long),
+		cmocka_unit_test(a_container_is_known_by_whichever_name_is_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
