@@ -2,6 +2,7 @@
  * all methods but write and sync only pass on. */
 #include "vfs.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@ static sqlite3_vfs *g_real;
 static sqlite3_vfs g_vfs;
 static atomic_uint g_log_syncs, g_other_syncs;
 static atomic_int g_fail_writes, g_fail_syncs;
+static pthread_mutex_t g_syncs = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(f)	      (((struct layer *)(f))->real)
 #define CALL(f, name) (REAL(f)->pMethods->name)
@@ -47,6 +49,8 @@ static int layer_sync(sqlite3_file *f, int flags)
 {
 	int code = atomic_load(&g_fail_syncs);
 
+	pthread_mutex_lock(&g_syncs);
+	pthread_mutex_unlock(&g_syncs);
 	atomic_fetch_add(((struct layer *)f)->log ? &g_log_syncs : &g_other_syncs, 1);
 	return code ? code : CALL(f, xSync)(REAL(f), flags);
 }
@@ -167,4 +171,14 @@ void vfs_fail_writes(int code)
 void vfs_fail_syncs(int code)
 {
 	atomic_store(&g_fail_syncs, code);
+}
+
+void vfs_hold_syncs(void)
+{
+	pthread_mutex_lock(&g_syncs);
+}
+
+void vfs_release_syncs(void)
+{
+	pthread_mutex_unlock(&g_syncs);
 }

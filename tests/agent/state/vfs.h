@@ -12,3 +12,7 @@ unsigned vfs_other_syncs(void);
  * work. */
 void vfs_fail_writes(int code);
 void vfs_fail_syncs(int code);
+
+/* Whoever syncs waits, until they are let go on by the same thread. */
+void vfs_hold_syncs(void);
+void vfs_release_syncs(void);
