@@ -54,7 +54,7 @@ def test_tables_are_offered(words, expected, corpus):
     (["stop", "web1", ""], "/v1/guests?fields=name", GUESTS, ["db", "web1", "web2"]),
     (["switch", "40001", "--to", "d"], "/v1/guests?fields=name", GUESTS, ["db"]),
     (["create", "x", "--image", ""], "/v1/images", {"images": [samples.IMAGE]}, ["busybox"]),
-    (["create", "x", "-d", ""], "/v1/node", samples.NODE, ["lxc", "qemu", "kvm"]),
+    (["create", "x", "-d", ""], "/v1/node", samples.NODE, ["lxc", "qemu", "docker", "kvm"]),
     (["unpublish", "web1", "4"], "/v1/ports", samples.PORTS, ["40001", "40002/udp"]),
     (["restore", "web1", ""], "/v1/guests/web1/snapshots", {"snapshots": samples.SNAPSHOTS},
      ["20261122t120000z", "before"]),

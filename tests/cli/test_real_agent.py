@@ -6,6 +6,7 @@ import os
 import pytest
 from cli.conftest import DEADLINE_S, Corpus
 from harness.rootfs import busybox_tar
+from harness.shell import wait_for
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root: namespaces, a pool"),
               pytest.mark.xdist_group("cli-real-agent")]
@@ -169,9 +170,13 @@ def test_events_tell_what_happened(web, command):
 
 
 def test_top_shows_what_is_used(web, command):
-    row = next(line for line in command("top", "--once").splitlines() if line.startswith(web))
-    name, state, cpu, *_ = row.split()
-    assert (name, state) == (web, "running") and float(cpu) >= 0 and "iB" in row
+    def row():
+        return next(line for line in command("top", "--once").splitlines() if line.startswith(web))
+
+    # Nothing is known of its first moments.
+    wait_for("it is measured", lambda: row().split()[2] != "-")
+    name, state, cpu, *_ = row().split()
+    assert (name, state) == (web, "running") and float(cpu) >= 0 and "iB" in row()
 
 
 def test_names_are_completed(web, command):
