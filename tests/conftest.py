@@ -22,8 +22,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name.startswith(("test_kvm", "test_docker", "test_mixed")):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    # A whole Debian is emulated there, and takes minutes: not at the end, with nothing beside it.
-    items.sort(key=lambda item: item.path.name != "test_packages.py")
+    # Whole Debians are emulated there, and take minutes: not at the end, with nothing beside them.
+    emulated = ("test_packages.py", "test_cgroup_v2.py")
+    items.sort(key=lambda item: item.path.name not in emulated)
 
 
 @contextlib.contextmanager

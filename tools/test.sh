@@ -56,9 +56,10 @@ compiled_tests() {
 	return $status
 }
 
-# The black-box tests, against the product in build/$CORPUS_BUILD → $results.
+# The black-box tests, against the product in build/$CORPUS_BUILD → $results. Three at a time: one of
+# them emulates whole Debians most of the time, the others wait for much.
 python_tests() {
-	phase "product tests" "$PYTHON" -m pytest -n2 --dist loadgroup -q -p no:cacheprovider \
+	phase "product tests" "$PYTHON" -m pytest -n3 --dist loadgroup -q -p no:cacheprovider \
 		-c tests/pytest.ini --junitxml="$results/product.xml" ${1:+-k "$1"} tests
 }
 
