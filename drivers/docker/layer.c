@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "drivers/docker/flatten.h"
 #include "drivers/docker/image.h"
+#include "drivers/docker/probe.h"
 #include "drivers/docker/reply.h"
 
 /* --- Configurations --------------------------------------------------------------------------- */
@@ -195,6 +196,31 @@ static int keep_on(struct docker_guest *g, const char *container, const struct l
 	return r;
 }
 
+/* What root of a privileged guest writes is root's of the node, whom a dockerd with userns-remap
+ * does not know in its containers: it would leave that out, and say so to its log alone. */
+static int check_owners(struct docker_guest *g, const json_t *container, struct err *err)
+{
+	const char *name = reply_text_or_none(container, "Name");
+	json_t *info = NULL;
+	bool remaps;
+	int r;
+
+	if (strcmp(reply_text_or_none(container, "HostConfig.UsernsMode"), "host") != 0)
+		return 0;
+	r = engine_call(g->engine,
+		&(struct engine_request){.path = "/info", .what = "ask dockerd how it is set up"},
+		&info, err);
+	remaps = probe_has_security(info, "userns");
+	json_decref(info);
+	if (r < 0 || !remaps)
+		return r;
+	return err_set(err, ERR_UNSUPPORTED, "privileged",
+		"dockerd has userns-remap, and so would not keep what root of a privileged guest "
+		"wrote outside of its data: neither can it be kept for a snapshot or clone, nor "
+		"for a container with other settings (docker rm %.72s does without it)",
+		name + strspn(name, "/"));
+}
+
 int layer_keep(struct docker_guest *g, const char *container, const struct layer_wish *wish,
 	char ret[static LAYER_ID_MAX], struct err *err)
 {
@@ -204,6 +230,8 @@ int layer_keep(struct docker_guest *g, const char *container, const struct layer
 	if (r == 0 && !info)
 		r = err_set(err, ERR_DRIVER, NULL, "the container of guest %s is gone",
 			g->definition.guest.id);
+	if (r == 0)
+		r = check_owners(g, info, err);
 	if (r == 0)
 		r = inspect(g->engine, reply_text_or_none(info, "Image"), &image, err);
 	if (r == 0)

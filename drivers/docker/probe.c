@@ -13,8 +13,8 @@
 
 #define PROBE_MS 4500
 
-/* Whether dockerd has a feature of security ("userns"): they are listed as "name=userns,…". */
-static bool has_security(const json_t *info, const char *name)
+/* They are listed as "name=userns,…". */
+bool probe_has_security(const json_t *info, const char *name)
 {
 	const json_t *option;
 	size_t i, length = strlen(name);
@@ -77,9 +77,9 @@ static void fill_notice(const json_t *info, struct driver_info *ret)
 {
 	const char *below = backing_file_system(info);
 
-	if (!has_security(info, "seccomp"))
+	if (!probe_has_security(info, "seccomp"))
 		note(ret, "guests may use all system calls: dockerd has no seccomp");
-	if (!has_security(info, "userns"))
+	if (!probe_has_security(info, "userns"))
 		note(ret, "root in a guest is root: dockerd has no userns-remap");
 	if (!may_bound_layers(info))
 		note(ret, "layers of guests have no bound: storage driver %s%s%s",
@@ -96,7 +96,7 @@ static void fill_problem(const json_t *info, struct driver_info *ret)
 		snprintf(ret->problem, sizeof(ret->problem),
 			"dockerd runs containers of %.32s: Linux is needed",
 			os[0] ? os : "an unknown kind");
-	else if (has_security(info, "rootless"))
+	else if (probe_has_security(info, "rootless"))
 		snprintf(ret->problem, sizeof(ret->problem),
 			"this dockerd is rootless, where the node's network and storage do not "
 			"reach: lead the driver to one that runs as root");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "drivers/docker/instance.h"
 
@@ -11,3 +12,6 @@ void probe_host(const struct docker *docker, struct driver_info *ret);
 /* The same of what dockerd answers about itself (GET /info) in version 1.`version` of its API.
  * Pure. */
 void probe_judge(const json_t *info, unsigned version, struct driver_info *ret);
+
+/* Whether that dockerd has a feature of security ("userns"). Pure. */
+bool probe_has_security(const json_t *info, const char *name);

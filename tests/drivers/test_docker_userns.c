@@ -100,6 +100,30 @@ static void a_privileged_guests_root_is_the_nodes(void **state)
 	destroy_guest(GUEST_A);
 }
 
+/* dockerd leaves out of a layer what its user namespace has no number for, and answers as if it had
+ * kept all. */
+static void the_layer_of_a_privileged_guest_is_not_kept_by_halves(void **state)
+{
+	static const char *const env[] = {"MODE=other", NULL};
+	struct driver_layer_work work = {.op = DRIVER_LAYER_KEEP, .name = "first"};
+	struct driver_guest guest = facts();
+	struct driver_request keep = {.call = DRIVER_CALL_LAYER, .id = GUEST_A, .layer = &work},
+			      change = {.call = DRIVER_CALL_CREATE, .guest = &guest};
+
+	(void)state;
+	guest.privileged = true;
+	run(&guest);
+	assert_non_null(inside("echo mine >/layer"));
+	call_fails(keep, ERR_UNSUPPORTED);
+	stop_guest(GUEST_A, 20000);
+	g_container.env = env;
+	call_fails(change, ERR_UNSUPPORTED);
+	g_container.env = NULL;
+	run(&guest);
+	assert_string_equal(inside("cat /layer"), "mine");
+	destroy_guest(GUEST_A);
+}
+
 static void a_layer_holds_no_more_than_it_may(void **state)
 {
 	struct driver_layer_work work = {.op = DRIVER_LAYER_USAGE};
@@ -139,6 +163,7 @@ int main(void)
 		guest_test(data_belong_to_the_guests_own_root),
 		guest_test(the_guests_own_root_cannot_read_what_its_commands_go_through),
 		guest_test(a_privileged_guests_root_is_the_nodes),
+		guest_test(the_layer_of_a_privileged_guest_is_not_kept_by_halves),
 		guest_test(a_layer_holds_no_more_than_it_may),
 		guest_test(a_guest_that_was_restored_live_can_be_destroyed),
 	};
