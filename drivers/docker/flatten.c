@@ -141,6 +141,8 @@ static int on_answer(void *data, const char *bytes, size_t size, struct err *err
 static int import(struct docker_guest *g, struct copy *copy, const struct flatten_as *as,
 	const char *changes, struct err *err)
 {
+	struct err failed = {0};
+	int status = 0;
 	int r = engine_call(g->engine,
 		&(struct engine_request){.method = "POST",
 			.path = "/images/create",
@@ -152,10 +154,17 @@ static int import(struct docker_guest *g, struct copy *copy, const struct flatte
 			.source_type = "application/x-tar",
 			.source_fd = copy->fetch.from,
 			.sink = on_answer,
-			.data = copy},
-		NULL, err);
+			.data = copy,
+			.ret_status = &status},
+		NULL, &failed);
 
-	return r == 0 ? lines_end(&copy->lines, err) : r;
+	if (r == 0)
+		r = lines_end(&copy->lines, &failed);
+	if (r < 0 && status >= 400)
+		return image_refused(failed.message, err);
+	if (r < 0 && err)
+		*err = failed;
+	return r;
 }
 
 int flatten_container(
