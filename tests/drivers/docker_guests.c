@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "conformance/guests.h"
 
 static void die(const char *what)
 {
@@ -66,4 +67,20 @@ const struct driver_container *docker_guests_container(const char *id, enum root
 		.data = data,
 		.data_paths = paths};
 	return &container;
+}
+
+int docker_guests_run(const struct docker_node *what, const char *program,
+	const struct CMUnitTest *tests, size_t count, int (*teardown)(void **state))
+{
+	struct environment e = {.bridge = NODE_BRIDGE,
+		.program = program,
+		.container = docker_guests_container,
+		.leftovers = docker_node_leftovers};
+	int failed;
+
+	docker_guests_enter(what, &e.config);
+	guests_begin(&e);
+	failed = _cmocka_run_group_tests("docker guests", tests, count, NULL, teardown);
+	guests_end();
+	return failed;
 }

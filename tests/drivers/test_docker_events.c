@@ -178,9 +178,12 @@ static void what_containers_do_by_themselves_is_told(void **state)
 /* dockerd, for which it runs, has nothing more to tell. */
 static void a_guest_whose_program_begins_late_is_told_to_run(void **state)
 {
+	int64_t deadline = clock_monotonic_ns() + DEADLINE_MS * 1000000L;
+
 	(void)state;
 	assert_non_null(DOCKER("exec", container(A), "touch", "/held"));
 	while (told_of(all, A)->status.state != GUEST_STARTING) {
+		assert_true(clock_monotonic_ns() < deadline);
 		driver->ops->watch_dispatch(driver, A, note, all);
 		usleep(10000);
 	}

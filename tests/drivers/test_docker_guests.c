@@ -521,15 +521,6 @@ int main(void)
 		guest_test(a_container_made_anew_survives_a_crash_anywhere),
 		guest_test(a_restore_survives_a_crash_anywhere),
 	};
-	struct environment e = {.bridge = NODE_BRIDGE,
-		.program = DOCKER_PROGRAM,
-		.container = docker_guests_container,
-		.leftovers = docker_node_leftovers};
-	int failed;
 
-	docker_guests_enter(NULL, &e.config);
-	guests_begin(&e);
-	failed = cmocka_run_group_tests(tests, NULL, nothing_is_left);
-	guests_end();
-	return failed;
+	return docker_guests_run(NULL, DOCKER_PROGRAM, tests, ARRAY_SIZE(tests), nothing_is_left);
 }

@@ -385,15 +385,6 @@ int main(void)
 		guest_test(a_crash_on_the_way_leaves_nothing_behind),
 		guest_test(a_restore_that_crashes_on_the_way_is_repeated),
 	};
-	struct environment e = {.bridge = NODE_BRIDGE,
-		.program = DOCKER_PROGRAM,
-		.container = docker_guests_container,
-		.leftovers = docker_node_leftovers};
-	int failed;
 
-	docker_guests_enter(NULL, &e.config);
-	guests_begin(&e);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	guests_end();
-	return failed;
+	return docker_guests_run(NULL, DOCKER_PROGRAM, tests, ARRAY_SIZE(tests), NULL);
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 // clang-format on
 
+#include "base/cleanup.h"
 #include "conformance/guests.h"
 #include "docker_guests.h"
 #include "docker_node.h"
@@ -167,17 +168,8 @@ int main(void)
 		guest_test(a_layer_holds_no_more_than_it_may),
 		guest_test(a_guest_that_was_restored_live_can_be_destroyed),
 	};
-	struct environment e = {.bridge = NODE_BRIDGE,
-		.program = DOCKER_PROGRAM,
-		.container = docker_guests_container,
-		.leftovers = docker_node_leftovers};
-	int failed;
 
-	docker_guests_enter(
+	return docker_guests_run(
 		&(struct docker_node){.storage = "btrfs", .userns = true, .live_restore = true},
-		&e.config);
-	guests_begin(&e);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	guests_end();
-	return failed;
+		DOCKER_PROGRAM, tests, ARRAY_SIZE(tests), NULL);
 }

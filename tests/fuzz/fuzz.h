@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,3 +14,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		if (!(condition))                                                                  \
 			abort();                                                                   \
 	} while (0)
+
+/* The input as a text, to be freed. */
+static inline char *fuzz_text(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);
+
+	REQUIRE(text);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	return text;
+}

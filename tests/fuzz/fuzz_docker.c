@@ -78,11 +78,8 @@ static void read_archive(const char *name, const char *text, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	AUTOFREE char *text = malloc(size + 1);
+	AUTOFREE char *text = fuzz_text(data, size);
 
-	REQUIRE(text);
-	memcpy(text, data, size);
-	text[size] = '\0';
 	read_lines(text, size);
 	read_head(text, size);
 	read_reference(text);

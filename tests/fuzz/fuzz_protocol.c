@@ -1,6 +1,5 @@
 /* Any text for the decoders of the driver protocol: a driver may be anybody's program. A call that
  * is understood can be written again. */
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -36,11 +35,8 @@ static void decode_drivers(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	AUTOFREE char *text = malloc(size + 1);
+	AUTOFREE char *text = fuzz_text(data, size);
 
-	REQUIRE(text);
-	memcpy(text, data, size);
-	text[size] = '\0';
 	decode_agents(text);
 	decode_drivers(text);
 	return 0;

@@ -1,6 +1,5 @@
 /* Whatever a guest's agent may answer, and whatever may come from a guest's shell before a command
  * begins: both are in the guest's hands. */
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -48,11 +47,8 @@ static void read_beginning(const char *text, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	AUTOFREE char *text = malloc(size + 1);
+	AUTOFREE char *text = fuzz_text(data, size);
 
-	REQUIRE(text);
-	memcpy(text, data, size);
-	text[size] = '\0';
 	parse_answers(text);
 	read_beginning(text, size);
 	return 0;

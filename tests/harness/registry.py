@@ -10,7 +10,7 @@ import sys
 
 from . import testbed
 from .http import fetch
-from .shell import run, wait_for
+from .shell import wait_for
 
 PORT = 5000
 ADDRESSES = {testbed.NODE: "127.0.0.1", testbed.OUTSIDE: testbed.OUTSIDE_ADDRESS}

@@ -113,22 +113,40 @@ static void an_unpublished_port_is_refused(void **state)
 	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, true, &err));
 }
 
+/* A connection of the client's to what is behind a port. */
+struct link {
+	int client, server;
+};
+
+static void close_link(struct link *link)
+{
+	fd_close(link->client);
+	fd_close(link->server);
+}
+
+static struct link linked(const struct world *world, uint16_t port, int listener)
+{
+	struct link link = {.client = connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, port)};
+
+	link.server = accept_on(listener);
+	assert_talks(link.client, link.server);
+	return link;
+}
+
 static void a_switch_keeps_connections_and_leads_new_ones_elsewhere(void **state)
 {
 	struct world *world = *state;
 	CLEANUP(close_guests) struct guests guests = two_guests(world);
-	AUTOCLOSE int client = -1;
-	AUTOCLOSE int server = -1;
 
 	publish(world, PORT_TCP, 0, false);
-	client = connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, PORT);
-	server = accept_on(guests.tcp[0]);
-	assert_talks(client, server);
+
+	CLEANUP(close_link) struct link link = linked(world, PORT, guests.tcp[0]);
+
 	publish(world, PORT_TCP, 1, false);
-	assert_talks(client, server);
-	assert_talks(server, client);
+	assert_talks(link.client, link.server);
+	assert_talks(link.server, link.client);
 	assert_true(reaches(world->client, NODE_ADDRESS, PORT, guests.tcp[1]));
-	assert_talks(client, server);
+	assert_talks(link.client, link.server);
 	publish(world, PORT_TCP, 1, false);
 	assert_true(reaches(world->client, NODE_ADDRESS, PORT, guests.tcp[1]));
 }
@@ -146,15 +164,13 @@ static void a_switch_with_flush_cuts_connections(void **state)
 {
 	struct world *world = *state;
 	CLEANUP(close_guests) struct guests guests = two_guests(world);
-	AUTOCLOSE int client = -1;
-	AUTOCLOSE int server = -1;
 
 	publish(world, PORT_TCP, 0, false);
-	client = connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, PORT);
-	server = accept_on(guests.tcp[0]);
-	assert_talks(client, server);
+
+	CLEANUP(close_link) struct link link = linked(world, PORT, guests.tcp[0]);
+
 	publish(world, PORT_TCP, 1, true);
-	assert_cut(client);
+	assert_cut(link.client);
 }
 
 static void unpublishing_cuts_connections_and_no_others(void **state)
@@ -162,27 +178,22 @@ static void unpublishing_cuts_connections_and_no_others(void **state)
 	struct world *world = *state;
 	CLEANUP(close_guests) struct guests guests = two_guests(world);
 	struct net_port other = port_to(world, PORT_TCP, PORT + 1, 0);
-	AUTOCLOSE int client = -1;
-	AUTOCLOSE int server = -1;
-	AUTOCLOSE int other_client = -1;
-	AUTOCLOSE int other_server = -1;
 	AUTOCLOSE int listener = listen_in(world->client, SOCK_STREAM, ANY_ADDRESS, PORT);
 	AUTOCLOSE int out = -1;
 	AUTOCLOSE int out_server = -1;
 
 	publish(world, PORT_TCP, 0, false);
 	assert_ok(net_publish(world->net, &other, false, &err));
-	client = connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, PORT);
-	server = accept_on(guests.tcp[0]);
-	other_client = connect_in(world->client, SOCK_STREAM, NODE_ADDRESS, PORT + 1);
-	other_server = accept_on(guests.tcp[0]);
+
+	CLEANUP(close_link) struct link link = linked(world, PORT, guests.tcp[0]);
+	CLEANUP(close_link) struct link other_link = linked(world, PORT + 1, guests.tcp[0]);
+
 	/* The same port number, but somebody else's and outwards. */
 	out = connect_in(world->guest_ns[0], SOCK_STREAM, CLIENT_ADDRESS, PORT);
 	out_server = accept_on(listener);
-	assert_talks(client, server);
 	assert_ok(net_unpublish(world->net, PORT_TCP, PORT, true, &err));
-	assert_cut(client);
-	assert_talks(other_client, other_server);
+	assert_cut(link.client);
+	assert_talks(other_link.client, other_link.server);
 	assert_talks(out, out_server);
 	assert_talks(out_server, out);
 }

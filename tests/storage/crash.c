@@ -68,6 +68,17 @@ void crash_at(const struct fixture *f, const char *verb, const char *point)
 		fail_msg("%s did not pass %s: status %#x", verb, point, (unsigned)status);
 }
 
+int crash_import(struct fixture *f, struct storage **storage, const char *name,
+	const struct image_source *source)
+{
+	int r = storage_open(&f->config, storage, &g_err);
+
+	if (r == 0)
+		r = image_import(*storage, name, source, NULL, &g_err);
+	close(source->fd);
+	return r;
+}
+
 bool crash_has_image(struct fixture *f, const char *folder)
 {
 	struct image *images;

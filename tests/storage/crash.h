@@ -24,6 +24,10 @@ void crash_run(const struct fixture *f, const char *verb);
 /* The same, which must be killed at the point: "storage.deleted" or "storage.deleted=kill@2". */
 void crash_at(const struct fixture *f, const char *verb, const char *point);
 
+/* For verbs: opens the pool and imports the image; closes its descriptor. */
+int crash_import(struct fixture *f, struct storage **storage, const char *name,
+	const struct image_source *source);
+
 /* Whether the pool has the image, or none: whole in `folder` or not at all. */
 bool crash_has_image(struct fixture *f, const char *folder);
 

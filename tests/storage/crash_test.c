@@ -24,12 +24,8 @@ static int do_open(struct storage **storage)
 static int do_import(struct storage **storage)
 {
 	struct image_source source = {.fd = tarball_little(), .replace = true};
-	int r = do_open(storage);
 
-	if (r == 0)
-		r = image_import(*storage, "little", &source, NULL, &g_err);
-	close(source.fd);
-	return r;
+	return crash_import(&g_f, storage, "little", &source);
 }
 
 static int do_delete_image(struct storage **storage)

@@ -20,12 +20,8 @@ static int do_import(struct storage **storage)
 {
 	struct image_source source = {
 		.kind = IMAGE_DISK, .fd = diskfile_qcow2(16 * MIB, NULL), .replace = true};
-	int r = storage_open(&g_f.config, storage, &g_err);
 
-	if (r == 0)
-		r = image_import(*storage, "disk", &source, NULL, &g_err);
-	close(source.fd);
-	return r;
+	return crash_import(&g_f, storage, "disk", &source);
 }
 
 static int do_create(struct storage **storage)

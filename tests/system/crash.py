@@ -166,6 +166,22 @@ def driver_pids(node):
     return found
 
 
+def agent_and_driver_die(node, name):
+    """One after the other, while a guest runs on."""
+    guest = node.api.guest(name)
+
+    def is_seen():
+        return node.api.guest(name).get("pid") == guest["pid"]
+    node.kill9()
+    node.start()
+    wait_for("it is seen running", is_seen)
+    driver = node.driver_pid(guest["driver"])
+    kill(driver)
+    wait_for("another driver process",
+             lambda: node.driver_pid(guest["driver"]) not in (0, driver))
+    wait_for("it is seen running", is_seen)
+
+
 def kill(*pids):
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -2,9 +2,9 @@
 once for all the tests of this file, which leave it as they found it."""
 import base64
 import os
-import signal
 
 import pytest
+from crash import agent_and_driver_die
 from harness.api import Problem
 from harness.shell import wait_for
 
@@ -157,15 +157,8 @@ def test_a_clone_has_both_and_gets_its_own_name_keys_and_user_data(node, web):
 # --- what it outlives ---
 
 def test_it_outlives_agent_and_driver(node, web):
-    pid = node.api.guest(NAME)["pid"]
     with node.nothing_noticed(web, page=PAGE):
-        node.kill9()
-        node.start()
-        wait_for("it is seen running", lambda: node.api.guest(NAME).get("pid") == pid)
-        driver = node.driver_pid("docker")
-        os.kill(driver, signal.SIGKILL)
-        wait_for("another driver process", lambda: node.driver_pid("docker") not in (0, driver))
-        wait_for("it is seen running", lambda: node.api.guest(NAME).get("pid") == pid)
+        agent_and_driver_die(node, NAME)
 
 
 def test_it_is_there_again_after_dockerd_was_killed(node, web):

@@ -2,10 +2,10 @@
 tests of this file, which leave it as they found it; the last ones start it anew."""
 import os
 import re
-import signal
 import time
 
 import pytest
+from crash import agent_and_driver_die
 from harness import disks
 from harness.api import Problem
 from harness.node import CACHE
@@ -156,13 +156,7 @@ def test_frozen_it_stands_still_and_thawed_it_goes_on(node, web):
 def test_it_outlives_agent_driver_and_libvirtd(node, web):
     pid = node.api.guest(NAME)["pid"]
     with node.nothing_noticed(web, page=f"{NAME}\n".encode()):
-        node.kill9()
-        node.start()
-        wait_for("it is seen running", lambda: node.api.guest(NAME).get("pid") == pid)
-        driver = node.driver_pid("kvm")
-        os.kill(driver, signal.SIGKILL)
-        wait_for("another driver process", lambda: node.driver_pid("kvm") not in (0, driver))
-        wait_for("it is seen running", lambda: node.api.guest(NAME).get("pid") == pid)
+        agent_and_driver_die(node, NAME)
         node.virt.kill()
         try:
             wait_for("it is unknown", lambda: node.api.guest(NAME)["state"] == "unknown")

@@ -179,12 +179,8 @@ static void a_queued_operation_is_cancelled_at_once_and_does_nothing(void **stat
 static void a_running_operation_is_cancelled_after_its_step_and_undone(void **state)
 {
 	struct world *w = *state;
-	struct err err;
 
-	w->hold_step = "one";
-	submit(w, &BOTH_WAYS, "a");
-	run_until_held(w);
-	assert_int_equal(engine_cancel(w->held, &err), 0);
+	cancel_in_step_one(w);
 	op_step_done(TAKE_PTR(w->held), 0, NULL);
 	run_until_ended(w, 1);
 	assert_int_equal(w->last.state, OPERATION_CANCELLED);

@@ -188,12 +188,8 @@ static void an_end_that_cannot_be_written_holds_its_lane_until_it_can(void **sta
 static void a_cancel_is_kept_over_a_restart(void **state)
 {
 	struct world *w = *state;
-	struct err err;
 
-	w->hold_step = "one";
-	submit(w, &BOTH_WAYS, "a");
-	run_until_held(w);
-	assert_int_equal(engine_cancel(w->held, &err), 0);
+	cancel_in_step_one(w);
 	restart_and_end(w, 1);
 	assert_int_equal(w->last.state, OPERATION_CANCELLED);
 	assert_string_equal(w->trace, "a:one a:-one");

@@ -249,6 +249,16 @@ void run_until_held(struct world *w)
 		assert_true(sd_event_run(w->loop, DEADLINE_US) > 0);
 }
 
+void cancel_in_step_one(struct world *w)
+{
+	struct err err;
+
+	w->hold_step = "one";
+	submit(w, &BOTH_WAYS, "a");
+	run_until_held(w);
+	assert_int_equal(engine_cancel(w->held, &err), 0);
+}
+
 static int resume_one(void *data, const struct operation *info, json_t *args)
 {
 	struct world *w = data;

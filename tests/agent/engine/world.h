@@ -56,6 +56,8 @@ struct op *submit_args(struct world *w, const struct op_verb *verb, const char *
 struct op *submit(struct world *w, const struct op_verb *verb, const char *lane);
 void run_until_ended(struct world *w, unsigned count);
 void run_until_held(struct world *w);
+/* One of lane "a" that undoes its steps, cancelled in the first of them, which is held. */
+void cancel_in_step_one(struct world *w);
 
 /* The step fails so often. */
 void fail_at(struct world *w, const char *step, enum err_code code, unsigned times);
