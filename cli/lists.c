@@ -42,6 +42,11 @@ static char *count_snapshots(const json_t *guest)
 											: text;
 }
 
+static char *restart_needed(const json_t *guest)
+{
+	return value_list(guest, "restart_needed");
+}
+
 static const struct list_column GUEST_COLUMNS[] = {
 	{"name", "name", LIST_TEXT, true},
 	{"state", "state", LIST_STATE, true},
@@ -58,6 +63,7 @@ static const struct list_column GUEST_COLUMNS[] = {
 	{"memory", "limits.memory", LIST_SIZE},
 	{"health", "health_state", LIST_STATE},
 	{"restarts", "restarts", LIST_NUMBER},
+	{"restart-needed", NULL, LIST_TEXT, false, restart_needed},
 	{"autostart", "autostart.on", LIST_SWITCH},
 	{"privileged", "privileged", LIST_SWITCH},
 	{"snapshots", NULL, LIST_NUMBER, false, count_snapshots},

@@ -73,30 +73,19 @@ static char *ssh_command(const json_t *guest)
 
 static void add_state(struct table *facts, const json_t *guest)
 {
+	AUTOFREE char *changes = value_list(guest, "restart_needed");
+
 	facts_add(facts, "state", json_text(guest, "state"));
 	facts_add(facts, "since", V_TIME(guest, "since"));
 	facts_add(facts, "problem", json_text(guest, "problem"));
-}
-
-/* What a machine has not got yet. */
-static void add_pending(struct table *facts, const json_t *pending)
-{
-	CLEANUP(strbuf_finish) struct strbuf text = {0};
-	const json_t *part;
-	size_t i;
-
-	json_array_foreach (pending, i, part) {
-		strbuf_add(&text, i > 0 ? ", " : "");
-		strbuf_add(&text, json_string_value(part));
-	}
-	if (text.used > 0)
-		facts_addf(facts, "pending inside", "%s", text.text);
+	facts_add(facts, "restart needed", changes);
 }
 
 static void add_first_boot(struct table *facts, const json_t *guest)
 {
 	size_t keys = json_array_size(json_at(guest, "ssh_keys"));
 	size_t raw = json_array_size(json_at(guest, "raw"));
+	AUTOFREE char *pending = value_list(guest, "seed_pending");
 
 	if (keys > 0)
 		facts_addf(facts, "ssh keys", "%zu", keys);
@@ -104,7 +93,7 @@ static void add_first_boot(struct table *facts, const json_t *guest)
 		facts_addf(facts, "raw lines", "%zu", raw);
 	if (json_number(guest, "user_data_size") > 0)
 		facts_add(facts, "user data", V_SIZE(guest, "user_data_size"));
-	add_pending(facts, json_at(guest, "seed_pending"));
+	facts_add(facts, "pending inside", pending);
 }
 
 static void add_life(struct table *facts, const json_t *guest)

@@ -305,6 +305,7 @@ enum driver_layer_op {
 	DRIVER_LAYER_RESTORE_UNDO,
 	DRIVER_LAYER_RESTORE_FINISH,
 	DRIVER_LAYER_USAGE,
+	DRIVER_LAYER_BOUND, /* as usage, but at once: `used` is not looked for */
 };
 
 struct driver_layer_work {
@@ -312,7 +313,7 @@ struct driver_layer_work {
 	const char *name; /* keep, drop, restore: as name_check_snapshot has it */
 };
 
-struct driver_layer_result { /* usage */
+struct driver_layer_result { /* usage, bound */
 	bool bounded;	     /* the daemon lets it hold no more than: */
 	uint64_t size;	     /* bytes */
 	uint64_t used;

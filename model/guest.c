@@ -96,6 +96,7 @@ struct guest *guest_free(struct guest *guest)
 	free(guest->snapshots);
 	free(guest->disk);
 	guest_container_free(guest->container);
+	json_decref(guest->runs_with);
 	free(guest);
 	return NULL;
 }
@@ -141,6 +142,12 @@ static bool copy_disk(struct guest *copy, const struct guest *guest)
 	return true;
 }
 
+static bool copy_runs_with(struct guest *copy, const struct guest *guest)
+{
+	copy->runs_with = json_deep_copy(guest->runs_with);
+	return copy->runs_with || !guest->runs_with;
+}
+
 static bool copy_labels(struct guest *copy, const struct guest *guest)
 {
 	if (guest->labels_count == 0)
@@ -177,6 +184,7 @@ static bool copy_lists(struct guest *copy, const struct guest *guest)
 	return copy_ports(copy, guest) && copy_labels(copy, guest) && copy_snapshots(copy, guest) &&
 	       strv_copy(&copy->ssh_keys, guest->ssh_keys) && strv_copy(&copy->raw, guest->raw) &&
 	       guest_health_copy(&copy->health, &guest->health) && copy_disk(copy, guest) &&
+	       copy_runs_with(copy, guest) &&
 	       guest_container_copy(&copy->container, guest->container);
 }
 
@@ -196,6 +204,7 @@ struct guest *guest_copy(const struct guest *guest)
 	copy->snapshots = NULL;
 	copy->disk = NULL;
 	copy->container = NULL;
+	copy->runs_with = NULL;
 	copy->ports_count = copy->labels_count = copy->snapshots_count = 0;
 	return copy_texts(copy, guest) && copy_lists(copy, guest) ? TAKE_PTR(copy) : NULL;
 }

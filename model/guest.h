@@ -216,6 +216,9 @@ struct guest {
 	enum guest_state state;
 	int64_t since_ms; /* of the state */
 	pid_t pid;	  /* of its init on the node; 0 when it has none */
+	/* Owned: settings that were changed since its start and count from its next one, by their
+	 * paths, with the values that it runs with. NULL: none. */
+	json_t *runs_with;
 	enum guest_health_state health_state;
 	uint32_t restarts;	  /* by its policy, since somebody started it last */
 	uint32_t restarts_in_row; /* of those: without running for long in between */
@@ -230,6 +233,17 @@ enum image_kind guest_image_kind(const struct guest *guest);
 /* Parts that a machine or a container which ran already has yet to be given; nothing for other
  * guests. */
 void guest_note_seed(struct guest *guest, uint32_t parts);
+
+/* Its settings that count from its start only, as an object of their paths ("container.command")
+ * and values; a new reference. */
+json_t *guest_start_settings(const struct guest *guest);
+
+/* What such settings were and are, as objects like that: one that runs goes on with what was. A
+ * change that is taken back is none. */
+void guest_note_changes(struct guest *guest, const json_t *was, const json_t *now);
+
+/* Nothing runs without them any more; returns whether there were such. */
+bool guest_drop_changes(struct guest *guest);
 
 /* Releases everything; accepts NULL; returns NULL. */
 struct guest *guest_free(struct guest *guest);

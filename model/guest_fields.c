@@ -121,6 +121,7 @@ const struct reader_field GUEST_SHOWN[GUEST_SHOWN_FIELDS] = {
 	{.name = "restarts", READ_ONLY},
 	{.name = "snapshots", READ_ONLY},
 	{.name = "seed_pending", READ_ONLY},
+	{.name = "restart_needed", READ_ONLY},
 	{.name = "user_data_size", READ_ONLY},
 	{.name = "created", READ_ONLY},
 	{.name = "etag", READ_ONLY},

@@ -14,7 +14,7 @@ extern const struct reader_field GUEST_LIMITS[GUEST_LIMITS_FIELDS];
 extern const struct reader_field GUEST_CHANGEABLE[GUEST_CHANGEABLE_FIELDS];
 
 /* What is shown of a guest and refused in every request. */
-#define GUEST_SHOWN_FIELDS 17
+#define GUEST_SHOWN_FIELDS 18
 extern const struct reader_field GUEST_SHOWN[GUEST_SHOWN_FIELDS];
 
 /* [struct guest] */
@@ -64,6 +64,7 @@ json_t *guest_autostart_to_json(const struct guest *guest);
 json_t *guest_restart_to_json(const struct guest *guest);
 json_t *guest_health_to_json(const struct guest *guest); /* null: no check */
 json_t *guest_texts_to_json(char *const *list);
+json_t *guest_restart_needed_to_json(const struct guest *guest);
 json_t *guest_snapshots_to_json(const struct guest *guest);
 json_t *guest_snapshots_to_record(const struct guest *guest);
 

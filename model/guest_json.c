@@ -273,8 +273,8 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 {
 	char etag[GUEST_ETAG_MAX];
 
-	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:o, s:o, s:s}",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:I, s:o, s:o, "
+			 "s:o, s:o, s:s}",
 		"id", guest->id, "state", guest_state_to_string(guest->state), "since",
 		time_or_null(guest->since_ms), "problem", text_or_null(guest->problem), "pid",
 		number_or_null((uint64_t)guest->pid), "addresses", addresses_to_json(guest), "ssh",
@@ -282,8 +282,8 @@ static json_t *observed_to_json(const struct guest *guest, const char *node_addr
 		"health_state", guest_health_to_string(guest->health_state), "restarts",
 		(json_int_t)guest->restarts, "snapshots", guest_snapshots_to_json(guest),
 		"user_data_size", (json_int_t)(guest->user_data ? strlen(guest->user_data) : 0),
-		"seed_pending", guest_seeds_to_json(guest->seed_pending), "disk",
-		disk_or_null(guest->disk), "image_id",
+		"seed_pending", guest_seeds_to_json(guest->seed_pending), "restart_needed",
+		guest_restart_needed_to_json(guest), "disk", disk_or_null(guest->disk), "image_id",
 		text_or_null(guest->container ? guest->container->image_id : NULL), "etag",
 		guest_etag(etag, guest));
 }

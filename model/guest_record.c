@@ -121,6 +121,19 @@ static int read_health(const struct reader_field *field, const json_t *value, co
 	return reader_object(value, path, HEALTH, ARRAY_SIZE(HEALTH), member, err);
 }
 
+static int read_runs_with(const struct reader_field *field, const json_t *value, const char *path,
+	void *member, struct err *err)
+{
+	json_t **owned = member;
+
+	(void)field;
+	if (!json_is_object(value))
+		return reader_expected(path, "an object", err);
+	json_decref(*owned);
+	*owned = json_deep_copy(value);
+	return *owned ? 0 : err_errno(err, ENOMEM, "cannot read %s", path);
+}
+
 static const struct reader_field RECORD[] = {
 	{MEMBER("id", reader_chars, id), .required = true, .size = GUEST_ID_LEN + 1,
 		.check = check_id},
@@ -163,6 +176,7 @@ static const struct reader_field RECORD[] = {
 	PLAIN_BOOL("want_running", want_running),
 	{MEMBER("state", read_state, state), .required = true},
 	PLAIN64("since_ms", since_ms),
+	{MEMBER("runs_with", read_runs_with, runs_with)},
 	{MEMBER("health_state", guest_read_health_state, health_state)},
 	PLAIN32("restarts", restarts),
 	PLAIN32("restarts_in_row", restarts_in_row),
@@ -224,9 +238,9 @@ static json_t *life_to_record(const struct guest *guest)
 /* What it should be doing, and what it was seen to do. */
 static json_t *state_to_record(const struct guest *guest)
 {
-	return json_pack("{s:b, s:s, s:I, s:s, s:I, s:I, s:b, s:s?, s:I}", "want_running",
+	return json_pack("{s:b, s:s, s:I, s:O?, s:s, s:I, s:I, s:b, s:s?, s:I}", "want_running",
 		guest->want_running, "state", guest_state_to_string(guest->state), "since_ms",
-		(json_int_t)guest->since_ms, "health_state",
+		(json_int_t)guest->since_ms, "runs_with", guest->runs_with, "health_state",
 		guest_health_to_string(guest->health_state), "restarts",
 		(json_int_t)guest->restarts, "restarts_in_row", (json_int_t)guest->restarts_in_row,
 		"resting", guest->resting, "problem", guest->problem, "generation",

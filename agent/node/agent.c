@@ -155,6 +155,8 @@ void agent_set_guest_state(struct agent *agent, struct guest_entry *entry, enum 
 	guest->since_ms = clock_realtime_ms();
 	if (state == GUEST_STOPPED)
 		guest->pid = 0;
+	if (state == GUEST_STOPPED && guest_drop_changes(guest))
+		db_put_guest(txn, guest);
 	if (state != GUEST_RUNNING)
 		guest->health_state = GUEST_HEALTH_NONE;
 	free(guest->problem);

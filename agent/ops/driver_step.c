@@ -8,6 +8,7 @@
 #include "agent/ops/driver_facts.h"
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
+#include "agent/state/db.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -121,6 +122,8 @@ struct row {
 	/* A driver or daemon that is away is waited for, and all other failures are only noted:
 	 * there is no way back from here. */
 	bool surely;
+	pid_t pid;    /* of the guest before the call under way */
+	bool resumes; /* it goes on from saved memory */
 	sd_event_source *again;
 	/* Gets the reply of the last one when it was well; NULL: nobody wants it. */
 	void (*tell)(struct op *op, const struct driver_reply *reply);
@@ -214,7 +217,7 @@ static bool is_optional(const struct row *row, enum err_code code)
 		return false;
 	/* What is not known has no layer either. */
 	if (row->calls[row->at].call == DRIVER_CALL_LAYER)
-		return code == ERR_NOT_FOUND;
+		return code == ERR_NOT_FOUND || row->layer.op == DRIVER_LAYER_BOUND;
 	if (row->calls[row->at].call == DRIVER_CALL_DISK && row->work.op == DRIVER_DISK_DISCARD &&
 		(code == ERR_UNAVAILABLE || code == ERR_TIMEOUT))
 		return true;
@@ -233,11 +236,43 @@ static void advise(const struct row *row, struct err *err)
 			entry->guest->image, entry->guest->driver, entry->guest->image);
 }
 
+/* Whether what ran with older settings is gone by this call. One that goes on from its memory has
+ * those of then. */
+static bool has_ended(const struct row *row, const struct driver_reply *reply)
+{
+	switch (row->calls[row->at].call) {
+	case DRIVER_CALL_STOP:
+	case DRIVER_CALL_KILL: return true;
+	case DRIVER_CALL_START:
+		return !row->resumes && reply->statuses_count == 1 &&
+		       reply->statuses[0].pid != row->pid;
+	default: return false;
+	}
+}
+
+static void note_end(const struct row *row, const struct driver_reply *reply)
+{
+	struct agent *agent = row->op->agent;
+	struct guest_entry *entry = op_guest(row->op);
+	struct db_txn *txn;
+
+	if (reply->result < 0 || !entry || !has_ended(row, reply) ||
+		!guest_drop_changes(entry->guest))
+		return;
+	registry_changed(agent->registry, entry);
+	txn = db_txn_create();
+	db_put_guest(txn, entry->guest);
+	agent_commit(agent, txn, false, NULL, NULL);
+}
+
 static void replied(void *data, const struct driver_reply *reply)
 {
 	struct row *row = data;
 	struct err err;
-	int r = take_reply(row->op, row->calls[row->at].call, reply, &err);
+	int r;
+
+	note_end(row, reply);
+	r = take_reply(row->op, row->calls[row->at].call, reply, &err);
 
 	if (r == 0 && row->tell && row->at + 1 == row->count)
 		row->tell(row->op, reply);
@@ -262,12 +297,16 @@ static void replied(void *data, const struct driver_reply *reply)
 
 static void call_next(struct row *row, const struct guest *as)
 {
+	const struct agent *agent = row->op->agent;
+	const struct guest_entry *entry = op_guest(row->op);
 	struct err err;
 	int r;
 
 	row->calls[row->at].disk = &row->work;
 	row->calls[row->at].image = &row->image;
 	row->calls[row->at].layer = &row->layer;
+	row->pid = entry ? entry->guest->pid : 0;
+	row->resumes = entry && driver_facts_has_memory(agent->storage, entry->guest);
 	r = call_driver(row->op, row->calls[row->at], as, replied, row, &err);
 
 	if (r < 0)
@@ -351,6 +390,18 @@ void driver_step_layer_surely(struct op *op, const char *of, const struct driver
 			 .layer = *work,
 			 .count = 1,
 			 .surely = true},
+		NULL);
+}
+
+void driver_step_layer_bound(struct op *op, uint64_t deadline_ms,
+	void (*tell)(struct op *op, const struct driver_reply *reply))
+{
+	call_row(&(struct row){.op = op,
+			 .calls = {{.call = DRIVER_CALL_LAYER, .deadline_ms = deadline_ms}},
+			 .layer = {.op = DRIVER_LAYER_BOUND},
+			 .count = 1,
+			 .optional = true,
+			 .tell = tell},
 		NULL);
 }
 

@@ -63,16 +63,58 @@ static void resize_apply(struct op *op)
 	task_run(task, resize_work);
 }
 
+/* --- The layer of a container ---------------------------------------------------------------- */
+
+#define BOUND_MS 5000 /* what is not told by then is not known */
+
+static void bound_told(struct op *op, const struct driver_reply *reply)
+{
+	json_object_set_new(op->args, "layer_size",
+		json_integer(reply->layer.bounded ? (json_int_t)reply->layer.size : 0));
+	op_args_changed(op);
+}
+
+/* It stays as large as it was made until the next start: how large that is, where it is bounded.
+ * Whatever comes of it, the data are resized. */
+static void bound_apply(struct op *op)
+{
+	const struct guest_entry *entry = op_guest(op);
+
+	if (!entry || entry->guest->state == GUEST_STOPPED)
+		op_step_done(op, 0, NULL);
+	else
+		driver_step_layer_bound(op, BOUND_MS, bound_told);
+}
+
+static const struct step CONTAINER_STEPS[] = {
+	{"layer", bound_apply, NULL},
+	{"resize", resize_apply, NULL},
+};
+
+static void note_bound(const struct op *op, struct guest *guest, uint64_t to)
+{
+	const json_t *told = json_object_get(op->args, "layer_size");
+	json_int_t size = told ? json_integer_value(told) : (json_int_t)guest->storage_size;
+	json_auto_t *was = json_pack("{s:I}", "storage.size", size);
+	json_auto_t *now = json_pack("{s:I}", "storage.size", (json_int_t)to);
+
+	if (guest->container && size > 0)
+		guest_note_changes(guest, was, now);
+}
+
+/* --- The end --------------------------------------------------------------------------------- */
+
 void resize_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
+	uint64_t to = (uint64_t)json_integer_value(json_object_get(op->args, "to"));
 
 	if (!entry)
 		return;
 	if (op->info.state == OPERATION_DONE) {
-		entry->guest->storage_size =
-			(uint64_t)json_integer_value(json_object_get(op->args, "to"));
+		note_bound(op, entry->guest, to);
+		entry->guest->storage_size = to;
 		registry_changed(agent->registry, entry);
 		db_put_guest(txn, entry->guest);
 		guest_event(agent, entry->guest, "guest.changed", txn);
@@ -90,6 +132,8 @@ static bool arg(const json_t *args, const char *name)
 
 static const struct op_verb *enlarge_variant(const json_t *args)
 {
+	if (arg(args, "container"))
+		return &ENLARGE_CONTAINER;
 	return arg(args, "disk") ? &ENLARGE_DISK : &GUEST_ENLARGE;
 }
 
@@ -97,6 +141,8 @@ static const struct op_verb *trim_variant(const json_t *args)
 {
 	if (arg(args, "discard"))
 		return &TRIM_DISCARD;
+	if (arg(args, "container"))
+		return &TRIM_CONTAINER;
 	return arg(args, "disk") ? &TRIM_DISK : &GUEST_TRIM;
 }
 
@@ -122,6 +168,26 @@ const struct op_verb GUEST_TRIM = {
 	.reject = op_guest_reject,
 };
 
+const struct op_verb ENLARGE_CONTAINER = {
+	.name = "guest.enlarge",
+	.steps = CONTAINER_STEPS,
+	.steps_count = ARRAY_SIZE(CONTAINER_STEPS),
+	.restore = op_guest_restore,
+	.begin = resize_begin,
+	.end = resize_end,
+	.reject = op_guest_reject,
+};
+
+const struct op_verb TRIM_CONTAINER = {
+	.name = "guest.trim",
+	.steps = CONTAINER_STEPS,
+	.steps_count = ARRAY_SIZE(CONTAINER_STEPS),
+	.restore = op_guest_restore,
+	.begin = resize_begin,
+	.end = resize_end,
+	.reject = op_guest_reject,
+};
+
 int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb verb,
 	struct guest_entry *entry, const struct resize_request *wanted, struct err *err)
 {
@@ -135,9 +201,10 @@ int plan_guest_resize(struct agent *agent, struct op_plan *plan, enum guest_verb
 		r = resize_target(entry->guest, trim, wanted->amount, &target, err);
 	if (r < 0)
 		return r;
-	args = json_pack("{s:I, s:I, s:b, s:b, s:I}", "amount", (json_int_t)wanted->amount, "to",
-		(json_int_t)wanted->to, "disk", entry->guest->disk != NULL, "restart",
-		wanted->restart, "timeout_ms", (json_int_t)agent->config->stop_timeout_ms);
+	args = json_pack("{s:I, s:I, s:b, s:b, s:b, s:I}", "amount", (json_int_t)wanted->amount,
+		"to", (json_int_t)wanted->to, "disk", entry->guest->disk != NULL, "container",
+		entry->guest->container != NULL, "restart", wanted->restart, "timeout_ms",
+		(json_int_t)agent->config->stop_timeout_ms);
 	return op_plan_guest(
 		agent, plan, trim ? trim_variant(args) : enlarge_variant(args), entry, args, err);
 }

@@ -194,6 +194,22 @@ static int update_begin(struct op *op, struct db_txn *txn, struct err *err)
 	return op_state_begin(op, txn, err);
 }
 
+/* The guest is as it was asked to be; what counts from its next start is noted. */
+static int take_change(struct op *op, struct guest *guest)
+{
+	json_auto_t *was = guest_start_settings(guest);
+	json_auto_t *now = NULL;
+	int r = guest_patch(guest, json_object_get(op->args, "patch"), NULL);
+
+	if (r == 0)
+		r = container_settle(op->agent, guest, NULL);
+	if (r < 0)
+		return r;
+	now = guest_start_settings(guest);
+	guest_note_changes(guest, was, now);
+	return 0;
+}
+
 static void update_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
@@ -202,9 +218,7 @@ static void update_end(struct op *op, struct db_txn *txn)
 	if (!entry)
 		return;
 	entry->slots_extra -= slots_extra(op);
-	if (op->info.state == OPERATION_DONE &&
-		guest_patch(entry->guest, json_object_get(op->args, "patch"), NULL) == 0 &&
-		container_settle(agent, entry->guest, NULL) == 0) {
+	if (op->info.state == OPERATION_DONE && take_change(op, entry->guest) == 0) {
 		if (json_object_get(json_object_get(op->args, "patch"), "ssh_keys"))
 			guest_note_seed(entry->guest, GUEST_SEED_KEYS);
 		registry_changed(agent->registry, entry);

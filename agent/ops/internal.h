@@ -24,8 +24,8 @@ extern const struct op_verb CREATE_CONTAINER, CLONE_CONTAINER, SNAPSHOT_CONTAINE
 
 /* And for guests with a disk; SNAPSHOT_MEMORY with what it has in memory, TRIM_DISCARD only returns
  * what is not used. */
-extern const struct op_verb ENLARGE_DISK, TRIM_DISK, TRIM_DISCARD, SNAPSHOT_DISK, SNAPSHOT_MEMORY,
-	RESTORE_DISK;
+extern const struct op_verb ENLARGE_CONTAINER, TRIM_CONTAINER, ENLARGE_DISK, TRIM_DISK,
+	TRIM_DISCARD, SNAPSHOT_DISK, SNAPSHOT_MEMORY, RESTORE_DISK;
 
 /* --- Steps of guests (guest_steps.c) --------------------------------------------------------- */
 

@@ -75,6 +75,9 @@ void driver_step_layer(struct op *op, const char *of, const struct driver_layer_
 /* The same for what ends a step that cannot be undone any more: a driver that is away is waited
  * for, other failures are only noted. */
 void driver_step_layer_surely(struct op *op, const char *of, const struct driver_layer_work *work);
+/* Asks how large its layer may become; a driver that cannot tell in time fails nothing. */
+void driver_step_layer_bound(struct op *op, uint64_t deadline_ms,
+	void (*tell)(struct op *op, const struct driver_reply *reply));
 
 /* Starts a guest that was ended: a whole start as one step of an undo. One that cannot go on from
  * its memory boots; one that cannot be started any more, for reasons of its own, stays without a

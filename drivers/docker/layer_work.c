@@ -179,11 +179,27 @@ static int finish(
 	return r;
 }
 
+static void take_bound(const json_t *info, struct driver_layer_result *ret)
+{
+	const char *size = reply_text_or_none(info, "HostConfig.StorageOpt.size");
+
+	ret->bounded = parse_u64(size, UINT64_MAX, &ret->size) == 0;
+}
+
+static int bound(
+	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
+{
+	(void)name;
+	(void)err;
+	if (ret && g->info)
+		take_bound(g->info, ret);
+	return 0;
+}
+
 static int usage(
 	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
 {
 	json_t *info = NULL;
-	const char *size;
 	int r;
 
 	(void)name;
@@ -198,8 +214,7 @@ static int usage(
 	if (r < 0)
 		return r;
 	*ret = (struct driver_layer_result){.used = (uint64_t)reply_number_or_none(info, "SizeRw")};
-	size = reply_text_or_none(info, "HostConfig.StorageOpt.size");
-	ret->bounded = parse_u64(size, UINT64_MAX, &ret->size) == 0;
+	take_bound(info, ret);
 	json_decref(info);
 	return 0;
 }
@@ -212,6 +227,7 @@ static int (*const WORKS[])(struct docker_guest *g, const char *name,
 	[DRIVER_LAYER_RESTORE_UNDO] = undo,
 	[DRIVER_LAYER_RESTORE_FINISH] = finish,
 	[DRIVER_LAYER_USAGE] = usage,
+	[DRIVER_LAYER_BOUND] = bound,
 };
 
 int docker_layer(struct driver *d, const char *id, const struct driver_layer_work *work,

@@ -151,6 +151,9 @@ int container_layer(const struct fake *f, const char *id, const struct driver_la
 		*ret = (struct driver_layer_result){
 			.bounded = true, .size = FAKE_LAYER_SIZE, .used = FAKE_LAYER_USED};
 		return 0;
+	case DRIVER_LAYER_BOUND:
+		*ret = (struct driver_layer_result){.bounded = true, .size = FAKE_LAYER_SIZE};
+		return 0;
 	}
 	return err_set(err, ERR_INVALID, NULL, "nothing is known of that work");
 }

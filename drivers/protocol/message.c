@@ -175,6 +175,7 @@ static const char *const LAYER_OPS[] = {
 	[DRIVER_LAYER_RESTORE_UNDO] = "restore_undo",
 	[DRIVER_LAYER_RESTORE_FINISH] = "restore_finish",
 	[DRIVER_LAYER_USAGE] = "usage",
+	[DRIVER_LAYER_BOUND] = "bound",
 };
 
 /* Which of its descriptors come is said by name, since each may be absent. */

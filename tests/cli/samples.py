@@ -14,7 +14,8 @@ GUEST = {
               {"proto": "udp", "host": 40002, "guest": 53, "purpose": ""}],
     "environment": "prod", "autostart": {"on": True, "order": 0, "delay": "0s"},
     "restart": {"policy": "never", "max": 10}, "health": None, "health_state": "none",
-    "restarts": 0, "ssh_keys": [], "user_data_size": 0, "seed_pending": [], "raw": [], "snapshots": [],
+    "restarts": 0, "ssh_keys": [], "user_data_size": 0, "seed_pending": [], "restart_needed": [],
+    "raw": [], "snapshots": [],
     "disk": None, "container": None, "image_id": None,
     "labels": {"project": "shop", "team": "web"},
     "privileged": False, "state": "running", "since": "2026-11-22T12:00:01.250Z", "pid": 4242,
@@ -42,7 +43,8 @@ CONTAINER_GUEST = GUEST | {
     "image_id": "sha256:" + "cd" * 32, "container": {
         "entrypoint": [], "command": ["nginx", "-g", "daemon off;"],
         "environment": {"A": "1", "B.C": "x y"}, "user": "www-data", "working_dir": "/srv",
-        "stop_signal": "SIGQUIT", "terminal": False, "data": ["/srv", "/opt"]}}
+        "stop_signal": "SIGQUIT", "terminal": False, "data": ["/srv", "/opt"]},
+    "restart_needed": ["container.command", "storage.size"]}
 
 AUDIT = {"records": [
     {"event": "end", "operation": "00000000000000aa", "verb": "guest.create",

@@ -55,6 +55,8 @@ CASES = [
          "--label project --limit 2 --after a '*web*'", GUESTS | {"next": WEB}),
     Case("list-other-filters", "list --environment prod --name 'web*'", {"guests": []}),
     Case("list-columns", "list --columns name,memory,health,labels,snapshots,SSH,autostart", GUESTS),
+    Case("list-restart-needed", "list --columns name,state,restart-needed",
+         {"guests": [samples.GUEST, samples.CONTAINER_GUEST]}),
     Case("list-columns-unknown", "list --columns name,size"),
     Case("list-sort", "list --sort -memory,name", {"guests": [
         samples.BARE_GUEST | {"name": name, "limits": samples.GUEST["limits"] | {"memory": memory}}

@@ -19,7 +19,7 @@ static void check_again(const struct guest *guest)
 {
 	static const char *const read_only[] = {"id", "state", "since", "problem", "pid",
 		"addresses", "ssh", "created", "etag", "health_state", "restarts", "snapshots",
-		"user_data_size", "seed_pending", "disk", "image_id"};
+		"user_data_size", "seed_pending", "restart_needed", "disk", "image_id"};
 	CLEANUP(guest_freep) struct guest *again = NULL;
 	json_auto_t *json = guest_to_json(guest, "192.0.2.1");
 	json_auto_t *difference = NULL;

@@ -100,7 +100,7 @@ static void what_is_shown_can_be_asked_for_again(void **state)
 {
 	static const char *const read_only[] = {"id", "state", "since", "problem", "pid",
 		"addresses", "ssh", "created", "etag", "health_state", "restarts", "snapshots",
-		"user_data_size", "seed_pending", "disk", "image_id"};
+		"user_data_size", "seed_pending", "restart_needed", "disk", "image_id"};
 	CLEANUP(guest_freep)
 	struct guest *guest =
 		make("{\"name\": \"g\", \"image\": \"i\", \"limits\": {\"cpus\": 0.333},"

@@ -184,6 +184,8 @@ static struct guest *any_guest(void)
 	guest->want_running = below(2);
 	guest->state = (enum guest_state)below(GUEST_STATE_MAX_);
 	guest->since_ms = (int64_t)any_size();
+	guest->runs_with =
+		below(2) ? json_pack("{s:n, s:[s]}", "container.user", "raw", "a") : NULL;
 	guest->problem = below(2) ? any_text(300) : NULL;
 	guest->generation = any_size();
 	return guest;
@@ -270,6 +272,8 @@ static void assert_same(const struct guest *a, const struct guest *b)
 	assert_int_equal(a->want_running, b->want_running);
 	assert_int_equal(a->state, b->state);
 	assert_int_equal(a->since_ms, b->since_ms);
+	assert_int_equal(!a->runs_with, !b->runs_with);
+	assert_true(!a->runs_with || json_equal(a->runs_with, b->runs_with));
 	assert_same_text(a->problem, b->problem);
 	assert_int_equal(a->generation, b->generation);
 	assert_int_equal(a->ports_count, b->ports_count);

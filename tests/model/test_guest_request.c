@@ -453,7 +453,7 @@ static void what_the_node_decides_cannot_be_set(void **state)
 {
 	static const char *const fields[] = {"id", "state", "since", "problem", "pid", "addresses",
 		"ssh", "used", "created", "etag", "health_state", "restarts", "snapshots",
-		"user_data_size", "seed_pending", "disk"};
+		"user_data_size", "seed_pending", "restart_needed", "disk"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {

@@ -108,6 +108,7 @@ def test_its_data_is_as_large_as_its_storage_and_grows_and_shrinks(node, web):
     assert storage["size"] == 100 * MIB
     # overlay2 in memory cannot bound what is outside of it, and that is said.
     assert storage["layer"]["bounded"] is False
+    assert node.api.guest(NAME)["restart_needed"] == []
 
 
 def test_frozen_it_stands_still_and_thawed_it_goes_on(node, web):
@@ -211,7 +212,10 @@ def test_another_command_runs_in_the_same_layer_from_the_next_start(node, web):
     inside(node, "echo kept >/etc/mine")
     node.api.change("PATCH", PATH, {"container": {
         "command": ["/bin/sh"], "working_dir": "/srv", "user": "0", "stop_signal": "SIGKILL"}})
+    assert sorted(node.api.guest(NAME)["restart_needed"]) == [
+        f"container.{member}" for member in ("command", "stop_signal", "user", "working_dir")]
     node.api.act(NAME, "restart")
+    assert node.api.guest(NAME)["restart_needed"] == []
     with node.api.console(NAME) as console:
         console.type(b"cat /etc/mine; pwd; echo $((6 * 7))-answered\r")
         console.until_out(b"42-answered")

@@ -162,6 +162,43 @@ def test_a_change_that_the_driver_refuses_is_taken_back(node, box):
     assert "nobody" not in box.definition(NAME)
 
 
+def needed(node):
+    return node.api.guest(NAME)["restart_needed"]
+
+
+def test_what_waits_for_a_start_is_named_until_then(node, guest):
+    def change_user(user):
+        node.api.change("PATCH", PATH, {"container": {"user": user}, "slots": 2})
+
+    assert guest["restart_needed"] == []
+    change_user("nobody")
+    assert needed(node) == ["container.user"]
+    change_user(None)
+    assert needed(node) == []
+    change_user("33")
+    node.api.act(NAME, "start")  # it runs already
+    node.kill9()
+    node.start()
+    wait_for("it is seen", lambda: node.api.guest(NAME)["state"] == "running")
+    assert needed(node) == ["container.user"]
+    node.api.act(NAME, "restart")
+    assert needed(node) == []
+    node.api.act(NAME, "stop")
+    change_user("44")
+    assert needed(node) == []
+    node.api.act(NAME, "start")
+    assert needed(node) == []
+
+
+def test_one_that_ended_and_was_started_by_its_policy_needs_nothing(node, guest):
+    node.api.change("PATCH", PATH, {"restart": {"policy": "always"}, "raw": ["{}"]})
+    assert needed(node) == ["raw"]
+    os.kill(guest["pid"], 9)
+    wait_for("another process",
+             lambda: node.api.guest(NAME)["pid"] not in (None, guest["pid"]))
+    assert needed(node) == []
+
+
 def test_put_of_what_is_shown_changes_nothing(node, guest):
     answer = node.api.call("PUT", PATH, {"image": "app:1", "driver": "fake",
                                          "storage": {"size": SIZE}})
@@ -185,6 +222,23 @@ def test_data_are_enlarged_and_trimmed_live(node, guest):
     change(node, "storage/trim", {"to": SIZE})
     assert node.api.get(f"{PATH}/storage")["size"] == SIZE
     assert node.api.guest(NAME)["pid"] == guest["pid"]
+
+
+def test_a_bounded_layer_follows_at_the_next_start(node, box):
+    change(node, "storage/enlarge", {"to": 2 * SIZE})
+    assert needed(node) == ["storage.size"]
+    change(node, "storage/trim", {"to": SIZE})
+    assert needed(node) == []
+    # Nobody knows whether it is bounded.
+    box.faults(layer={"error": {"code": "unavailable", "message": "it is away"}})
+    change(node, "storage/enlarge", {"to": 2 * SIZE})
+    assert needed(node) == ["storage.size"]
+    node.api.act(NAME, "restart")
+    assert needed(node) == []
+    node.api.act(NAME, "stop")
+    change(node, "storage/trim", {"to": SIZE})
+    node.api.act(NAME, "start")
+    assert needed(node) == []
 
 
 # --- Snapshots --------------------------------------------------------------------------------------
