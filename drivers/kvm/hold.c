@@ -133,6 +133,14 @@ static int bring_to_rest(
 	return note(path, held, err);
 }
 
+/* libvirt may have done what it did not answer to. */
+static int suspend(struct kvm_guest *g, struct err *err)
+{
+	if (virDomainSuspend(g->domain) == 0 && !fault_point("driver.kvm.hold.unanswered"))
+		return 0;
+	return connect_error(err, "cannot hold guest %s still", g->definition.guest.id);
+}
+
 static int hold_still(struct kvm_guest *g, const char *path, bool *ret_rest, struct err *err)
 {
 	struct held held = {.still = true}; /* noted before: letting go on what does is no harm */
@@ -144,11 +152,12 @@ static int hold_still(struct kvm_guest *g, const char *path, bool *ret_rest, str
 	if (r == 0)
 		r = bring_to_rest(g, path, &held, ret_rest, err);
 	fault_point("driver.kvm.hold.rest");
-	if (r == 0 && virDomainSuspend(g->domain) < 0)
-		r = connect_error(err, "cannot hold guest %s still", g->definition.guest.id);
+	if (r == 0)
+		r = suspend(g, err);
 	fault_point("driver.kvm.hold.still");
-	if (r < 0)
-		release(g, path, NULL);
+	/* As long as nobody says what it is, the note stays. */
+	if (r < 0 && guest_look(g, NULL) == 0)
+		hold_end(g, NULL);
 	return r;
 }
 

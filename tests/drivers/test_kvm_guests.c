@@ -180,6 +180,31 @@ static void what_others_suspend_is_frozen_and_is_shut_down_all_the_same(void **s
 	virDomainFree(domain);
 }
 
+static void disk(enum driver_disk_op op)
+{
+	const struct driver_disk_work work = {.op = op};
+
+	call_ok((struct driver_request){.call = DRIVER_CALL_DISK, .id = GUEST_A, .disk = &work});
+}
+
+/* The first of them all, see main. */
+static void a_hold_that_libvirt_did_not_answer_is_let_go(void **state)
+{
+	const struct driver_disk_work hold = {.op = DRIVER_DISK_HOLD};
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	wait_up(GUEST_A);
+	call_fails((struct driver_request){.call = DRIVER_CALL_DISK, .id = GUEST_A, .disk = &hold},
+		ERR_DRIVER);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+	disk(DRIVER_DISK_HOLD);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_FROZEN);
+	disk(DRIVER_DISK_RELEASE);
+	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
+}
+
 /* --- What does not start --------------------------------------------------------------------- */
 
 static void what_is_missing_is_named(void **state)
@@ -495,6 +520,7 @@ int main(void)
 		guest_test(how_a_machine_ended_by_itself_is_told),
 		guest_test(a_machine_that_hears_nothing_is_ended_in_time),
 		guest_test(what_others_suspend_is_frozen_and_is_shut_down_all_the_same),
+		guest_test(a_hold_that_libvirt_did_not_answer_is_let_go),
 		guest_test(what_is_missing_is_named),
 		guest_test(a_disk_that_is_in_use_is_a_conflict),
 		guest_test(more_memory_than_the_node_has_is_said_so),
@@ -514,6 +540,7 @@ int main(void)
 		.leftovers = kvm_node_leftovers};
 	int failed;
 
+	setenv("CORPUS_FAULT", "driver.kvm.hold.unanswered=fail@1", 1); /* read once */
 	kvm_node_enter();
 	lay_out(&e);
 	guests_begin(&e);
