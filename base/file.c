@@ -10,6 +10,17 @@
 
 #include "base/cleanup.h"
 
+int file_pipe(int *ret_reader, int *ret_writer, int flags)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | flags) < 0)
+		return -errno;
+	*ret_reader = ends[0];
+	*ret_writer = ends[1];
+	return 0;
+}
+
 int file_write_all(int fd, const void *data, size_t size)
 {
 	const char *p = data;

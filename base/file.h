@@ -9,6 +9,9 @@
 /* Writes all of it, over short writes and EINTR. */
 int file_write_all(int fd, const void *data, size_t size);
 
+/* A pipe whose ends are closed on exec, and have the flags beside. */
+int file_pipe(int *ret_reader, int *ret_writer, int flags);
+
 /* Reads a whole file of at most `max` bytes into a NUL-terminated allocation. -EFBIG beyond it.
  * `ret_size` may be NULL. */
 int file_read(const char *path, size_t max, char **ret_text, size_t *ret_size);

@@ -215,12 +215,10 @@ int process_run(const struct process_options *o, struct err *err)
 	AUTOCLOSE int write_end = -1;
 	struct tail tail = {0};
 	pid_t pid, self = getpid();
-	int pipefd[2], status = 0, r;
+	int status = 0, r = file_pipe(&read_end, &write_end, 0);
 
-	if (pipe2(pipefd, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe for %s", o->argv[0]);
-	read_end = pipefd[0];
-	write_end = pipefd[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe for %s", o->argv[0]);
 	if (fcntl(read_end, F_SETFL, O_NONBLOCK) < 0)
 		return err_errno(err, errno, "cannot read what %s writes", o->argv[0]);
 	pid = fork();
@@ -312,13 +310,11 @@ pid_t process_start_detached(const struct process_options *o, struct err *err)
 {
 	AUTOCLOSE int read_end = -1;
 	AUTOCLOSE int write_end = -1;
-	int pipefd[2], status;
+	int status, r = file_pipe(&read_end, &write_end, 0);
 	pid_t middle, pid;
 
-	if (pipe2(pipefd, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe for %s", o->argv[0]);
-	read_end = pipefd[0];
-	write_end = pipefd[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe for %s", o->argv[0]);
 	middle = fork();
 	if (middle < 0)
 		return err_errno(err, errno, "cannot start %s", o->argv[0]);
@@ -336,6 +332,13 @@ int process_pidfd(pid_t pid)
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
 	return fd < 0 ? -errno : fd;
+}
+
+int process_signal(int pidfd, int signal)
+{
+	if (pidfd < 0)
+		return -ESRCH;
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
 int process_start_time(pid_t pid, uint64_t *ret)

@@ -48,6 +48,10 @@ pid_t process_start_detached(const struct process_options *options, struct err *
 /* A pidfd of process `pid`, or a negative errno (-ESRCH: it is gone). */
 int process_pidfd(pid_t pid);
 
+/* Sends it a signal, by its pidfd; 0 only asks whether it is there. -ESRCH when it is gone, or the
+ * pidfd is none. */
+int process_signal(int pidfd, int signal);
+
 /* Time of its start in clock ticks since boot (proc(5), field 22 of stat): with the pid it names a
  * process for ever. -ESRCH when it is gone. */
 int process_start_time(pid_t pid, uint64_t *ret);

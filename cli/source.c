@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "cli/cli.h"
 #include "cli/source_internal.h"
 
@@ -152,12 +153,10 @@ int source_open_program(const char *const *argv, struct source **ret, struct err
 {
 	AUTOCLOSE int in = -1, out = -1;
 	CLEANUP(source_closep) struct source *source = NULL;
-	int fds[2], r;
+	int r = file_pipe(&in, &out, 0);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "making a pipe");
-	in = fds[0];
-	out = fds[1];
+	if (r < 0)
+		return err_errno(err, r, "making a pipe");
 	source = source_create(&PROGRAM, in);
 	if (!source)
 		return err_errno(err, ENOMEM, "%s", argv[0]);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "cli/source_internal.h"
 
 #define BLOCK 65536
@@ -244,12 +245,10 @@ int source_open_directory(const char *path, struct source **ret, struct err *err
 	AUTOCLOSE int in = -1, out = -1;
 	CLEANUP(source_closep) struct source *source = NULL;
 	CLEANUP(packer_freep) struct packer *packer = NULL;
-	int fds[2], r;
+	int r = file_pipe(&in, &out, 0);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "making a pipe");
-	in = fds[0];
-	out = fds[1];
+	if (r < 0)
+		return err_errno(err, r, "making a pipe");
 	r = packer_create(path, out, &packer, err);
 	if (r < 0)
 		return r;

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
+#include "base/subid.h"
 #include "doctor/checks.h"
 
 /* --- Kernel ---------------------------------------------------------------------------------- */
@@ -186,30 +187,11 @@ void check_namespaces(struct report *report, const struct namespace_facts *facts
 
 #define IDS_USUAL 65536
 
-struct range {
-	uint64_t base, count;
-};
-
-/* Root's next range at or after *p, by name or number; moves *p behind it. */
-static bool next_range(const char **p, struct range *ret)
-{
-	while (**p) {
-		const char *line = *p, *end = strchrnul(line, '\n');
-
-		*p = *end ? end + 1 : end;
-		if (sscanf(line, "root:%" SCNu64 ":%" SCNu64, &ret->base, &ret->count) == 2 ||
-			sscanf(line, "0:%" SCNu64 ":%" SCNu64, &ret->base, &ret->count) == 2)
-			return true;
-	}
-	return false;
-}
-
 /* Whether a range of root holds what is wanted; `base` 0: the first one counts. */
-static bool find_range(const char *text, uint32_t base, uint32_t count, struct range *ret)
+static bool find_range(const char *text, uint32_t base, uint32_t count, struct subid_range *ret)
 {
-	while (next_range(&text, ret))
-		if (base == 0 ||
-			(base >= ret->base && (uint64_t)base + count <= ret->base + ret->count))
+	while (subid_next(&text, ret))
+		if (base == 0 || subid_holds(ret, base, count))
 			return true;
 	return false;
 }
@@ -217,7 +199,7 @@ static bool find_range(const char *text, uint32_t base, uint32_t count, struct r
 void check_subids(
 	struct report *report, const char *path, const char *text, uint32_t base, uint32_t count)
 {
-	struct range range;
+	struct subid_range range;
 	char advice[200];
 
 	count = count ? count : IDS_USUAL;

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -136,11 +135,6 @@ static int find_server(const struct dhcp *dhcp)
 	return fd < 0 ? search_server(dhcp) : fd;
 }
 
-static int signal_server(int pidfd, int signal)
-{
-	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
-}
-
 static bool wait_end(int pidfd, int timeout_ms)
 {
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
@@ -159,10 +153,10 @@ static int stop_server(const struct dhcp *dhcp, struct err *err)
 
 	if (pidfd < 0)
 		return 0;
-	signal_server(pidfd, SIGTERM);
+	process_signal(pidfd, SIGTERM);
 	if (wait_end(pidfd, STOP_MS))
 		return 0;
-	signal_server(pidfd, SIGKILL);
+	process_signal(pidfd, SIGKILL);
 	return wait_end(pidfd, STOP_MS) ? 0
 					: err_set(err, ERR_TIMEOUT, NULL,
 						  "dnsmasq for %s does not end", dhcp->bridge);
@@ -362,7 +356,7 @@ int dhcp_apply(struct dhcp *dhcp, const struct net_guest *guests, size_t count, 
 	/* Once in any case: an agent that died between changing a file and telling is made up for.
 	 */
 	if (done.removed || done.local || !dhcp->told)
-		signal_server(pidfd, SIGHUP);
+		process_signal(pidfd, SIGHUP);
 	dhcp->told = true;
 	return release_others(dhcp, &list, changes, err);
 }
@@ -377,7 +371,7 @@ int dhcp_add(struct dhcp *dhcp, const struct net_guest *guest, struct err *err)
 	if (r < 0)
 		return err_errno(err, r, "cannot write a DHCP reservation below %s", dhcp->dir);
 	if (done.local && pidfd >= 0)
-		signal_server(pidfd, SIGHUP);
+		process_signal(pidfd, SIGHUP);
 	if (find_other_lease(dhcp, guest, &other))
 		return release(dhcp, &other, err);
 	return 0;
@@ -395,7 +389,7 @@ int dhcp_remove(struct dhcp *dhcp, const struct net_guest *guest, struct err *er
 	if (pidfd < 0)
 		return 0; /* the lease goes when the server is started again */
 	if (done.removed || done.local)
-		signal_server(pidfd, SIGHUP);
+		process_signal(pidfd, SIGHUP);
 	memcpy(lease.mac, guest->mac, sizeof(lease.mac));
 	return lease_listed(dhcp, &lease) ? release(dhcp, &lease, err) : 0;
 }

@@ -2,7 +2,6 @@
 #include "net/nft_load.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <nftables/libnftables.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/file.h"
 
 #define LOAD_MS	 10000
 #define TEXT_MAX 200 /* of what the library says: the first line tells */
@@ -79,21 +79,20 @@ static int judge(int status, const char *said, struct err *err)
 
 int nft_load(const char *text, struct err *err)
 {
-	AUTOCLOSE int read_end = -1;
+	AUTOCLOSE int read_end = -1, write_end = -1;
 	char said[TEXT_MAX + 1] = "";
-	int ends[2], status = 0;
+	int status = 0, r = file_pipe(&read_end, &write_end, 0);
 	bool ended;
 	pid_t pid;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot load the firewall rules");
-	read_end = ends[0];
+	if (r < 0)
+		return err_errno(err, r, "cannot load the firewall rules");
 	pid = fork();
-	if (pid == 0)
-		child_load(text, ends[1]);
-	close(ends[1]);
 	if (pid < 0)
 		return err_errno(err, errno, "cannot load the firewall rules");
+	if (pid == 0)
+		child_load(text, write_end);
+	write_end = fd_close(write_end);
 	ended = hear(read_end, said);
 	if (!ended)
 		kill(pid, SIGKILL);

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "session/terminal.h"
 
@@ -22,17 +22,6 @@ static int set_nonblocking(int fd)
 }
 
 /* --- Opening --------------------------------------------------------------------------------- */
-
-static int open_pipe(int *ret_reader, int *ret_writer)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	*ret_reader = fds[0];
-	*ret_writer = fds[1];
-	return 0;
-}
 
 static int open_terminal(
 	struct command *command, const struct command_options *options, int theirs[])
@@ -56,13 +45,13 @@ static int open_pipes(struct command *command, bool input, int theirs[])
 	int r = 0;
 
 	if (input)
-		r = open_pipe(&theirs[0], &command->in);
+		r = file_pipe(&theirs[0], &command->in, 0);
 	else if ((theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
 		r = -errno;
 	if (r == 0)
-		r = open_pipe(&command->out, &theirs[1]);
+		r = file_pipe(&command->out, &theirs[1], 0);
 	if (r == 0)
-		r = open_pipe(&command->err, &theirs[2]);
+		r = file_pipe(&command->err, &theirs[2], 0);
 	if (r == 0 && input)
 		r = set_nonblocking(command->in);
 	if (r == 0)
@@ -87,7 +76,7 @@ static int open_ends(struct command *command, const struct command_options *opti
 
 	if (options->kind == SESSION_CONSOLE)
 		return open_console(command, theirs);
-	r = open_pipe(&command->status, &theirs[3]);
+	r = file_pipe(&command->status, &theirs[3], 0);
 	if (r < 0)
 		return r;
 	return options->terminal ? open_terminal(command, options, theirs)
@@ -242,14 +231,14 @@ void command_lose(struct command *command)
 
 int command_signal(const struct command *command, int number)
 {
-	if (command->pidfd < 0)
-		return -ESRCH;
 	/* Also for one that is a zombie still: until it is reaped its number is no other's. */
-	if (syscall(SYS_pidfd_send_signal, command->pidfd, 0, NULL, 0) < 0)
-		return -errno;
+	int r = process_signal(command->pidfd, 0);
+
+	if (r < 0)
+		return r;
 	if (getpgid(command->pid) == command->pid)
 		return kill(-command->pid, number) < 0 ? -errno : 0;
-	return syscall(SYS_pidfd_send_signal, command->pidfd, number, NULL, 0) < 0 ? -errno : 0;
+	return process_signal(command->pidfd, number);
 }
 
 void command_hang_up(struct command *command)

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/packet.h"
 #include "session/session.h"
 
 #define MS INT64_C(1000000)
@@ -172,17 +173,9 @@ static void set_signals(void)
 	signal(SIGINT, SIG_IGN);
 }
 
-static bool is_ours(int fd)
-{
-	socklen_t size = sizeof(int);
-	int type;
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
-}
-
 int main(int argc, char **argv)
 {
-	if (argc != 2 || !is_ours(STDIN_FILENO)) {
+	if (argc != 2 || !packet_is_socket(STDIN_FILENO)) {
 		fputs("corpus-session is started by corpusd\n", stderr);
 		return 2;
 	}

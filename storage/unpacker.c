@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "storage/pool.h"
 #include "storage/source.h"
 
@@ -57,7 +58,7 @@ static void child_exec(const struct storage *s, int input, int output, int targe
 
 static int start(struct unpacker *u, const struct storage *s, int target, struct err *err)
 {
-	int in[2], out[2];
+	int in[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0)
 		return err_errno(err, errno, "cannot start the unpacker");
@@ -65,12 +66,12 @@ static int start(struct unpacker *u, const struct storage *s, int target, struct
 	AUTOCLOSE int child_in = in[1];
 
 	u->input = in[0];
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot start the unpacker");
 
-	AUTOCLOSE int child_out = out[1];
+	AUTOCLOSE int child_out = -1;
 
-	u->output = out[0];
+	r = file_pipe(&u->output, &child_out, 0);
+	if (r < 0)
+		return err_errno(err, r, "cannot start the unpacker");
 	u->pid = fork();
 	if (u->pid < 0)
 		return err_errno(err, errno, "cannot start the unpacker");

@@ -11,6 +11,7 @@
 #include "agent/node/registry.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/strbuf.h"
 
 #define PIPE_SIZE (256 * 1024)
@@ -31,12 +32,10 @@ static int call_with_pipe(struct driver_client *client, const struct driver_requ
 	struct driver_console console;
 	struct driver_file file;
 	AUTOCLOSE int reader = -1, writer = -1;
-	int fds[2], r;
+	int r = file_pipe(&reader, &writer, 0);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	reader = fds[0];
-	writer = fds[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	/* Only a convenience: an unprivileged user may have used up what is granted. */
 	(void)fcntl(writer, F_SETPIPE_SZ, PIPE_SIZE);
 	if (request.console) {

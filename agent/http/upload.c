@@ -7,6 +7,7 @@
 #include "agent/http/internal.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #define PIPE_SIZE (256 * 1024)
@@ -14,14 +15,13 @@
 int http_stream_to_pipe(struct http_request *request, struct err *err)
 {
 	AUTOCLOSE int reader = -1, writer = -1;
-	int fds[2];
+	int r;
 
 	if (request->upload.connected)
 		return err_set(err, ERR_INTERNAL, NULL, "the body goes into a pipe already");
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	reader = fds[0];
-	writer = fds[1];
+	r = file_pipe(&reader, &writer, 0);
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	if (fcntl(writer, F_SETFL, O_NONBLOCK) < 0)
 		return err_errno(err, errno, "cannot make a pipe");
 	/* Only a convenience: an unprivileged user may have used up what is granted. */
@@ -37,15 +37,14 @@ int http_stream_to_pipe(struct http_request *request, struct err *err)
 
 int http_stream_whole(struct http_request *request, struct err *err)
 {
-	int fds[2];
+	AUTOCLOSE int writer = -1;
+	int reader, r = file_pipe(&reader, &writer, 0);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	if (request->connection)
-		request->upload.whole_fd = fds[1];
-	else
-		fd_close(fds[1]);
-	return fds[0];
+		request->upload.whole_fd = TAKE_FD(writer);
+	return reader;
 }
 
 static int on_writable(sd_event_source *source, int fd, uint32_t events, void *data)

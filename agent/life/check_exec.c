@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,13 +12,8 @@
 #include "agent/node/agent.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/process.h"
-
-static void kill_it(const struct check *check)
-{
-	if (check->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, check->pidfd, SIGKILL, NULL, 0);
-}
 
 /* The command runs, or could not be. It may have been waited for in vain already. */
 static void replied(void *data, const struct driver_reply *reply)
@@ -31,7 +25,7 @@ static void replied(void *data, const struct driver_reply *reply)
 	if (reply->result == 0)
 		check->pidfd = process_pidfd(reply->pid);
 	if (!check->done) {
-		kill_it(check);
+		process_signal(check->pidfd, SIGKILL);
 		check_free(check);
 	} else if (reply->result < 0) {
 		check_end(check, reply->error.message);
@@ -60,12 +54,10 @@ static int ask(struct check *check, const struct guest *guest, int status_fd, st
 static int exec_begin(struct check *check, const struct guest *guest, struct err *err)
 {
 	AUTOCLOSE int status_fd = -1;
-	int pipefd[2], r;
+	int r = file_pipe(&check->fd, &status_fd, O_NONBLOCK);
 
-	if (pipe2(pipefd, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	check->fd = pipefd[0];
-	status_fd = pipefd[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	r = check_wait(check, EPOLLIN, err);
 	if (r == 0)
 		r = ask(check, guest, status_fd, err);
@@ -97,7 +89,7 @@ static void exec_ready(struct check *check, uint32_t events)
 
 static bool exec_end(struct check *check)
 {
-	kill_it(check);
+	process_signal(check->pidfd, SIGKILL);
 	/* The reply of the driver will free it. */
 	if (check->asked) {
 		check->timer = sd_event_source_disable_unref(check->timer);

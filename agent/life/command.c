@@ -103,16 +103,15 @@ static int make_input(const char *text, int *ret, struct err *err)
 	AUTOCLOSE int from = -1;
 	AUTOCLOSE int to = -1;
 	size_t size = text ? strlen(text) : 0;
-	int pair[2], r;
+	int r;
 
 	if (!text) {
 		*ret = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		return *ret < 0 ? err_errno(err, errno, "cannot open /dev/null") : 0;
 	}
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	from = pair[0];
-	to = pair[1];
+	r = file_pipe(&from, &to, 0);
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	/* A pipe holds whole pages. */
 	if (fcntl(to, F_GETPIPE_SZ) < (int)size + 8192 &&
 		fcntl(to, F_SETPIPE_SZ, (int)size + 8192) < 0)
@@ -161,12 +160,10 @@ static int watch(struct command *command, struct err *err)
 static int begin(struct command *command, const struct guest *guest, struct err *err)
 {
 	AUTOCLOSE int status_fd = -1;
-	int pair[2], r;
+	int r = file_pipe(&command->fd, &status_fd, O_NONBLOCK);
 
-	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	command->fd = pair[0];
-	status_fd = pair[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	r = watch(command, err);
 	if (r == 0)
 		r = ask(command, guest, status_fd, err);

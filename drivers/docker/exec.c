@@ -253,10 +253,9 @@ static bool has_begun(const struct carrier *c)
 	return c->pidfd < 0 || poll(&p, 1, 0) == 1 || !gatekeeper_holds(c->pid);
 }
 
-static void give_up(struct carrier *c)
+static void give_up(const struct carrier *c)
 {
-	if (c->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+	process_signal(c->pidfd, SIGKILL);
 }
 
 /* And until that is the command. What had come before corpus-gate was seen is its own word. */

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/process.h"
 #include "drivers/docker/exec_internal.h"
 #include "drivers/docker/reply.h"
 
@@ -36,10 +36,10 @@ struct talk {
  * pid is its own for as long as the descriptor can be signalled. */
 static void send_signal(struct carrier *c, int number)
 {
-	if (c->pidfd < 0 || syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) < 0)
+	if (process_signal(c->pidfd, 0) < 0)
 		return;
 	if (kill(-c->pid, number) < 0)
-		syscall(SYS_pidfd_send_signal, c->pidfd, number, NULL, 0);
+		process_signal(c->pidfd, number);
 }
 
 static void hang_up(struct carrier *c)

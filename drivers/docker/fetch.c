@@ -38,14 +38,13 @@ static void *run(void *data)
 
 int fetch_begin(struct fetch *fetch, const char *socket, uint64_t timeout_ms, struct err *err)
 {
-	int pair[2], r = engine_open(socket, timeout_ms, &fetch->engine, err);
+	int r = engine_open(socket, timeout_ms, &fetch->engine, err);
 
 	if (r < 0)
 		return r;
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	fetch->from = pair[0];
-	fetch->to = pair[1];
+	r = file_pipe(&fetch->from, &fetch->to, 0);
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	fetch->request.sink = pass_on;
 	fetch->request.also = give_up;
 	fetch->request.also_fd = fetch->to;

@@ -77,22 +77,15 @@ static void become_sieve(struct sieve_work work, pid_t parent, int out, int repo
 
 int sieve_start(const struct sieve_work *work, struct sieve *ret, struct err *err)
 {
+	AUTOCLOSE int out = -1, child_out = -1, report = -1, child_report = -1;
 	pid_t parent = getpid();
-	int out[2], report[2];
+	int r = file_pipe(&out, &child_out, 0);
 
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot start what reads archives");
-
-	AUTOCLOSE int child_out = out[1];
-
-	if (pipe2(report, O_CLOEXEC) < 0) {
-		fd_close(out[0]);
-		return err_errno(err, errno, "cannot start what reads archives");
-	}
-
-	AUTOCLOSE int child_report = report[1];
-
-	*ret = (struct sieve){.out = out[0], .report = report[0], .pid = fork()};
+	if (r == 0)
+		r = file_pipe(&report, &child_report, 0);
+	if (r < 0)
+		return err_errno(err, r, "cannot start what reads archives");
+	*ret = (struct sieve){.out = TAKE_FD(out), .report = TAKE_FD(report), .pid = fork()};
 	if (ret->pid == 0)
 		become_sieve(*work, parent, child_out, child_report);
 	if (ret->pid < 0) {

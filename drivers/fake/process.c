@@ -46,16 +46,15 @@ int fake_process_start(const char *pid_file, bool stubborn, struct err *err)
 {
 	AUTOCLOSE int read_end = -1;
 	AUTOCLOSE int write_end = -1;
-	int pipefd[2], status;
+	int status, r;
 	char byte;
 	pid_t middle;
 
 	if (fake_process_pid(pid_file) > 0)
 		return 0;
-	if (pipe2(pipefd, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	read_end = pipefd[0];
-	write_end = pipefd[1];
+	r = file_pipe(&read_end, &write_end, 0);
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	middle = fork();
 	if (middle < 0)
 		return err_errno(err, errno, "cannot start a fake guest");

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/packet.h"
 #include "base/process.h"
 #include "drivers/host/child.h"
 #include "drivers/protocol/message.h"
@@ -299,20 +300,12 @@ static int greet(struct host *h, const struct driver_ops *ops)
 	return r;
 }
 
-static bool is_wire(int fd)
-{
-	socklen_t size = sizeof(int);
-	int type;
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
-}
-
 int driver_host_main(const struct driver_ops *ops, int argc, char **argv)
 {
 	struct host h = {.socket = WIRE_FD, .watch = -1};
 	int r;
 
-	if (argc > 1 || !is_wire(WIRE_FD)) {
+	if (argc > 1 || !packet_is_socket(WIRE_FD)) {
 		fprintf(stderr, "%s %s: a driver of corpusd, which starts it itself\n", argv[0],
 			CORPUS_VERSION);
 		return 2;

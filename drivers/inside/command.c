@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "drivers/inside/apart.h"
 #include "drivers/inside/user.h"
 
@@ -240,12 +241,10 @@ int command_start(void (*be)(void *data, int call), void *data, pid_t *ret_pid, 
 {
 	AUTOCLOSE int ours = -1;
 	AUTOCLOSE int theirs = -1;
-	int pair[2], r;
+	int r = file_pipe(&ours, &theirs, 0);
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	ours = pair[0];
-	theirs = pair[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	r = apart_fork();
 	if (r < 0)
 		return err_errno(err, r, "cannot fork for a command");

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "drivers/inside/tree.h"
 
 /* What the process answers; smaller than PIPE_BUF, so that it comes whole. */
@@ -133,12 +134,10 @@ int visit_run(visit_fn visit, void *data, const struct driver_file *file,
 	AUTOCLOSE int theirs = -1;
 	struct answer a = {0};
 	pid_t child;
-	int pair[2], r;
+	int r = file_pipe(&ours, &theirs, 0);
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "cannot make a pipe");
-	ours = pair[0];
-	theirs = pair[1];
+	if (r < 0)
+		return err_errno(err, r, "cannot make a pipe");
 	child = fork();
 	if (child < 0)
 		return err_errno(err, errno, "cannot fork for the guest's files");

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -118,21 +117,15 @@ static int ask_and_wait(struct kvm_guest *g, int pidfd, uint64_t timeout_ms, str
 /* --- Ending ------------------------------------------------------------------------------------
  */
 
-static void send_signal(int pidfd, int signal)
-{
-	if (pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
-}
-
 static void end_process(int pidfd, enum stop_how how)
 {
 	if (how == STOP_WRITE) {
-		send_signal(pidfd, SIGTERM);
+		process_signal(pidfd, SIGTERM);
 		if (pidfd >= 0)
 			wait_ms(pidfd, TERM_MS);
 	}
 	if (!is_over(pidfd))
-		send_signal(pidfd, SIGKILL);
+		process_signal(pidfd, SIGKILL);
 }
 
 static int destroy(struct kvm_guest *g, int pidfd, enum stop_how how, struct err *err)

@@ -2,7 +2,6 @@
 #include "drivers/lxc/probe.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/mount.h>
 #include <lxc/lxccontainer.h>
 #include <stdio.h>
@@ -13,32 +12,15 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/subid.h"
 
 #define SUBID_MAX (1024 * 1024)
 
-struct range {
-	uint64_t base, count;
-};
-
-/* The next range of root, by name or number, at or after *p; moves *p behind it. */
-static bool next_range(const char **p, struct range *ret)
-{
-	while (**p) {
-		const char *line = *p, *end = strchrnul(line, '\n');
-
-		*p = *end ? end + 1 : end;
-		if (sscanf(line, "root:%" SCNu64 ":%" SCNu64, &ret->base, &ret->count) == 2 ||
-			sscanf(line, "0:%" SCNu64 ":%" SCNu64, &ret->base, &ret->count) == 2)
-			return true;
-	}
-	return false;
-}
-
 bool probe_first_range(const char *text, uint32_t *ret_base, uint32_t *ret_count)
 {
-	struct range r;
+	struct subid_range r;
 
-	if (!next_range(&text, &r) || r.base > UINT32_MAX || r.count == 0)
+	if (!subid_next(&text, &r) || r.base > UINT32_MAX || r.count == 0)
 		return false;
 	*ret_base = (uint32_t)r.base;
 	*ret_count = r.count > UINT32_MAX ? UINT32_MAX : (uint32_t)r.count;
@@ -47,10 +29,10 @@ bool probe_first_range(const char *text, uint32_t *ret_base, uint32_t *ret_count
 
 bool probe_has_range(const char *text, uint32_t base, uint32_t count)
 {
-	struct range r;
+	struct subid_range r;
 
-	while (next_range(&text, &r))
-		if (base >= r.base && (uint64_t)base + count <= r.base + r.count)
+	while (subid_next(&text, &r))
+		if (subid_holds(&r, base, count))
 			return true;
 	return false;
 }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -32,12 +31,6 @@ static int open_process(const struct lxc_process *p)
 	AUTOCLOSE int fd = p->pid > 0 ? process_pidfd(p->pid) : -1;
 
 	return fd >= 0 && lxc_process_alive(p) ? TAKE_FD(fd) : -1;
-}
-
-static void send_signal(int pidfd, int signal)
-{
-	if (pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
 static bool wait_end(int pidfd, uint64_t ms)
@@ -75,7 +68,7 @@ static void ask(pid_t pid, int pidfd, int signal, uint64_t timeout_ms)
 	while (!listens_to(pid, signal) && clock_monotonic_ns() < end)
 		if (wait_end(pidfd, LISTEN_STEP_MS))
 			return;
-	send_signal(pidfd, signal);
+	process_signal(pidfd, signal);
 	fault_point("driver.lxc.stop.asked");
 	left = end - clock_monotonic_ns();
 	wait_end(pidfd, left > 0 ? (uint64_t)left / 1000000 : 0);
@@ -92,7 +85,7 @@ static void kill_lost_monitor(const struct lxc_paths *paths)
 
 	AUTOCLOSE int pidfd = open_process(&lost);
 
-	send_signal(pidfd, SIGKILL);
+	process_signal(pidfd, SIGKILL);
 	wait_end(pidfd, END_MS);
 }
 
@@ -139,8 +132,8 @@ int lxc_guest_end(const struct lxc *lxc, const struct definition *d, const struc
 			groups_freeze(&lxc->groups, d->guest.id, false);
 		ask(now.init.pid, init, signal, timeout_ms);
 	}
-	send_signal(monitor, SIGKILL);
-	send_signal(init, SIGKILL);
+	process_signal(monitor, SIGKILL);
+	process_signal(init, SIGKILL);
 	if (init >= 0 && groups_are_frozen(&lxc->groups, d->guest.id))
 		groups_freeze(&lxc->groups, d->guest.id, false);
 	fault_point("driver.lxc.stop.killed");

@@ -4,9 +4,11 @@
 
 #include <stddef.h>
 
+#include "base/packet.h"
+
 #define WIRE_FD		 3     /* where a driver process finds its end */
 #define WIRE_MESSAGE_MAX 65536 /* bytes of one message */
-#define WIRE_FDS_MAX	 4
+#define WIRE_FDS_MAX	 PACKET_FDS_MAX
 
 struct wire_message {
 	char *text; /* NUL-terminated; WIRE_MESSAGE_MAX + 1 bytes, kept for the next message */

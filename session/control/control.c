@@ -4,52 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/cleanup.h"
-
-static void add_fds(struct msghdr *msg, char *room, const int *fds, size_t count)
-{
-	struct cmsghdr *c;
-
-	msg->msg_control = room;
-	msg->msg_controllen = CMSG_SPACE(count * sizeof(int));
-	c = CMSG_FIRSTHDR(msg);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-}
+#include "base/packet.h"
 
 int control_send(int socket, const struct control_packet *packet)
 {
-	char room[CMSG_SPACE(CONTROL_FDS_MAX * sizeof(int))] = {0};
-	struct iovec parts[] = {{(void *)packet->head, strlen(packet->head)}, {(void *)"\n", 1},
-		{(void *)packet->payload, packet->payload_size}};
-	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
-	ssize_t n;
+	const struct iovec parts[] = {{(void *)packet->head, strlen(packet->head)},
+		{(void *)"\n", 1}, {(void *)packet->payload, packet->payload_size}};
 
 	if (parts[0].iov_len + 1 + packet->payload_size > CONTROL_MAX)
 		return -EMSGSIZE;
-	if (packet->fds_count > 0)
-		add_fds(&msg, room, packet->fds, packet->fds_count);
-	do
-		n = sendmsg(socket, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-static void take_fds(struct msghdr *msg, struct control *ret)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		memcpy(ret->fds, CMSG_DATA(c), count * sizeof(int));
-		ret->fds_count = count;
-	}
+	return packet_send(socket, parts, ARRAY_SIZE(parts), packet->fds, packet->fds_count, 0);
 }
 
 static int split(struct control *ret, size_t size)
@@ -67,28 +33,16 @@ static int split(struct control *ret, size_t size)
 
 int control_receive(int socket, struct control *ret)
 {
-	char room[CMSG_SPACE(CONTROL_FDS_MAX * sizeof(int))];
-	struct iovec part;
-	struct msghdr msg = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = room,
-		.msg_controllen = sizeof(room)};
 	ssize_t n;
 	int r;
 
 	if (!ret->text && !(ret->text = malloc(CONTROL_MAX + 1)))
 		return -ENOMEM;
-	part = (struct iovec){ret->text, CONTROL_MAX};
-	ret->fds_count = 0;
-	do
-		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
-	take_fds(&msg, ret);
-	if (n == 0)
-		return 0;
-	r = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EBADMSG : split(ret, (size_t)n);
+	n = packet_receive(
+		socket, (struct iovec){ret->text, CONTROL_MAX}, ret->fds, &ret->fds_count, 0);
+	if (n <= 0)
+		return (int)n;
+	r = split(ret, (size_t)n);
 	if (r < 0)
 		control_close_fds(ret);
 	return r;
@@ -113,9 +67,7 @@ int64_t control_number(const struct control *control, const char *key, int64_t o
 
 void control_close_fds(struct control *control)
 {
-	for (size_t i = 0; i < control->fds_count; i++)
-		control->fds[i] = fd_close(control->fds[i]);
-	control->fds_count = 0;
+	packet_close_fds(control->fds, &control->fds_count);
 }
 
 void control_finish(struct control *control)

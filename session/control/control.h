@@ -20,8 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/packet.h"
+
 #define CONTROL_MAX	65536
-#define CONTROL_FDS_MAX 4
+#define CONTROL_FDS_MAX PACKET_FDS_MAX
 
 enum session_kind { SESSION_EXEC, SESSION_CONSOLE };
 enum session_phase { SESSION_STARTING, SESSION_RUNNING, SESSION_ENDING, SESSION_ENDED };
