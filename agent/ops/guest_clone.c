@@ -14,14 +14,6 @@
 #include "base/err.h"
 #include "storage/storage.h"
 
-static struct guest_entry *clone_from(const struct op *op)
-{
-	struct agent *agent = op->agent;
-	const char *id = json_string_value(json_object_get(op->args, "from"));
-
-	return id && strlen(id) == GUEST_ID_LEN ? registry_by_id(agent->registry, id) : NULL;
-}
-
 /* --- Steps ----------------------------------------------------------------------------------- */
 
 static int clone_work(struct task *task, struct err *err)
@@ -106,7 +98,7 @@ static const struct step CONTAINER_STEPS[] = {
 
 static int check_from(const struct op *op, struct err *err)
 {
-	const struct guest_entry *from = clone_from(op);
+	const struct guest_entry *from = op_other_guest(op);
 	int r;
 
 	if (!from)
@@ -127,7 +119,7 @@ static int clone_begin(struct op *op, struct db_txn *txn, struct err *err)
 
 static void clone_end(struct op *op, struct db_txn *txn)
 {
-	struct guest_entry *from = clone_from(op);
+	struct guest_entry *from = op_other_guest(op);
 
 	create_end(op, txn);
 	if (from)
@@ -136,7 +128,7 @@ static void clone_end(struct op *op, struct db_txn *txn)
 
 static void clone_reject(struct op *op)
 {
-	struct guest_entry *from = clone_from(op);
+	struct guest_entry *from = op_other_guest(op);
 
 	create_reject(op);
 	if (from)
@@ -151,7 +143,7 @@ static void hold_from(struct op *op, struct guest_entry *from)
 
 static int clone_restore(struct op *op, struct err *err)
 {
-	struct guest_entry *from = clone_from(op);
+	struct guest_entry *from = op_other_guest(op);
 	int r = op_guest_restore(op, err);
 
 	if (from)

@@ -46,6 +46,13 @@ void guest_event(
 			guest->name, "driver", guest->driver));
 }
 
+void guest_gone(struct agent *agent, struct guest_entry *entry, struct db_txn *txn)
+{
+	db_delete_guest(txn, entry->guest->id);
+	guest_event(agent, entry->guest, "guest.destroyed", txn);
+	guest_forget(agent, entry);
+}
+
 void create_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
@@ -68,14 +75,10 @@ void create_end(struct op *op, struct db_txn *txn)
 	}
 	if (op->info.started_ms && !agent_driver(agent, entry->guest->driver, NULL)) {
 		/* Taken up without its driver, nothing was undone. */
-		agent_set_guest_state(agent, entry, GUEST_ERROR, op->info.error.message, txn);
-		db_put_guest(txn, entry->guest);
-		op_guest_off(op, entry);
+		op_guest_failed(op, entry, txn);
 		return;
 	}
-	db_delete_guest(txn, entry->guest->id);
-	guest_event(agent, entry->guest, "guest.destroyed", txn);
-	guest_forget(agent, entry);
+	guest_gone(agent, entry, txn);
 }
 
 void create_reject(struct op *op)

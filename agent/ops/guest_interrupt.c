@@ -10,6 +10,14 @@ bool op_arg(const struct op *op, const char *name)
 	return json_is_true(json_object_get(op->args, name));
 }
 
+void op_step_if(struct op *op, const char *name, void (*step)(struct op *op))
+{
+	if (op_arg(op, name))
+		step(op);
+	else
+		op_step_done(op, 0, NULL);
+}
+
 void step_storage(struct op *op, int (*work)(struct task *task, struct err *err))
 {
 	struct task *task = task_create(op, TASK_STORAGE);
@@ -63,16 +71,10 @@ void op_interrupt_failed(struct op *op, const char *what, struct db_txn *txn)
 
 void step_run_again(struct op *op)
 {
-	if (op_arg(op, "ran"))
-		driver_step_run_again(op);
-	else
-		op_step_done(op, 0, NULL);
+	op_step_if(op, "ran", driver_step_run_again);
 }
 
 void step_start_if_ran(struct op *op)
 {
-	if (op_arg(op, "ran"))
-		step_start(op);
-	else
-		op_step_done(op, 0, NULL);
+	op_step_if(op, "ran", step_start);
 }

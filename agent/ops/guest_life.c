@@ -97,20 +97,14 @@ const struct op_verb GUEST_THAW = {
 
 static void destroy_end(struct op *op, struct db_txn *txn)
 {
-	struct agent *agent = op->agent;
 	struct guest_entry *entry = op_guest(op);
 
 	if (!entry)
 		return;
-	if (op->info.state != OPERATION_DONE) {
-		agent_set_guest_state(agent, entry, GUEST_ERROR, op->info.error.message, txn);
-		db_put_guest(txn, entry->guest);
-		op_guest_off(op, entry);
-		return;
-	}
-	db_delete_guest(txn, entry->guest->id);
-	guest_event(agent, entry->guest, "guest.destroyed", txn);
-	guest_forget(agent, entry);
+	if (op->info.state == OPERATION_DONE)
+		guest_gone(op->agent, entry, txn);
+	else
+		op_guest_failed(op, entry, txn);
 }
 
 static const struct step DESTROY_STEPS[] = {

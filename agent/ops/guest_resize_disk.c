@@ -293,26 +293,17 @@ static void resize_undo(struct op *op)
 
 static void define_if_ran(struct op *op)
 {
-	if (op_arg(op, "ran"))
-		step_define(op);
-	else
-		op_step_done(op, 0, NULL);
+	op_step_if(op, "ran", step_define);
 }
 
 static void link_if_ran(struct op *op)
 {
-	if (op_arg(op, "ran"))
-		step_link(op);
-	else
-		op_step_done(op, 0, NULL);
+	op_step_if(op, "ran", step_link);
 }
 
 static void kill_if_ran(struct op *op)
 {
-	if (op_arg(op, "ran"))
-		step_kill(op);
-	else
-		op_step_done(op, 0, NULL);
+	op_step_if(op, "ran", step_kill);
 }
 
 static const struct step TRIM_STEPS[] = {

@@ -57,10 +57,7 @@ static void seed_again(struct op *op)
 
 static void start_if_asked(struct op *op)
 {
-	if (op_arg(op, "start"))
-		step_start(op);
-	else
-		op_step_done(op, 0, NULL);
+	op_step_if(op, "start", step_start);
 }
 
 static const struct step RESTORE_STEPS[] = {

@@ -349,6 +349,13 @@ void op_guest_off(const struct op *op, struct guest_entry *entry)
 		agent_guest_settled(agent, entry);
 }
 
+void op_guest_failed(const struct op *op, struct guest_entry *entry, struct db_txn *txn)
+{
+	agent_set_guest_state(op->agent, entry, GUEST_ERROR, op->info.error.message, txn);
+	db_put_guest(txn, entry->guest);
+	op_guest_off(op, entry);
+}
+
 void op_guest_left(struct op *op, struct guest_entry *entry)
 {
 	struct agent *agent = op->agent;

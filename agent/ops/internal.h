@@ -74,6 +74,9 @@ void op_note_cause(const struct op *op, struct guest *guest, enum guest_state af
 /* An operation about the guest is off its list: what the others that are accepted lead to. */
 void op_guest_off(const struct op *op, struct guest_entry *entry);
 
+/* The operation failed and leaves half a guest: it is in error, for its reason. */
+void op_guest_failed(const struct op *op, struct guest_entry *entry, struct db_txn *txn);
+
 /* An operation has ended: the guest has one less pending, and when its state is in doubt its driver
  * is asked. */
 void op_guest_left(struct op *op, struct guest_entry *entry);
@@ -93,6 +96,9 @@ void create_reject(struct op *op);
 
 /* Out of the tables; its address, MAC and ports are free again. */
 void guest_forget(struct agent *agent, struct guest_entry *entry);
+
+/* The same of one that was there: out of state.db, and told. */
+void guest_gone(struct agent *agent, struct guest_entry *entry, struct db_txn *txn);
 
 /* An event that names the guest. */
 void guest_event(
@@ -122,6 +128,9 @@ void guest_release_numbers(struct agent *agent, const struct guest *guest);
 
 /* Whether an argument of the operation is there, and true. */
 bool op_arg(const struct op *op, const char *name);
+
+/* The step where it is; else there is nothing to do. */
+void op_step_if(struct op *op, const char *name, void (*step)(struct op *op));
 
 /* Work for the storage. */
 void step_storage(struct op *op, int (*work)(struct task *task, struct err *err));

@@ -378,15 +378,6 @@ int plan_port_unpublish(struct agent *agent, struct op_plan *plan, struct guest_
 
 /* --- switch ---------------------------------------------------------------------------------- */
 
-/* The operation's guest is the one that gets the port; "from" in its args is the other's id. */
-static struct guest_entry *switch_from(const struct op *op)
-{
-	struct agent *agent = op->agent;
-	const char *id = json_string_value(json_object_get(op->args, "from"));
-
-	return id && strlen(id) == GUEST_ID_LEN ? registry_by_id(agent->registry, id) : NULL;
-}
-
 static void switch_apply(struct op *op)
 {
 	struct task *task = task_create(op, TASK_NET);
@@ -407,7 +398,7 @@ static int switch_back_work(struct task *task, struct err *err)
 
 static void switch_undo(struct op *op)
 {
-	struct guest_entry *from = switch_from(op);
+	struct guest_entry *from = op_other_guest(op);
 	struct port port = port_of(op);
 	const struct port *before =
 		from ? guest_find_port(from->guest, port.proto, port.host) : NULL;
@@ -427,7 +418,7 @@ static void switch_undo(struct op *op)
 
 static int switch_begin(struct op *op, struct db_txn *txn, struct err *err)
 {
-	struct guest_entry *from = switch_from(op);
+	struct guest_entry *from = op_other_guest(op);
 	struct port port = port_of(op);
 	int r = op_state_begin(op, txn, err);
 
@@ -443,7 +434,7 @@ static int switch_begin(struct op *op, struct db_txn *txn, struct err *err)
 static void switch_end(struct op *op, struct db_txn *txn)
 {
 	struct agent *agent = op->agent;
-	struct guest_entry *from = switch_from(op), *to = op_guest(op);
+	struct guest_entry *from = op_other_guest(op), *to = op_guest(op);
 	struct port port = port_of(op);
 
 	if (op->info.state == OPERATION_DONE && from && to && list_port(to->guest, &port) == 0) {
@@ -460,7 +451,7 @@ static void switch_end(struct op *op, struct db_txn *txn)
 
 static void switch_reject(struct op *op)
 {
-	struct guest_entry *from = switch_from(op);
+	struct guest_entry *from = op_other_guest(op);
 
 	if (from)
 		op_guest_off(op, from);
@@ -469,7 +460,7 @@ static void switch_reject(struct op *op)
 
 static int switch_restore(struct op *op, struct err *err)
 {
-	struct guest_entry *from = switch_from(op);
+	struct guest_entry *from = op_other_guest(op);
 	int r = op_guest_restore(op, err);
 
 	if (from) {

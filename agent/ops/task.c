@@ -21,6 +21,14 @@ struct guest_entry *op_guest(const struct op *op)
 	return registry_by_id(agent->registry, op->info.guest_id);
 }
 
+struct guest_entry *op_other_guest(const struct op *op)
+{
+	struct agent *agent = op->agent;
+	const char *id = json_string_value(json_object_get(op->args, "from"));
+
+	return id && strlen(id) == GUEST_ID_LEN ? registry_by_id(agent->registry, id) : NULL;
+}
+
 static void fail(struct op *op, enum err_code code, const char *text)
 {
 	struct err err;

@@ -52,6 +52,10 @@ void task_run(struct task *task, int (*work)(struct task *task, struct err *err)
 /* The guest the operation is about; NULL when it is gone. */
 struct guest_entry *op_guest(const struct op *op);
 
+/* The other guest of an operation about two, whose id is "from" in its args; NULL when it is gone.
+ * Of a clone it is what is copied; of a switch, the one that had the port. */
+struct guest_entry *op_other_guest(const struct op *op);
+
 /* Calls the guest's driver; the reply ends the step. A guest that the driver does not know counts
  * as done for kill, stop, destroy and update. create and update take their facts from `as`, the
  * guest as it is to be, or with NULL from the table. */
