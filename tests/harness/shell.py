@@ -21,5 +21,5 @@ def wait_for(what, probe, seconds=60):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds} s: {what}")
         time.sleep(pause)
-        pause = min(pause * 1.2, 0.1)  # what takes its time shall have the processor
+        pause = min(pause * 1.1, 0.05)  # what takes its time shall have the processor
     return result

@@ -46,7 +46,7 @@ def test_logs_are_followed_until_the_guest_stops(lxc):
         assert out.readline().strip() == b"while"
         lxc.api.act(NAME, "kill")
         out.read()
-    assert follow.wait(20) == 0
+    assert follow.wait(60) == 0
     assert "while" in logs(lxc)  # also of one that is stopped
     lxc.api.act(NAME, "start")
 

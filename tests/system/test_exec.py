@@ -181,7 +181,7 @@ def test_a_signal_to_exec_reaches_the_command(lxc):
                                env=lxc.client, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == b"up\n"
     process.send_signal(signal.SIGINT)
-    assert process.stdout.read() == b"got\n" and process.wait(20) == 9
+    assert process.stdout.read() == b"got\n" and process.wait(60) == 9
     process.stdout.close()
 
 
@@ -243,7 +243,7 @@ def test_a_terminal_that_vanishes(lxc, number, persist):
         shell.until(b"# ")
         session, = lxc.api.sessions()
         shell.process.send_signal(number)
-        shell.process.wait(20)
+        shell.process.wait(60)
         assert number == signal.SIGKILL or shell.is_as_before()
     if persist:
         wait_for("it is alone", lambda: lxc.api.session(session["id"])["clients"] == 0)

@@ -119,7 +119,7 @@ def test_guests_start_in_order_after_a_boot_and_one_that_fails_holds_nobody_up(n
 
 
 def test_a_delay_holds_the_next_number_back_and_a_death_of_the_agent_does_not_end_it(node):
-    create(node, "first", autostart={"order": 1, "delay": "2s"})
+    create(node, "first", autostart={"order": 1, "delay": "5s"})
     create(node, "second", autostart={"order": 2})
     node.pretend_boot()
     node.start()
@@ -245,7 +245,7 @@ def test_a_machine_that_goes_down_has_its_guests_stopped_in_order_first(node):
     newest = newest_event(node)
     node.process.send_signal(signal.SIGPWR)
     node.process.terminate()  # as systemd does when it has told of it
-    assert node.process.wait(30) == 0
+    assert node.process.wait(120) == 0
     node.forget_boot()
     node.start()
     await_rest(node, "awake")
@@ -262,7 +262,7 @@ def test_a_machine_that_goes_down_waits_for_a_guest_that_somebody_is_stopping(he
     held.process.terminate()
     wait_for("its end to begin", lambda: rest(held)["state"] == "stopping")
     held.let_go()
-    assert held.process.wait(30) == 0
+    assert held.process.wait(120) == 0
     held.start()
     assert states(held) == {"stubborn": "stopped"}
 
@@ -278,7 +278,7 @@ def test_a_machine_that_goes_down_takes_no_new_work_and_may_be_hurried(node):
     assert refused.value.code == "unavailable"
     node.process.terminate()
     node.process.send_signal(signal.SIGINT)  # enough is enough
-    assert node.process.wait(30) == 0
+    assert node.process.wait(120) == 0
     node.start()
     assert state(node, "stubborn") in ("running", "stopping", "stopped")
 
@@ -308,8 +308,8 @@ def test_one_that_ends_again_and_again_is_left_alone_until_somebody_starts_it(no
     with node.api.events(after=newest_event(node)) as events:
         for _ in range(4):
             wait_for("it to run", lambda: state(node, "weak") == "running")
-            end(node, "weak")
-            wait_for("its end to be seen", lambda: state(node, "weak") != "running")
+            pid = end(node, "weak")
+            wait_for("its end to be seen", lambda: node.api.guest("weak")["pid"] != pid)
         seen = events.until(lambda event: event["type"] == "guest.restart_given_up")
     assert len([e for e in seen if e["type"] == "guest.restarting"]) == 3
     wait_for("the problem", lambda: "weak" in problem(node, "guests.given_up"))
@@ -355,7 +355,7 @@ def test_two_hundred_that_end_at_once_come_back(node):
             os.kill(pid, signal.SIGKILL)
         wait_for("all to run again", lambda: all(
             guest["state"] == "running" and guest["pid"] not in (None, before[guest["name"]])
-            for guest in node.api.guests()), 60)
+            for guest in node.api.guests()), 180)
         assert {guest["restarts"] for guest in node.api.guests()} == {1}
         list(pool.map(node.api.destroy, names))
 
@@ -414,7 +414,7 @@ def set_check(node, name, **fields):
 def test_what_runs_in_a_guest_is_checked_by_page_port_and_command(containers):
     node, often = containers, {"interval": "1s", "timeout": "30s", "retries": 1, "grace": "0s"}
     create(node, "web", "lxc", health={"check": "http", "port": 80, **often, "interval": "1h"})
-    assert health(node, "web") == "starting"
+    assert health(node, "web") in ("starting", "healthy")  # as soon as it is looked at
     await_health(node, "web", "healthy")  # though the interval is long
     node.api.act("web", "stop")
     assert health(node, "web") == "none"
