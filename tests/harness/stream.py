@@ -102,7 +102,7 @@ class Stream:
             assert type == NOTICE, f"frame of type {type}"
             self.notices.append(json.loads(payload))
 
-    def until(self, condition, seconds=60):
+    def until(self, condition, seconds=180):
         deadline = time.monotonic() + seconds
         while not condition(self):
             if not self.step(deadline):
@@ -110,10 +110,10 @@ class Stream:
                                      f"exit {self.exit} notices {self.notices}")
         return self
 
-    def until_out(self, text, seconds=60):
+    def until_out(self, text, seconds=180):
         return self.until(lambda s: text in s.out, seconds)
 
-    def to_end(self, seconds=60):
+    def to_end(self, seconds=180):
         """Reads all there is; returns how it ended (None: the connection was cut)."""
         deadline = time.monotonic() + seconds
         while self.step(deadline):
