@@ -80,17 +80,46 @@ int make_rename(struct docker_guest *g, const char *container, const struct driv
 	return r;
 }
 
-int make_remove(struct docker_guest *g, const char *container, struct err *err)
+static int ask_to_remove(struct docker_guest *g, const char *container, struct err *err)
 {
-	struct err failed = {0};
-	int r = engine_call(g->engine,
+	return engine_call(g->engine,
 		&(struct engine_request){.method = "DELETE",
 			.path = "/containers/{}",
 			.name = container,
 			.query = {{"force", "1"}, {"v", "1"}},
 			.what = "remove the container"},
-		NULL, &failed);
+		NULL, err);
+}
 
+/* dockerd goes on with what nobody waits for any more, and does not begin twice. */
+static bool is_under_way(const struct err *failed)
+{
+	return failed->code == ERR_CONFLICT && strstr(failed->message, "already in progress");
+}
+
+/* It may also fail. */
+static int await_removal(struct docker_guest *g, const char *container, struct err *err)
+{
+	return engine_call(g->engine,
+		&(struct engine_request){.method = "POST",
+			.path = "/containers/{}/wait",
+			.name = container,
+			.query = {{"condition", "removed"}},
+			.what = "wait until the container is removed"},
+		NULL, err);
+}
+
+int make_remove(struct docker_guest *g, const char *container, struct err *err)
+{
+	struct err failed = {0};
+	int r = ask_to_remove(g, container, &failed);
+
+	if (r < 0 && is_under_way(&failed)) {
+		failed = (struct err){0};
+		r = await_removal(g, container, &failed);
+		if (r == 0)
+			r = ask_to_remove(g, container, &failed);
+	}
 	if (r < 0 && failed.code == ERR_NOT_FOUND)
 		return 0;
 	if (r < 0 && err)

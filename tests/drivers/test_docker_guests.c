@@ -1,5 +1,6 @@
 /* Guests of the Docker driver in a node with a real dockerd: their network and names, the gate that
  * they wait at, their data, what becomes of their layers, and what people do by hand. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +281,33 @@ static void one_renamed_by_hand_is_still_the_guest(void **state)
 	destroy_guest(GUEST_A);
 }
 
+/* Who runs it is in the way for a moment: dockerd has begun with it, and says nothing of it. */
+static void what_dockerd_removes_already_is_waited_for(void **state)
+{
+	struct driver_guest guest = facts(GUEST_A);
+	pid_t shim, removing, helping;
+	char container[128];
+
+	(void)state;
+	define(&guest);
+	shim = docker_node_shim(start_guest(GUEST_A).pid);
+	snprintf(container, sizeof(container), "%s", container_of(GUEST_A));
+	assert_int_equal(kill(shim, SIGSTOP), 0);
+	removing = fork();
+	if (removing == 0)
+		_exit(!DOCKER("rm", "--force", container));
+	while (status_of(GUEST_A).state != GUEST_UNKNOWN)
+		assert_int_equal(waitpid(removing, NULL, WNOHANG), 0);
+	helping = fork();
+	if (helping == 0) {
+		poll(NULL, 0, 500);
+		_exit(kill(shim, SIGCONT) < 0);
+	}
+	destroy_guest(GUEST_A);
+	assert_int_equal(waitpid(helping, NULL, 0), helping);
+	assert_int_equal(waitpid(removing, NULL, 0), removing);
+}
+
 static void containers_with_copied_labels_are_left_alone(void **state)
 {
 	struct driver_guest guest = facts(GUEST_A);
@@ -513,6 +541,7 @@ int main(void)
 		guest_test(files_of_one_that_does_not_run_are_there_after_the_nodes_boot),
 		guest_test(one_removed_by_hand_is_made_anew_with_its_data),
 		guest_test(one_renamed_by_hand_is_still_the_guest),
+		guest_test(what_dockerd_removes_already_is_waited_for),
 		guest_test(containers_with_copied_labels_are_left_alone),
 		guest_test(what_changes_its_container_keeps_its_layer),
 		guest_test(layers_are_kept_and_come_back),
