@@ -347,7 +347,7 @@ static void fill_told(struct exchange *x, CURLcode code)
 		*x->request->ret_header = TAKE_PTR(x->header);
 }
 
-int engine_call(
+static int call(
 	struct engine *e, const struct engine_request *request, json_t **ret, struct err *err)
 {
 	CLEANUP(curl_slist_free_allp) struct curl_slist *headers = NULL;
@@ -370,6 +370,16 @@ int engine_call(
 	int r = conclude(&x, code, ret, err ? err : &ignored);
 	fill_told(&x, code);
 	return r;
+}
+
+int engine_call(
+	struct engine *e, const struct engine_request *request, json_t **ret, struct err *err)
+{
+	int r = engine_check_name(request, err);
+
+	if (r < 0 && request->ret_status)
+		*request->ret_status = 0;
+	return r < 0 ? r : call(e, request, ret, err);
 }
 
 /* --- Connections ----------------------------------------------------------------------------- */

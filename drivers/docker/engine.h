@@ -67,7 +67,7 @@ struct engine_parameter {
 struct engine_request {
 	const char *method; /* NULL: GET */
 	const char *path;   /* "/containers/{}/start", without the version; {} is replaced by: */
-	const char *name;   /* any text; it is percent-encoded */
+	const char *name;   /* any text; it is percent-encoded. NULL, "": ERR_NOT_FOUND */
 	struct engine_parameter query[ENGINE_QUERY_MAX]; /* up to the first without a key */
 	json_t *body;					 /* borrowed; NULL: none */
 	const char *what;    /* "start the container": errors begin with "cannot " and this */

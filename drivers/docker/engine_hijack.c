@@ -153,8 +153,10 @@ static int read_refusal(struct hijack *h, size_t head, int status, struct err *e
 
 static int hijack(struct hijack *h, size_t *ret_head, struct err *err)
 {
-	int status = 0, r = connect_socket(h, err);
+	int status = 0, r = engine_check_name(h->request, err);
 
+	if (r == 0)
+		r = connect_socket(h, err);
 	if (r == 0)
 		r = ask(h, err);
 	if (r == 0)

@@ -16,6 +16,9 @@ struct engine {
 /* When a request has to be done, on the monotonic clock; INT64_MAX: never. */
 int64_t engine_deadline(const struct engine *engine, const struct engine_request *request);
 
+/* What a request is about is named: else it is not there. ERR_NOT_FOUND. */
+int engine_check_name(const struct engine_request *request, struct err *err);
+
 /* "/v1.41/containers/a%2Fb/start?t=5"; NULL when memory ran out. */
 char *engine_target(const struct engine *engine, const struct engine_request *request);
 

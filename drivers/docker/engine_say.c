@@ -45,6 +45,20 @@ static void add_encoded(struct strbuf *buf, const char *text)
 			strbuf_addf(buf, "%%%02X", (unsigned char)*c);
 }
 
+int engine_check_name(const struct engine_request *request, struct err *err)
+{
+	struct err absent = {0};
+	int r;
+
+	if (!strstr(request->path, "{}") || (request->name && request->name[0]))
+		return 0;
+	r = err_set(&absent, ERR_NOT_FOUND, NULL, "it is not there any more");
+	engine_prefix(request, &absent);
+	if (err)
+		*err = absent;
+	return r;
+}
+
 char *engine_target(const struct engine *e, const struct engine_request *request)
 {
 	const char *place = strstr(request->path, "{}");

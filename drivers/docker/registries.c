@@ -119,7 +119,7 @@ static int find(const char *path, const json_t *file, const char *registry, stru
 		return err_set(err, ERR_INVALID, "registries",
 			"auths of %s in %s: \"auth\" is not user:password in base64", registry,
 			path);
-	if (c->user || c->token || (!helper && !store))
+	if (c->user || c->token || (!helper && (!store || !store[0])))
 		return 0;
 	return err_set(err, ERR_UNSUPPORTED, "registries",
 		"%s leaves the credentials of %s to the program docker-credential-%s, which the "

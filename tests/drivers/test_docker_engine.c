@@ -99,6 +99,27 @@ static void refusals_have_the_code_and_the_words_of_dockerd(void **state)
 	}
 }
 
+/* A list of something in its place would be another request. */
+static void what_has_no_name_is_not_there(void **state)
+{
+	static const char *const names[] = {NULL, ""};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct engine_request request = {.path = "/containers/{}/json",
+			.name = names[i],
+			.what = "look",
+			.ret_status = &(int){1}};
+		struct err err = {0};
+
+		assert_true(ask((struct script){.answer = OK("application/json", "2", "{}")},
+				    &request, NULL, &err) < 0);
+		assert_int_equal(err.code, ERR_NOT_FOUND);
+		assert_string_equal(err.message, "cannot look: it is not there any more");
+		assert_int_equal(*request.ret_status, 0);
+	}
+}
+
 static void already_so_is_success(void **state)
 {
 	json_t *json = NULL;
@@ -253,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_said_as_they_should_be),
 		cmocka_unit_test(refusals_have_the_code_and_the_words_of_dockerd),
+		cmocka_unit_test(what_has_no_name_is_not_there),
 		cmocka_unit_test(already_so_is_success),
 		cmocka_unit_test(answers_that_are_not_what_they_should_be_fail_with_what_they_are),
 		cmocka_unit_test(what_does_not_answer_in_time_is_given_up),

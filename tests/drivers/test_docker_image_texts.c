@@ -116,6 +116,8 @@ static void credentials_are_found_as_docker_finds_them(void **state)
 			"docker.io",
 			"eyJ1c2VybmFtZSI6InUiLCJwYXNzd29yZCI6InAiLCJzZXJ2ZXJhZGRyZXNzIjoiaHR0cHM6L"
 			"y9pbmRleC5kb2NrZXIuaW8vdjEvIn0="},
+		{"{\"auths\":{},\"credsStore\":\"\"}", "a.org",
+			"eyJzZXJ2ZXJhZGRyZXNzIjoiYS5vcmcifQ=="},
 		{"{\"auths\":{\"a.org\":{\"identitytoken\":\"t\"}},\"credsStore\":\"x\"}", "a.org",
 			"eyJpZGVudGl0eXRva2VuIjoidCIsInNlcnZlcmFkZHJlc3MiOiJhLm9yZyJ9"},
 	};
