@@ -333,6 +333,29 @@ struct image *agent_image(struct agent *agent, enum image_kind kind, const char 
 	return NULL;
 }
 
+int agent_driver_kind(const struct agent_driver *driver, enum image_kind *ret, struct err *err)
+{
+	if (driver->image_kind < IMAGE_KIND_MAX_) {
+		*ret = driver->image_kind;
+		return 0;
+	}
+	return err_set(err, ERR_UNAVAILABLE, "driver",
+		"driver %s has not answered since it was configured, so that its kind of images is "
+		"not known: try again in some seconds, or see the node's problems in /v1/node",
+		driver->settings->name);
+}
+
+static void no_image_driver(const struct agent *agent, struct err *err)
+{
+	enum image_kind kind;
+
+	for (size_t i = 0; i < agent->drivers_count; i++)
+		if (agent_driver_kind(&agent->drivers[i], &kind, err) < 0)
+			return;
+	err_set(err, ERR_UNSUPPORTED, "kind",
+		"no driver of this node takes images of the kind oci");
+}
+
 static struct agent_driver *only_image_driver(struct agent *agent, struct err *err)
 {
 	struct agent_driver *found = NULL;
@@ -348,9 +371,7 @@ static struct agent_driver *only_image_driver(struct agent *agent, struct err *e
 		found = &agent->drivers[i];
 	}
 	if (!found)
-		err_set(err, ERR_UNSUPPORTED, "kind",
-			"no driver of this node takes images of the kind oci, or it has not "
-			"answered yet");
+		no_image_driver(agent, err);
 	return found;
 }
 
@@ -359,7 +380,11 @@ struct agent_driver *agent_image_driver(struct agent *agent, const char *name, s
 	struct agent_driver *driver =
 		name ? agent_driver(agent, name, err) : only_image_driver(agent, err);
 
-	if (!driver || driver->image_kind == IMAGE_OCI)
+	enum image_kind kind;
+
+	if (!driver || agent_driver_kind(driver, &kind, err) < 0)
+		return NULL;
+	if (kind == IMAGE_OCI)
 		return driver;
 	err_set(err, ERR_INVALID, "driver", "driver %s does not take images of the kind oci", name);
 	return NULL;

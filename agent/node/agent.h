@@ -176,6 +176,9 @@ void agent_audit(struct agent *agent, json_t *record);
 /* NULL and ERR_INVALID (field driver) when none of that name is configured. */
 struct agent_driver *agent_driver(struct agent *agent, const char *name, struct err *err);
 
+/* What it makes its guests of; ERR_UNAVAILABLE (driver) until it has answered once. */
+int agent_driver_kind(const struct agent_driver *driver, enum image_kind *ret, struct err *err);
+
 /* What the network is told about a guest; borrows its strings. */
 struct net_guest agent_net_guest(const struct guest *guest);
 
@@ -183,7 +186,8 @@ struct net_guest agent_net_guest(const struct guest *guest);
 struct image *agent_image(struct agent *agent, enum image_kind kind, const char *name);
 
 /* The driver that keeps images of the kind oci: that of the name, or where that is NULL the only
- * one. ERR_INVALID (driver), or ERR_UNSUPPORTED (kind) where there is none. */
+ * one. ERR_INVALID (driver), or ERR_UNSUPPORTED (kind) where there is none; ERR_UNAVAILABLE
+ * (driver) while that is not known. */
 struct agent_driver *agent_image_driver(struct agent *agent, const char *name, struct err *err);
 
 /* Slots of the node in all, from the configuration or the node's memory. */

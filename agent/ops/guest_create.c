@@ -231,16 +231,7 @@ static int choose_kind(
 {
 	const struct agent_driver *driver = agent_driver(agent, guest->driver, err);
 
-	if (!driver)
-		return -EINVAL;
-	if (driver->image_kind == IMAGE_KIND_MAX_)
-		return err_set(err, ERR_UNAVAILABLE, "driver",
-			"driver %s has not answered since it was configured, so that its kind of "
-			"images is not known: try again in some seconds, or see the node's "
-			"problems in /v1/node",
-			guest->driver);
-	*ret = driver->image_kind;
-	return 0;
+	return driver ? agent_driver_kind(driver, ret, err) : -EINVAL;
 }
 
 /* Whether its daemon has the image is for its driver to find out. */

@@ -137,6 +137,11 @@ static void a_layer_holds_no_more_than_it_may(void **state)
 		(struct driver_request){.call = DRIVER_CALL_LAYER, .id = GUEST_A, .layer = &work});
 	assert_true(o.layer.bounded);
 	assert_int_equal(o.layer.size, LAYER);
+	work.op = DRIVER_LAYER_BOUND;
+	o = call_ok(
+		(struct driver_request){.call = DRIVER_CALL_LAYER, .id = GUEST_A, .layer = &work});
+	assert_true(o.layer.bounded);
+	assert_int_equal(o.layer.size, LAYER);
 	assert_null(inside("dd if=/dev/zero of=/big bs=1M count=100"));
 	destroy_guest(GUEST_A);
 }

@@ -184,6 +184,13 @@ static void usage_is_told(void **state)
 	assert_true(result.bounded);
 	assert_int_equal(result.size, FAKE_LAYER_SIZE);
 	assert_int_equal(result.used, FAKE_LAYER_USED);
+	assert_int_equal(
+		fake_driver_ops.layer(g.driver, ID,
+			&(struct driver_layer_work){.op = DRIVER_LAYER_BOUND}, &result, NULL),
+		0);
+	assert_true(result.bounded);
+	assert_int_equal(result.size, FAKE_LAYER_SIZE);
+	assert_int_equal(result.used, 0);
 }
 
 /* --- Images ---------------------------------------------------------------------------------- */

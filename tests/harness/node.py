@@ -173,6 +173,8 @@ class Node:
 
     def add_busybox(self):
         """The image busybox, of each kind that its drivers take."""
+        wait_for("its drivers to say what they take", lambda: all(
+            "image_kind" in driver for driver in self.api.get("/v1/node")["drivers"]))
         if self.virt:
             self.api.import_image("busybox", disks.busybox_tar(CACHE), kind="disk")
         if self.docker:

@@ -147,6 +147,7 @@ def test_what_a_driver_takes_is_remembered(node, box, guest):
     node.start()
     detail = refused("unavailable", "driver", node.api.create, "third", "disk", driver="fake")
     assert "driver fake has not answered" in detail and "again" in detail
+    refused("unavailable", "driver", node.api.begin, "POST", "/v1/images", {"name": "app:1"})
     wait_for("its answer", lambda: node.api.get("/v1/node")["drivers"][0].get("image_kind"))
     node.api.create("third", "disk", driver="fake", storage={"size": SIZE})
 
