@@ -152,7 +152,8 @@ static int run_docker(const char *const *words, int out, struct err *err)
 	const char *argv[WORDS_MAX] = {client, "--host", host, "--config", config};
 	const char *programs = getenv("CORPUS_DOCKER_DIR"); /* docker.sh has the others */
 
-	snprintf(client, sizeof(client), "%s/docker", programs && programs[0] ? programs : "/usr/bin");
+	snprintf(client, sizeof(client), "%s/docker",
+		programs && programs[0] ? programs : "/usr/bin");
 	snprintf(host, sizeof(host), "unix://%s", docker_node_socket());
 	snprintf(config, sizeof(config), "%s/docker-config", node_dir());
 	for (size_t i = 0; words[i] && i + 6 < WORDS_MAX; i++)

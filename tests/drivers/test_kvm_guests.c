@@ -68,6 +68,13 @@ static void wait_up(const char *id)
 	}
 }
 
+static void bring_up(void)
+{
+	define_guest(GUEST_A, ROOTFS_PLAIN);
+	start_guest(GUEST_A);
+	wait_up(GUEST_A);
+}
+
 static virDomainPtr domain_of(const char *id)
 {
 	char name[KVM_NAME_MAX];
@@ -121,9 +128,7 @@ static void how_a_machine_ended_by_itself_is_told(void **state)
 	virDomainPtr domain;
 
 	(void)state;
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
-	wait_up(GUEST_A);
+	bring_up();
 	domain = domain_of(GUEST_A);
 	/* Not by us, so it counts as the guest's own doing. */
 	assert_int_equal(0, virDomainShutdown(domain));
@@ -166,9 +171,7 @@ static void what_others_suspend_is_frozen_and_is_shut_down_all_the_same(void **s
 	int64_t begun;
 
 	(void)state;
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
-	wait_up(GUEST_A);
+	bring_up();
 	domain = domain_of(GUEST_A);
 	assert_int_equal(0, virDomainSuspend(domain));
 	subject_wait_event(subject(), GUEST_A, GUEST_FROZEN);
@@ -193,9 +196,7 @@ static void a_hold_that_libvirt_did_not_answer_is_let_go(void **state)
 	const struct driver_disk_work hold = {.op = DRIVER_DISK_HOLD};
 
 	(void)state;
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
-	wait_up(GUEST_A);
+	bring_up();
 	call_fails((struct driver_request){.call = DRIVER_CALL_DISK, .id = GUEST_A, .disk = &hold},
 		ERR_DRIVER);
 	assert_int_equal(status_of(GUEST_A).state, GUEST_RUNNING);
@@ -458,9 +459,7 @@ static void nothing_is_left_of_a_guest_that_is_destroyed(void **state)
 	const char *folders[] = {config.state_dir, config.run_dir, config.log_dir};
 
 	(void)state;
-	define_guest(GUEST_A, ROOTFS_PLAIN);
-	start_guest(GUEST_A);
-	wait_up(GUEST_A);
+	bring_up();
 	assert_true(is_there(around("/var/log/libvirt/qemu/corpus-", GUEST_A, ".log")));
 	assert_true(is_there(in(node_config().log_dir, around("", GUEST_A, ".console"))));
 	assert_true(is_there(in(node_config().run_dir, GUEST_A)));

@@ -1,9 +1,12 @@
 /* Death on demand. */
 #include "crash.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/random.h"
 
 void crash_configure(struct fixture *f)
 {
@@ -66,6 +69,17 @@ void crash_at(const struct fixture *f, const char *verb, const char *point)
 	status = crash_end(crash_start(f, verb, fault));
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		fail_msg("%s did not pass %s: status %#x", verb, point, (unsigned)status);
+}
+
+void crash_at_some_instant(const struct fixture *f, const char *verb, int first_ms, int ms)
+{
+	pid_t pid = crash_start(f, verb, "");
+	uint8_t chance;
+
+	random_bytes(&chance, sizeof(chance));
+	poll(NULL, 0, first_ms + chance % ms);
+	kill(pid, SIGKILL);
+	crash_end(pid);
 }
 
 int crash_import(struct fixture *f, struct storage **storage, const char *name,

@@ -24,6 +24,9 @@ void crash_run(const struct fixture *f, const char *verb);
 /* The same, which must be killed at the point: "storage.deleted" or "storage.deleted=kill@2". */
 void crash_at(const struct fixture *f, const char *verb, const char *point);
 
+/* The same, which is killed at some instant of so many milliseconds, from the first on. */
+void crash_at_some_instant(const struct fixture *f, const char *verb, int first_ms, int ms);
+
 /* For verbs: opens the pool and imports the image; closes its descriptor. */
 int crash_import(struct fixture *f, struct storage **storage, const char *name,
 	const struct image_source *source);

@@ -2,11 +2,8 @@
  * instants; then the pool is opened again, and what was begun is done again. Nothing may be left,
  * lost or doubled. */
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
-#include "base/random.h"
 #include "crash.h"
 #include "fixture.h"
 #include "storage/btrfs.h"
@@ -176,16 +173,9 @@ static void growing_is_recovered_from(void **state)
 /* At instants that no fault point stands at: in the unpacker, in a system call. */
 static void any_instant_of_an_import_is_recovered_from(void **state)
 {
-	uint8_t delay_ms;
-
 	(void)state;
 	for (int i = 0; i < 10; i++) {
-		pid_t pid = crash_start(&g_f, "destroy", "");
-
-		random_bytes(&delay_ms, sizeof(delay_ms));
-		poll(NULL, 0, delay_ms % 64);
-		kill(pid, SIGKILL);
-		crash_end(pid);
+		crash_at_some_instant(&g_f, "destroy", 0, 64);
 		assert_recovers();
 	}
 }

@@ -1,11 +1,7 @@
 /* Death between any two changes to a disk: it is what it was or what it was to become, and what was
  * begun is done again. */
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
-#include "base/random.h"
 #include "crash.h"
 #include "diskfile.h"
 #include "fixture.h"
@@ -133,16 +129,9 @@ static void each_fault_point_is_recovered_from(void **state)
 /* At instants that no fault point stands at: in qemu-img, which must not outlive us. */
 static void any_instant_is_recovered_from(void **state)
 {
-	uint8_t delay_ms;
-
 	(void)state;
 	for (int i = 0; i < 6; i++) {
-		pid_t pid = crash_start(&g_f, "restore", "");
-
-		random_bytes(&delay_ms, sizeof(delay_ms));
-		poll(NULL, 0, 60 + delay_ms % 128);
-		kill(pid, SIGKILL);
-		crash_end(pid);
+		crash_at_some_instant(&g_f, "restore", 60, 128);
 		assert_recovers();
 	}
 }
