@@ -6,7 +6,8 @@
 #   docker.sh run FOLDER SOCKET [OPTION]...
 #                                     becomes dockerd, which listens at SOCKET and /run/docker.sock
 #
-# The programs are the machine's, or those in CORPUS_DOCKER_DIR: what dockerd itself starts, too.
+# The programs are the machine's, or those in CORPUS_DOCKER_DIR: what dockerd itself starts, too. With
+# CORPUS_DOCKER_STORE=containerd what would lie in overlay2 lies in containerd's store.
 # Its containerd is its child. The option --no-bridge: it has no docker0 and makes no rules. User namespaces, when it is told of them by
 # --userns-remap=daemon:daemon, begin at 20000000.
 set -eu
@@ -26,7 +27,7 @@ lay()
 		mkfs.btrfs -q "$folder/disk"
 		mount -o loop "$folder/disk" "$folder/root" # the loop device goes with the mount
 	fi
-	echo '{}' >"$folder/etc/daemon.json"
+	echo "{\"features\": {\"containerd-snapshotter\": $containerd}}" >"$folder/etc/daemon.json"
 	mkdir -p /etc/docker # a key lies there, too
 	mount --bind "$folder/etc" /etc/docker
 	for file in subuid subgid; do
@@ -47,6 +48,7 @@ run()
 		shift
 		case $option in
 		--no-bridge) set -- "$@" --bridge=none --iptables=false --ip6tables=false --ip-masq=false ;;
+		--storage-driver=overlay2) $containerd || set -- "$@" "$option" ;;
 		*) set -- "$@" "$option" ;;
 		esac
 	done
@@ -60,5 +62,9 @@ run()
 
 what=$1
 folder=$2
+case ${CORPUS_DOCKER_STORE:-} in
+containerd) containerd=true ;;
+*) containerd=false ;;
+esac
 shift 2
 "$what" "$@"
