@@ -14,6 +14,11 @@ static const struct {
 		"containers: dockerd does not show those that it had before."},
 	{"no live-restore",
 		"\"live-restore\": true in /etc/docker/daemon.json; `systemctl reload docker`."},
+	{"in containerd's store",
+		"\"features\": {\"containerd-snapshotter\": false} in /etc/docker/daemon.json, "
+		"before "
+		"there are images, and its data-root on btrfs, or on xfs mounted with pquota; the "
+		"size of guests' data is bounded in any case."},
 	{"have no bound",
 		"Put dockerd's data-root on btrfs, or on xfs mounted with pquota; the size of "
 		"guests' data is bounded in any case."},

@@ -22,6 +22,7 @@
 #include "drivers/docker/image.h"
 #include "drivers/docker/layer.h"
 #include "drivers/docker/merge.h"
+#include "drivers/docker/probe.h"
 #include "drivers/docker/reply.h"
 
 #define GATE	"corpus-gate"
@@ -187,6 +188,25 @@ static bool is_refusal(const struct err *err)
 	return err->code == ERR_DRIVER || err->code == ERR_INVALID;
 }
 
+/* What would only be taken for a bound is no bound. */
+static int may_bound(const struct make *m, bool *ret, struct err *err)
+{
+	static const struct engine_request ask = {
+		.path = "/info", .what = "ask dockerd how it is set up"};
+	json_t *info = NULL;
+	int r = 0;
+
+	*ret = m->guest->container->layer_size && !knows_unbounded(m->g->docker);
+	if (*ret)
+		r = engine_call(m->g->engine, &ask, &info, err);
+	if (r == 0 && *ret && probe_ignores_sizes(info)) {
+		*ret = false;
+		note_unbounded(m->g->docker);
+	}
+	json_decref(info);
+	return r;
+}
+
 static int create_unbounded(struct make *m, json_t *body, enum define_name which, const char **ret,
 	json_t **answer, struct err *err)
 {
@@ -204,10 +224,10 @@ static int create_bounded(struct make *m, struct container_plan *plan, enum defi
 {
 	struct err failed = {0};
 	json_t *body = NULL;
-	int r;
+	int r = may_bound(m, &plan->bounded, err);
 
-	plan->bounded = plan->guest->container->layer_size && !knows_unbounded(m->g->docker);
-	r = container_render(plan, &body, err);
+	if (r == 0)
+		r = container_render(plan, &body, err);
 	if (r < 0)
 		return r;
 	r = create(m, body, which, ret, answer, &failed);

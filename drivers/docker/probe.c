@@ -30,8 +30,8 @@ bool probe_has_security(const json_t *info, const char *name)
 	return false;
 }
 
-/* "extfs", "xfs", …, of storage that lies on another file system; "" when it does not say. */
-static const char *backing_file_system(const json_t *info)
+/* What dockerd's storage says of itself; "" when it does not. */
+static const char *storage_says(const json_t *info, const char *what)
 {
 	const json_t *pair;
 	size_t i;
@@ -40,10 +40,21 @@ static const char *backing_file_system(const json_t *info)
 		const char *key = json_string_value(json_array_get(pair, 0));
 		const char *value = json_string_value(json_array_get(pair, 1));
 
-		if (key && value && strcmp(key, "Backing Filesystem") == 0)
+		if (key && value && strcmp(key, what) == 0)
 			return value;
 	}
 	return "";
+}
+
+/* "extfs", "xfs", … */
+static const char *backing_file_system(const json_t *info)
+{
+	return storage_says(info, "Backing Filesystem");
+}
+
+bool probe_ignores_sizes(const json_t *info)
+{
+	return strncmp(storage_says(info, "driver-type"), "io.containerd.", 14) == 0;
 }
 
 /* Whether Docker's storage may be able to bound a layer. With overlay2 on xfs that depends on how
@@ -53,6 +64,8 @@ static bool may_bound_layers(const json_t *info)
 	static const char *const bounding[] = {"btrfs", "zfs", "devicemapper"};
 	const char *driver = reply_text_or_none(info, "Driver");
 
+	if (probe_ignores_sizes(info))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(bounding); i++)
 		if (strcmp(driver, bounding[i]) == 0)
 			return true;
@@ -83,7 +96,11 @@ static void fill_notice(const json_t *info, struct driver_info *ret)
 		note(ret, "root in a guest is root: dockerd has no userns-remap");
 	if (!may_bound_layers(info))
 		note(ret, "layers of guests have no bound: storage driver %s%s%s",
-			reply_text_or_none(info, "Driver"), below[0] ? " on " : "", below);
+			reply_text_or_none(info, "Driver"),
+			probe_ignores_sizes(info) ? " in containerd's store"
+			: below[0]		  ? " on "
+						  : "",
+			below);
 	if (!reply_is_true(info, "LiveRestoreEnabled"))
 		note(ret, "guests end with dockerd: no live-restore");
 }

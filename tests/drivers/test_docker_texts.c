@@ -245,6 +245,26 @@ static void what_a_dockerd_lacks_is_said(void **state)
 	json_decref(info);
 }
 
+/* As 28.5 says it. */
+static void in_containerds_store_layers_have_no_bound_whatever_it_lies_on(void **state)
+{
+	static const char *const drivers[] = {"overlayfs", "btrfs"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+		json_t *info = json_pack("{s:s, s:s, s:[[s,s]]}", "OSType", "linux", "Driver",
+			drivers[i], "DriverStatus", "driver-type", "io.containerd.snapshotter.v1");
+		struct driver_info ret = {0};
+
+		probe_judge(info, 51, &ret);
+		assert_string_equal(ret.problem, "");
+		assert_non_null(strstr(ret.notice, "no bound: storage driver "));
+		assert_non_null(strstr(ret.notice, "in containerd's store"));
+		assert_true(probe_ignores_sizes(info));
+		json_decref(info);
+	}
+}
+
 static void dockerds_that_cannot_be_used_are_refused(void **state)
 {
 	static const struct {
@@ -343,6 +363,7 @@ int main(void)
 		cmocka_unit_test(progress_is_the_sum_of_all_layers),
 		cmocka_unit_test(a_dockerd_as_it_should_be_has_no_notice),
 		cmocka_unit_test(what_a_dockerd_lacks_is_said),
+		cmocka_unit_test(in_containerds_store_layers_have_no_bound_whatever_it_lies_on),
 		cmocka_unit_test(dockerds_that_cannot_be_used_are_refused),
 		cmocka_unit_test(what_an_image_of_one_layer_is_told_is_quoted),
 		cmocka_unit_test(labels_are_left_out_or_refused_where_they_are_too_long),
