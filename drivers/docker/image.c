@@ -245,6 +245,7 @@ static const struct {
 	{"authentication required", ERR_DENIED},
 	{"no basic auth credentials", ERR_DENIED},
 	{"denied", ERR_DENIED},
+	{"403 forbidden", ERR_DENIED}, /* containerd */
 	{"not found", ERR_NOT_FOUND},
 	{"manifest unknown", ERR_NOT_FOUND},
 	{"name unknown", ERR_NOT_FOUND},

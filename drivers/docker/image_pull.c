@@ -34,9 +34,13 @@ static int on_message(void *data, json_t *message, struct err *err)
 	struct pull *p = data;
 	int r = image_message(NULL, message, err);
 
-	if (r == 0)
-		progress_pull(&p->progress, message);
-	return r;
+	if (r < 0)
+		return r;
+	progress_pull(&p->progress, message);
+	if (progress_stalled_ms(&p->progress, message) < p->docker->stall_ms)
+		return 0;
+	return err_set(err, ERR_TIMEOUT, NULL,
+		"cannot pull the image: its registry sends nothing of it any more");
 }
 
 static int on_bytes(void *data, const char *bytes, size_t size, struct err *err)

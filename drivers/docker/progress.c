@@ -19,6 +19,8 @@
 struct progress_layer {
 	char id[80];
 	uint64_t done, total; /* bytes fetched */
+	char status[24];      /* what was said last */
+	uint64_t at;
 	UT_hash_handle hh;
 };
 
@@ -81,12 +83,24 @@ static uint64_t bytes_at(const json_t *message, const char *path)
 	return bytes > 0 && bytes < INT64_MAX / LAYERS_MAX ? (uint64_t)bytes : 0;
 }
 
+static bool is_new(struct progress_layer *layer, const json_t *message, const char *status)
+{
+	uint64_t at = bytes_at(message, "progressDetail.current");
+
+	if (at == layer->at && strncmp(status, layer->status, sizeof(layer->status) - 1) == 0)
+		return false;
+	layer->at = at;
+	snprintf(layer->status, sizeof(layer->status), "%s", status);
+	return true;
+}
+
 static void take_layer(struct progress *p, const json_t *message, const char *status)
 {
 	struct progress_layer *layer = layer_of(p, reply_text_or_none(message, "id"));
 
-	if (!layer)
+	if (!layer || !is_new(layer, message, status))
 		return;
+	p->news_ns = clock_monotonic_ns();
 	if (strcmp(status, "Downloading") == 0) {
 		layer->done = bytes_at(message, "progressDetail.current");
 		layer->total = bytes_at(message, "progressDetail.total");
@@ -123,6 +137,13 @@ void progress_pull(struct progress *p, const json_t *message)
 			? "extracting"
 			: "downloading",
 		false);
+}
+
+uint64_t progress_stalled_ms(const struct progress *p, const json_t *message)
+{
+	if (strcmp(reply_text_or_none(message, "status"), "Downloading") != 0)
+		return 0;
+	return (uint64_t)(clock_monotonic_ns() - p->news_ns) / 1000000;
 }
 
 void progress_finish(struct progress *p)

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "drivers/docker/engine.h"
 #include "drivers/docker/engine_head.h"
@@ -209,6 +210,37 @@ static void progress_is_the_sum_of_all_layers(void **state)
 	progress_finish(&p);
 }
 
+/* As 28.5 says it with images in containerd's store. */
+static void what_is_said_again_is_no_progress(void **state)
+{
+	static const struct {
+		const char *status;
+		int at;
+		bool stalled;
+	} messages[] = {
+		{"Pulling fs layer", 0, false},
+		{"Downloading", 1048576, false},
+		{"Downloading", 1048576, true},
+		{"Downloading", 1048577, false},
+		{"Download complete", 0, false},
+		{"Download complete", 0, false},
+	};
+	struct progress p = {.fd = -1};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		json_t *json = json_pack("{s:s, s:{s:i, s:i}, s:s}", "status", messages[i].status,
+			"progressDetail", "current", messages[i].at, "total", 2140160, "id",
+			"2f68f94b048d");
+
+		p.news_ns = clock_monotonic_ns() - INT64_C(120000000000);
+		progress_pull(&p, json);
+		assert_int_equal(messages[i].stalled, progress_stalled_ms(&p, json) >= 120000);
+		json_decref(json);
+	}
+	progress_finish(&p);
+}
+
 /* --- Probe ----------------------------------------------------------------------------------- */
 
 static void a_dockerd_as_it_should_be_has_no_notice(void **state)
@@ -361,6 +393,7 @@ int main(void)
 		cmocka_unit_test(objects_come_out_of_a_stream_however_it_is_cut),
 		cmocka_unit_test(a_stream_that_is_none_of_objects_ends),
 		cmocka_unit_test(progress_is_the_sum_of_all_layers),
+		cmocka_unit_test(what_is_said_again_is_no_progress),
 		cmocka_unit_test(a_dockerd_as_it_should_be_has_no_notice),
 		cmocka_unit_test(what_a_dockerd_lacks_is_said),
 		cmocka_unit_test(in_containerds_store_layers_have_no_bound_whatever_it_lies_on),
