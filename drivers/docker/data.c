@@ -28,9 +28,8 @@
 /* --- Paths ------------------------------------------------------------------------------------ */
 
 /* What is there, or below, is Docker's, the kernel's or ours. */
-static const char *const TAKEN[] = {
-	"/proc", "/sys", "/dev", GATE_DIR, GATE_PROGRAM, "/etc/hosts", "/etc/hostname",
-	"/etc/resolv.conf"};
+static const char *const TAKEN[] = {"/proc", "/sys", "/dev", GATE_DIR, GATE_PROGRAM, "/etc/hosts",
+	"/etc/hostname", "/etc/resolv.conf"};
 
 static bool is_taken(const char *path)
 {
