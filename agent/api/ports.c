@@ -1,4 +1,5 @@
 /* Handlers of published ports. */
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,7 +282,7 @@ static int read_switch(const struct change *change, struct port_switch *ret, str
 	ret->flush = wanted.flush;
 	ret->from = owner(change->agent, ret->proto, ret->host, err);
 	if (!ret->from)
-		return err_errnum(err->code);
+		return -ENOENT;
 	ret->to = registry_by_name(change->agent->registry, wanted.to, err);
 	return ret->to ? 0
 		       : err_set(err, ERR_NOT_FOUND, "to", "there is no guest named %.100s",
