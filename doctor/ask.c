@@ -19,13 +19,6 @@
 
 /* --- Told ------------------------------------------------------------------------------------ */
 
-static const char *text_of(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text ? text : "";
-}
-
 void examine_told_drivers(struct report *report, const char *text)
 {
 	json_auto_t *drivers = json_loads(text, 0, NULL);
@@ -34,11 +27,11 @@ void examine_told_drivers(struct report *report, const char *text)
 
 	json_array_foreach (drivers, i, driver)
 		check_driver(
-			report, &(struct driver_facts){.name = text_of(driver, "name"),
-					.version = text_of(driver, "version"),
-					.acceleration = text_of(driver, "acceleration"),
-					.problem = text_of(driver, "problem"),
-					.notice = text_of(driver, "notice"),
+			report, &(struct driver_facts){.name = report_text(driver, "name"),
+					.version = report_text(driver, "version"),
+					.acceleration = report_text(driver, "acceleration"),
+					.problem = report_text(driver, "problem"),
+					.notice = report_text(driver, "notice"),
 					.usable = json_is_true(json_object_get(driver, "usable"))});
 }
 

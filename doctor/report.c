@@ -44,6 +44,13 @@ void report_add(struct report *report, const char *check, enum verdict verdict, 
 		report->failed = true;
 }
 
+const char *report_text(const json_t *json, const char *field)
+{
+	const char *text = json_string_value(json_object_get(json, field));
+
+	return text ? text : "";
+}
+
 void report_finish(struct report *report)
 {
 	json_decref(report->lines);

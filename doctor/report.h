@@ -23,4 +23,7 @@ struct report {
 void report_add(struct report *report, const char *check, enum verdict verdict, const char *advice,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* The text of a field of what was read, "" where it has none. */
+const char *report_text(const json_t *json, const char *field);
+
 void report_finish(struct report *report);

@@ -125,17 +125,10 @@ static void tell_chain(
 
 /* --- nf_tables ------------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text ? text : "";
-}
-
 static bool in_table(const json_t *thing, const char *family, const char *table)
 {
-	return strcmp(text_of(thing, "family"), family) == 0 &&
-	       strcmp(text_of(thing, "table"), table) == 0;
+	return strcmp(report_text(thing, "family"), family) == 0 &&
+	       strcmp(report_text(thing, "table"), table) == 0;
 }
 
 /* Whether an expression of a rule ends a packet's way, whoever it is from. */
@@ -156,8 +149,9 @@ static bool matches_bridge(const json_t *expression, const char *key, const char
 	const json_t *match = json_object_get(expression, "match");
 	const json_t *meta = json_object_get(json_object_get(match, "left"), "meta");
 
-	return strcmp(text_of(meta, "key"), key) == 0 && strcmp(text_of(match, "op"), "==") == 0 &&
-	       strcmp(text_of(match, "right"), bridge) == 0;
+	return strcmp(report_text(meta, "key"), key) == 0 &&
+	       strcmp(report_text(match, "op"), "==") == 0 &&
+	       strcmp(report_text(match, "right"), bridge) == 0;
 }
 
 static void read_rule(const json_t *rule, const char *bridge, struct chain *chain)
@@ -179,7 +173,7 @@ static void read_rule(const json_t *rule, const char *bridge, struct chain *chai
 	}
 	chain->in |= in && on;
 	chain->out |= out && on;
-	if (strcmp(text_of(rule, "chain"), chain->name) == 0 && refuses && !conditional)
+	if (strcmp(report_text(rule, "chain"), chain->name) == 0 && refuses && !conditional)
 		chain->drops = true;
 }
 
@@ -195,9 +189,9 @@ static void read_table(const json_t *list, const char *bridge, struct chain *cha
 		const json_t *rule = json_object_get(entry, "rule");
 
 		if (other && in_table(other, chain->family, chain->table)) {
-			chain->user |= strcmp(text_of(other, "name"), USER_CHAIN) == 0;
+			chain->user |= strcmp(report_text(other, "name"), USER_CHAIN) == 0;
 			if (chain->maker == MAKER_UNKNOWN)
-				chain->maker = maker_of(text_of(other, "name"));
+				chain->maker = maker_of(report_text(other, "name"));
 		}
 		if (rule && in_table(rule, chain->family, chain->table))
 			read_rule(rule, bridge, chain);
@@ -214,10 +208,10 @@ static enum hook hook_of(const char *name)
 /* IPv4 passes these; our tables are called "corpus…". */
 static bool is_of_others(const json_t *chain)
 {
-	const char *family = text_of(chain, "family");
+	const char *family = report_text(chain, "family");
 
 	return (strcmp(family, "ip") == 0 || strcmp(family, "inet") == 0) &&
-	       strncmp(text_of(chain, "table"), "corpus", 6) != 0;
+	       strncmp(report_text(chain, "table"), "corpus", 6) != 0;
 }
 
 static size_t count_traffic_lines(const struct report *report)
@@ -226,7 +220,7 @@ static size_t count_traffic_lines(const struct report *report)
 	size_t i, count = 0;
 
 	json_array_foreach (report->lines, i, line)
-		count += strcmp(text_of(line, "check"), "traffic") == 0;
+		count += strcmp(report_text(line, "check"), "traffic") == 0;
 	return count;
 }
 
@@ -245,11 +239,11 @@ void check_ruleset(struct report *report, const json_t *ruleset, const char *rea
 	report_add(report, "nf_tables", VERDICT_GOOD, NULL, "nf_tables can be read");
 	json_array_foreach (list, i, entry) {
 		const json_t *found = json_object_get(entry, "chain");
-		struct chain chain = {.family = text_of(found, "family"),
-			.table = text_of(found, "table"),
-			.name = text_of(found, "name"),
-			.hook = hook_of(text_of(found, "hook")),
-			.drops = strcmp(text_of(found, "policy"), "drop") == 0};
+		struct chain chain = {.family = report_text(found, "family"),
+			.table = report_text(found, "table"),
+			.name = report_text(found, "name"),
+			.hook = hook_of(report_text(found, "hook")),
+			.drops = strcmp(report_text(found, "policy"), "drop") == 0};
 
 		if (chain.hook == HOOK_NONE || !is_of_others(found))
 			continue;

@@ -28,6 +28,11 @@ int definition_missing(const char *title, const char *id, struct err *err)
 	return err_set(err, ERR_NOT_FOUND, NULL, "the %s driver has no guest %s", title, id);
 }
 
+int definition_need(const char *path, const char *title, const char *id, struct err *err)
+{
+	return definition_exists(path) ? 0 : definition_missing(title, id, err);
+}
+
 int definition_load(const char *path, const char *title, const char *id, struct definition *ret,
 	struct err *err)
 {

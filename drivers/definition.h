@@ -28,6 +28,9 @@ void definition_finish(struct definition *definition);
 /* That the driver has no such guest: ERR_NOT_FOUND. */
 int definition_missing(const char *title, const char *id, struct err *err);
 
+/* The same, unless it has one. */
+int definition_need(const char *path, const char *title, const char *id, struct err *err);
+
 /* Writes the facts, and makes the directory that the file lies in. `own` stays the caller's, and
  * may be NULL; what was kept before is gone, so that a change hands on what it has loaded. */
 int definition_save(

@@ -21,6 +21,22 @@ static int check_name(enum image_kind kind, const char *name, struct err *err)
 	return name_check_image(name, "image", err);
 }
 
+int image_open(const struct storage *storage, enum image_kind kind, const char *name,
+	struct image *ret, struct err *err)
+{
+	AUTOCLOSE int fd = openat(
+		storage->images[kind], name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
+			name, image_kind_to_string(kind));
+	if (fd < 0)
+		return err_errno(err, errno, "cannot open image %s", name);
+	r = image_meta_read(fd, ret, NULL, err);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
 int image_get(struct storage *storage, enum image_kind kind, const char *name, struct image *ret,
 	struct err *err)
 {
@@ -29,16 +45,11 @@ int image_get(struct storage *storage, enum image_kind kind, const char *name, s
 
 	if (r < 0)
 		return r;
-	fd = openat(storage->images[kind], name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
-			name, image_kind_to_string(kind));
+	fd = image_open(storage, kind, name, ret, err);
 	if (fd < 0)
-		return err_errno(err, errno, "cannot open image %s", name);
-	r = image_meta_read(fd, ret, NULL, err);
-	if (r == 0)
-		snprintf(ret->name, sizeof(ret->name), "%s", name);
-	return r;
+		return fd;
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	return 0;
 }
 
 static int compare(const void *a, const void *b)

@@ -46,6 +46,10 @@ int image_meta_rewrite(int dir, const struct image *image, uint64_t base, struct
  * every clone for sharing the image. */
 int image_meta_read(int dir, struct image *ret, uint64_t *ret_base, struct err *err);
 
+/* The directory of an image whose name was checked, and what it is; its name is not in *ret. */
+int image_open(const struct storage *storage, enum image_kind kind, const char *name,
+	struct image *ret, struct err *err);
+
 /* Names in a directory that are `wanted`, sorted: a NULL-terminated array, each and the array to be
  * freed with free(). */
 int names_read(int dir, bool (*wanted)(const char *name), char ***ret);

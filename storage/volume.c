@@ -14,22 +14,6 @@
 #include "storage/volume.h"
 #include "storage/volume_disk.h"
 
-static int open_image(const struct storage *s, enum image_kind kind, const char *name,
-	struct image *ret, struct err *err)
-{
-	AUTOCLOSE int fd =
-		openat(s->images[kind], name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r;
-
-	if (fd < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND, "image", "there is no image %s of the kind %s",
-			name, image_kind_to_string(kind));
-	if (fd < 0)
-		return err_errno(err, errno, "cannot open image %s", name);
-	r = image_meta_read(fd, ret, NULL, err);
-	return r < 0 ? r : TAKE_FD(fd);
-}
-
 static int clone_image(struct storage *s, const char *id, enum image_kind kind, const char *name,
 	uint64_t size, struct err *err)
 {
@@ -37,7 +21,7 @@ static int clone_image(struct storage *s, const char *id, enum image_kind kind, 
 	struct image image;
 	int r;
 
-	source = open_image(s, kind, name, &image, err);
+	source = image_open(s, kind, name, &image, err);
 	r = source < 0 ? source : 0;
 	if (r == 0 && kind == IMAGE_DISK)
 		r = volume_disk_check(&image.disk, size, err);

@@ -182,17 +182,24 @@ int volume_apply_size(const struct storage *s, const char *id, uint64_t size, st
 	return r < 0 ? r : apply_size(s, directory, &volume, size, err);
 }
 
+/* The same for a size that somebody asks for. */
+static int open_for_size(struct storage *s, const char *id, uint64_t size, struct volume *ret,
+	int *ret_directory, struct err *err)
+{
+	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+
+	if (r == 0)
+		r = open_to_change(s, id, ret, ret_directory, err);
+	return r < 0 ? r : volume_check_size(s, size, err);
+}
+
 int volume_resize(struct storage *storage, const char *id, uint64_t size, uint64_t *ret_least,
 	struct err *err)
 {
 	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
 	AUTOCLOSE int directory = -1;
-	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+	int r = open_for_size(storage, id, size, &volume, &directory, err);
 
-	if (r == 0)
-		r = open_to_change(storage, id, &volume, &directory, err);
-	if (r == 0)
-		r = volume_check_size(storage, size, err);
 	if (r == 0 && volume_disk_is(volume.fd))
 		r = err_set(err, ERR_UNSUPPORTED, NULL,
 			"volume %s holds a disk, which has a size of its own", id);
@@ -205,12 +212,8 @@ int volume_make_room(struct storage *storage, const char *id, uint64_t size, str
 {
 	CLEANUP(volume_finish) struct volume volume = {.fd = -1};
 	AUTOCLOSE int directory = -1;
-	int r = name_check_id(id, GUEST_ID_LEN, "id", err);
+	int r = open_for_size(storage, id, size, &volume, &directory, err);
 
-	if (r == 0)
-		r = open_to_change(storage, id, &volume, &directory, err);
-	if (r == 0)
-		r = volume_check_size(storage, size, err);
 	if (r == 0 && !volume_disk_is(volume.fd))
 		r = err_set(err, ERR_UNSUPPORTED, NULL, "volume %s holds no disk", id);
 	return r < 0 ? r : apply_size(storage, directory, &volume, size, err);

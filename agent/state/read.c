@@ -164,18 +164,26 @@ int db_load_unfinished(struct db *db,
 	return r;
 }
 
-int db_get_operation(
-	struct db *db, const char *id, struct operation *ret, json_t **ret_args, struct err *err)
+/* The one row of an operation. */
+static int next_of(struct db *db, sqlite3_stmt *stmt, const char *id, struct err *err)
 {
-	READ(db, READ_OPERATION);
 	int r;
 
 	bind_text(stmt, 1, id);
 	r = next(db, stmt, err);
-	if (r < 0)
-		return r;
 	if (r == 0)
 		return err_set(err, ERR_NOT_FOUND, NULL, "there is no operation %s", id);
+	return r < 0 ? r : 0;
+}
+
+int db_get_operation(
+	struct db *db, const char *id, struct operation *ret, json_t **ret_args, struct err *err)
+{
+	READ(db, READ_OPERATION);
+	int r = next_of(db, stmt, id, err);
+
+	if (r < 0)
+		return r;
 	read_operation(stmt, ret);
 	if (ret_args)
 		*ret_args = json_loads(text(stmt, OPERATION_COLUMNS), 0, NULL);
@@ -208,12 +216,9 @@ static int operation_number(struct db *db, const char *id, int64_t *ret, struct 
 	*ret = INT64_MAX;
 	if (!id)
 		return 0;
-	bind_text(stmt, 1, id);
-	r = next(db, stmt, err);
+	r = next_of(db, stmt, id, err);
 	if (r < 0)
 		return r;
-	if (r == 0)
-		return err_set(err, ERR_NOT_FOUND, NULL, "there is no operation %s", id);
 	*ret = sqlite3_column_int64(stmt, 0);
 	return 0;
 }

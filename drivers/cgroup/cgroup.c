@@ -2,6 +2,7 @@
 #include "drivers/cgroup/cgroup.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #define FILE_MAX     (1024 * 1024)
 #define WAIT_STEP_US 2000 /* between looks at a file that cannot be waited for */
+#define REMOVE_FDS   8	  /* that may be open at once while groups are removed */
 
 /* --- Hierarchies ----------------------------------------------------------------------------- */
 
@@ -341,4 +343,20 @@ int cgroup_freeze(const struct cgroup *g, bool freeze)
 			return -ETIMEDOUT;
 		usleep(WAIT_STEP_US);
 	}
+}
+
+/* --- Removing -------------------------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)at;
+	if (kind == FTW_DP)
+		rmdir(path);
+	return 0;
+}
+
+void cgroup_remove(const char *path)
+{
+	nftw(path, remove_one, REMOVE_FDS, FTW_DEPTH | FTW_PHYS);
 }

@@ -56,6 +56,10 @@ int cgroup_parse(
 int cgroup_path(const struct cgroup *group, const struct cgroup_hierarchy *hierarchy,
 	const char *file, char buf[static PATH_MAX]);
 
+/* Removes a group and those below it, by its path in a hierarchy that is mounted; those with
+ * processes in them stay. */
+void cgroup_remove(const char *path);
+
 /* Files of the group in the hierarchy of a controller. -EOPNOTSUPP where the host has none. */
 int cgroup_read(const struct cgroup *group, const char *controller, const char *file, char **ret);
 int cgroup_write(

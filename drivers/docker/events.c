@@ -235,9 +235,7 @@ static bool look(void *data, const char *id, struct driver_status *ret)
 
 static bool is_defined(void *data, const char *id)
 {
-	struct docker_paths paths;
-
-	return docker_paths(data, id, &paths, NULL) == 0 && definition_exists(paths.definition);
+	return look_is_defined(data, id);
 }
 
 static bool list_one(void *data, const char *id, struct driver_status *ret)

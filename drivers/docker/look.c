@@ -71,7 +71,7 @@ static uint64_t share_ms(const struct look *l)
 	return left > 2000000 ? (uint64_t)(left / 2000000) : 1;
 }
 
-static bool is_defined(const struct docker *docker, const char *id)
+bool look_is_defined(const struct docker *docker, const char *id)
 {
 	struct docker_paths paths;
 
@@ -85,7 +85,7 @@ static bool look_at(void *data, const char *id, struct driver_status *ret)
 	const struct look *l = data;
 	json_t *entry, *info = NULL;
 
-	if (!is_defined(l->docker, id))
+	if (!look_is_defined(l->docker, id))
 		return false;
 	unknown(id, ret);
 	if (!l->engine)

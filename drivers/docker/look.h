@@ -14,6 +14,7 @@ int look_one(
 /* By a connection that is there, NULL: UNKNOWN. False for a guest that is not defined. */
 bool look_by(struct engine *engine, const struct docker *docker, const char *id,
 	struct driver_status *ret);
+bool look_is_defined(const struct docker *docker, const char *id);
 /* All that are defined, as driver_ops.list. */
 int look_all(const struct docker *docker, struct driver_status **ret, size_t *ret_count,
 	struct err *err);

@@ -42,6 +42,15 @@ static int paths(const struct fake *f, const char *id, char definition[static PA
 	return definition_paths(id, all, ARRAY_SIZE(all), err);
 }
 
+/* Of one that is defined. */
+static int paths_of_known(const struct fake *f, const char *id, char definition[static PATH_MAX],
+	char pid_file[static PATH_MAX], struct err *err)
+{
+	int r = paths(f, id, definition, pid_file, err);
+
+	return r < 0 ? r : definition_need(definition, FAKE_TITLE, id, err);
+}
+
 static int check_kind(const struct fake *f, const struct driver_guest *guest, struct err *err)
 {
 	enum image_kind wanted = machine_image_kind(f);
@@ -83,12 +92,10 @@ static bool has_file(const char *rootfs, const char *name)
 int work_look(struct fake *f, const char *id, struct driver_status *ret, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	int r = paths(f, id, definition, pid_file, err);
+	int r = paths_of_known(f, id, definition, pid_file, err);
 
 	if (r < 0)
 		return r;
-	if (!definition_exists(definition))
-		return definition_missing(FAKE_TITLE, id, err);
 	*ret = (struct driver_status){.pid = fake_process_pid(pid_file), .exit_status = -1};
 	memcpy(ret->id, id, GUEST_ID_LEN);
 	ret->state = ret->pid == 0			? GUEST_STOPPED
@@ -200,12 +207,10 @@ static int end_all(struct fake *f, const char *id, const char *pid_file, int sig
 int work_end(struct fake *f, const char *id, int signal, uint64_t timeout_ms, struct err *err)
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
-	int r = paths(f, id, definition, pid_file, err);
+	int r = paths_of_known(f, id, definition, pid_file, err);
 
 	if (r < 0)
 		return r;
-	if (!definition_exists(definition))
-		return definition_missing(FAKE_TITLE, id, err);
 	return end_all(f, id, pid_file, signal, timeout_ms, err);
 }
 
@@ -247,12 +252,10 @@ int work_update(struct fake *f, const struct driver_guest *guest, struct err *er
 {
 	char definition[PATH_MAX], pid_file[PATH_MAX];
 	uint64_t memory = guest->limits.memory;
-	int r = paths(f, guest->id, definition, pid_file, err);
+	int r = paths_of_known(f, guest->id, definition, pid_file, err);
 
 	if (r < 0)
 		return r;
-	if (!definition_exists(definition))
-		return definition_missing(FAKE_TITLE, guest->id, err);
 	if (memory && memory < FAKE_MEMORY_USED && fake_process_pid(pid_file) > 0)
 		return err_set(err, ERR_INVALID, "limits.memory", "the guest uses %d bytes now",
 			FAKE_MEMORY_USED);

@@ -1,7 +1,6 @@
 /* What libvirt leaves behind of our machines. */
 #include "drivers/kvm/remains.h"
 
-#include <ftw.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,11 +9,10 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/definition.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/stop.h"
-
-#define DEPTH 8 /* descriptors that may be open at once */
 
 static void each(
 	const char *before, const char *id, const char *after, void (*act)(const char *path))
@@ -29,21 +27,6 @@ static void each(
 	globfree(&found);
 }
 
-/* Groups with processes in them stay. */
-static int remove_group(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-	(void)st;
-	(void)at;
-	if (kind == FTW_DP)
-		rmdir(path);
-	return 0;
-}
-
-static void remove_groups(const char *path)
-{
-	nftw(path, remove_group, DEPTH, FTW_DEPTH | FTW_PHYS);
-}
-
 static void remove_log(const char *path)
 {
 	unlink(path);
@@ -51,8 +34,8 @@ static void remove_log(const char *path)
 
 void remains_remove_groups(const char *id)
 {
-	each("/sys/fs/cgroup/machine/qemu-*-", id, ".libvirt-qemu", remove_groups);
-	each("/sys/fs/cgroup/*/machine/qemu-*-", id, ".libvirt-qemu", remove_groups);
+	each("/sys/fs/cgroup/machine/qemu-*-", id, ".libvirt-qemu", cgroup_remove);
+	each("/sys/fs/cgroup/*/machine/qemu-*-", id, ".libvirt-qemu", cgroup_remove);
 }
 
 void remains_remove_logs(const char *id)

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "drivers/cgroup/cgroup.h"
 #include "node.h"
 
 #define PAUSE_US 20000
@@ -113,20 +113,11 @@ void keeper_stop(pid_t pid)
 		usleep(PAUSE_US);
 }
 
-static int remove_group(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-	(void)st;
-	(void)at;
-	if (kind == FTW_DP)
-		rmdir(path);
-	return 0;
-}
-
 /* What was in it may take a moment longer to leave it than to end. */
 void keeper_remove_group(const char *path)
 {
 	for (int tries = GROUP_US / PAUSE_US; tries > 0 && access(path, F_OK) == 0; tries--) {
-		nftw(path, remove_group, 8, FTW_DEPTH | FTW_PHYS);
+		cgroup_remove(path);
 		if (access(path, F_OK) == 0)
 			usleep(PAUSE_US);
 	}
