@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -85,6 +86,9 @@ static int ask(struct engine *engine, struct pull *p, bool *ret_gone, struct err
 	r = engine_call(engine, &request, NULL, &failed);
 	if (r == 0)
 		r = lines_end(&p->lines, &failed);
+	/* What one says that is stopped in good order, where it still can. */
+	if (r < 0 && strstr(failed.message, "context canceled"))
+		*ret_gone = true;
 	/* dockerd answers with what the registry said as if it were its own. */
 	if (r < 0 && status >= 400)
 		return image_refused(failed.message, err);

@@ -93,12 +93,13 @@ class OddRegistry:
         bed.at_end(self.end)
         self.wait_for("ready")
 
-    def wait_for(self, word):
-        """Until it says a line with that word: a path that was asked for."""
-        for line in self._process.stdout:
-            if word in line:
-                return
-        raise AssertionError(f"the registry ended before {word}")
+    def wait_for(self, *words):
+        """Until it has said lines with all of these words: paths that were asked for, in any order."""
+        left = set(words)
+        while left:
+            line = self._process.stdout.readline()
+            assert line, f"the registry ended before {left}"
+            left = {word for word in left if word not in line}
 
     def end(self):
         self._process.kill()

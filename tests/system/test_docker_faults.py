@@ -395,7 +395,7 @@ def test_what_is_never_answered_can_be_cancelled(node):
 def test_a_pull_goes_on_when_dockerd_is_back_or_is_given_up(node, clean, tmp_path, how):
     with odd_registry(node, "hesitant", oci.new_tar(tmp_path / "new.tar")) as odd:
         goes_on, given_up = pull(node, "goes-on:1"), pull(node, "given-up:1")
-        odd.wait_for("hesitates")
+        odd.wait_for("goes-on/manifests", "given-up/manifests", "hesitates")
         node.docker.kill(how)
         for operation in (goes_on, given_up):
             wait_for("that it waits for dockerd", lambda o=operation: waits_for_dockerd(node, o))
