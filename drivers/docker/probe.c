@@ -109,6 +109,13 @@ static void fill_problem(const json_t *info, struct driver_info *ret)
 {
 	const char *os = reply_text_or_none(info, "OSType");
 
+	/* podman, which does not say its name. */
+	if (reply_at(info, "BuildahVersion")) {
+		snprintf(ret->problem, sizeof(ret->problem),
+			"this is podman, which has only a part of Docker's API: dockerd is needed "
+			"(drivers: endpoint)");
+		return;
+	}
 	if (strcmp(os, "linux") != 0)
 		snprintf(ret->problem, sizeof(ret->problem),
 			"dockerd runs containers of %.32s: Linux is needed",

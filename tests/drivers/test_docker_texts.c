@@ -305,6 +305,8 @@ static void dockerds_that_cannot_be_used_are_refused(void **state)
 		{"{\"OSType\":\"windows\"}", "windows"},
 		{"{}", "Linux is needed"},
 		{"{\"OSType\":\"linux\",\"SecurityOptions\":[\"name=rootless\"]}", "rootless"},
+		{"{\"OSType\":\"linux\",\"ServerVersion\":\"4.3.1\",\"BuildahVersion\":\"1.28.2\"}",
+			"podman"},
 	};
 
 	(void)state;
