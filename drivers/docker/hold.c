@@ -32,12 +32,11 @@ static int tell(struct docker_guest *g, const char *path, const char *what, uint
 	return engine_call(g->engine, &request, NULL, err);
 }
 
-int hold_end(struct docker_guest *g, struct err *err)
+static int go_on(void *data, struct err *err)
 {
+	struct docker_guest *g = data;
 	int r = 0;
 
-	if (access(g->paths.hold, F_OK) < 0)
-		return 0;
 	if (g->info && is_paused(g))
 		r = tell(g, "/containers/{}/unpause", "let the container go on", 0, err);
 	fault_point("driver.docker.hold.resumed");
@@ -46,18 +45,23 @@ int hold_end(struct docker_guest *g, struct err *err)
 	return r;
 }
 
-/* What is known of it may be old by then. */
-static int release(void *data)
+int hold_end(struct docker_guest *g, struct err *err)
+{
+	return overdue_end(g->paths.hold, go_on, g, err);
+}
+
+/* What is known of it may be old by then. One that is not defined any more is not held. */
+static int release(void *data, struct err *err)
 {
 	const struct docker_guest *held = data;
 	CLEANUP(guest_finish) struct docker_guest g = {0};
-	struct err err = {0};
+	struct err why = {0};
 	int r = guest_connect(
-		&held->docker->driver, held->definition.guest.id, RELEASE_MS, &g, &err);
+		&held->docker->driver, held->definition.guest.id, RELEASE_MS, &g, &why);
 
-	if (r < 0)
-		return err.code == ERR_NOT_FOUND ? -ENOENT : r;
-	return hold_end(&g, NULL);
+	if (r < 0 && why.code == ERR_NOT_FOUND)
+		return unlink(held->paths.hold);
+	return r == 0 ? go_on(&g, err) : r;
 }
 
 static int note(const struct docker_guest *g, const char *why, struct err *err)

@@ -2,6 +2,7 @@
 #include "drivers/kvm/hold.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,14 +35,33 @@ static int hold_path(const struct kvm_guest *g, char path[static PATH_MAX], stru
 	return r < 0 ? err_errno(err, r, "cannot hold guest %s", g->definition.guest.id) : 0;
 }
 
+/* All texts are of one length. */
+static void text_of(char text[static TEXT_MAX], const struct held *held)
+{
+	snprintf(text, TEXT_MAX, "rest=%d still=%d\n", held->rest, held->still);
+}
+
 static int note(const char *path, const struct held *held, struct err *err)
 {
 	char text[TEXT_MAX];
 	int r;
 
-	snprintf(text, sizeof(text), "rest=%d still=%d\n", held->rest, held->still);
+	text_of(text, held);
 	r = file_replace(path, text, 0600, false);
 	return r < 0 ? err_errno(err, r, "cannot note that a guest is held") : 0;
+}
+
+/* It stays the note that is watched over. */
+static int note_more(const char *path, const struct held *held, struct err *err)
+{
+	AUTOCLOSE int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	char text[TEXT_MAX];
+	int r = fd < 0 ? -errno : 0;
+
+	text_of(text, held);
+	if (r == 0)
+		r = file_write_all(fd, text, strlen(text));
+	return r < 0 ? err_errno(err, r, "cannot note what a guest is held by") : 0;
 }
 
 static bool read_note(const char *path, struct held *ret)
@@ -60,22 +80,33 @@ static bool read_note(const char *path, struct held *ret)
  */
 
 /* Its agent can only let file systems go on when it runs itself. */
-static int release(struct kvm_guest *g, const char *path, struct err *err)
+static int undo(struct kvm_guest *g, const struct held *held, struct err *err)
 {
 	struct qga qga = qga_of_domain(g->domain);
-	struct held held;
 
-	if (!read_note(path, &held))
-		return 0;
-	if (held.still && g->state == VIR_DOMAIN_PAUSED && virDomainResume(g->domain) < 0)
+	if (held->still && g->state == VIR_DOMAIN_PAUSED && virDomainResume(g->domain) < 0)
 		return connect_error(err, "cannot let guest %s go on", g->definition.guest.id);
 	fault_point("driver.kvm.hold.resumed");
-	if (held.rest && qga_tell(&qga, "guest-fsfreeze-thaw", THAW_S, err) < 0) {
+	if (held->rest && qga_tell(&qga, "guest-fsfreeze-thaw", THAW_S, err) < 0) {
 		err_prefix(err, "the guest's file systems stay at rest");
 		return -EIO;
 	}
-	unlink(path);
 	return 0;
+}
+
+/* What began anew is not held. */
+static int go_on(void *data, struct err *err)
+{
+	struct kvm_guest *g = data;
+	char path[PATH_MAX];
+	struct held held;
+	int r = hold_path(g, path, err);
+
+	if (r == 0 && guest_is_active(g) && read_note(path, &held))
+		r = undo(g, &held, err);
+	if (r == 0)
+		unlink(path);
+	return r;
 }
 
 int hold_end(struct kvm_guest *g, struct err *err)
@@ -83,21 +114,19 @@ int hold_end(struct kvm_guest *g, struct err *err)
 	char path[PATH_MAX];
 	int r = hold_path(g, path, err);
 
-	if (r == 0 && !guest_is_active(g))
-		unlink(path); /* what began anew is not held */
-	return r == 0 && guest_is_active(g) ? release(g, path, err) : r;
+	return r == 0 ? overdue_end(path, go_on, g, err) : r;
 }
 
 /* --- What watches ------------------------------------------------------------------------------
  */
 
-static int release_anew(void *data)
+static int release_anew(void *data, struct err *err)
 {
 	const struct kvm_guest *held = data;
 	CLEANUP(guest_finish) struct kvm_guest g = {0};
-	int r = guest_connect(&held->kvm->driver, held->definition.guest.id, &g, NULL);
+	int r = guest_connect(&held->kvm->driver, held->definition.guest.id, &g, err);
 
-	return r == 0 ? hold_end(&g, NULL) : r;
+	return r == 0 ? go_on(&g, err) : r;
 }
 
 static int start_watch(struct kvm_guest *g, const char *path, struct err *err)
@@ -123,14 +152,14 @@ static int bring_to_rest(
 	if (qga_can(&qga, "guest-fsfreeze-freeze", NULL) < 0)
 		return 0;
 	held->rest = true;
-	r = note(path, held, err);
+	r = note_more(path, held, err);
 	if (r < 0)
 		return r;
 	*ret = qga_tell(&qga, "guest-fsfreeze-freeze", FREEZE_S, &why) == 0;
 	if (*ret || why.code != ERR_DRIVER)
 		return 0;
 	held->rest = false; /* it said no */
-	return note(path, held, err);
+	return note_more(path, held, err);
 }
 
 /* libvirt may have done what it did not answer to. */
@@ -164,17 +193,13 @@ static int hold_still(struct kvm_guest *g, const char *path, bool *ret_rest, str
 int hold_begin(struct kvm_guest *g, bool *ret_rest, struct err *err)
 {
 	char path[PATH_MAX];
-	struct held held;
 	int r = hold_path(g, path, err);
 
 	*ret_rest = false;
-	if (r < 0)
-		return r;
-	if (read_note(path, &held)) { /* by one who died: from the beginning */
-		r = release(g, path, err);
-		if (r == 0)
-			r = guest_look(g, err);
-	}
+	if (r == 0)
+		r = hold_end(g, err); /* by one who died: from the beginning */
+	if (r == 0)
+		r = guest_look(g, err);
 	if (r < 0)
 		return r;
 	/* It stays frozen, and nothing has to be undone. */
