@@ -10,6 +10,10 @@ from harness.node import TOP, Node
 from harness.testbed import Testbed
 
 LOGS = TOP / "build/log"
+# In the first two whole Debians are emulated.
+LONGEST = ("test_packages", "test_cgroup_v2", "test_kvm_faults", "test_docker_faults", "test_crash",
+           "test_kvm_life", "test_agent_state", "test_crash_machines", "test_crash_oci",
+           "test_crash_verbs", "test_kvm_storage", "test_mixed_node")
 
 
 def pytest_configure():
@@ -18,13 +22,13 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that share a guest stay together: a machine's boot takes seconds."""
+    """Tests that share a node stay together, in their order; what takes minutes begins first, and is
+    not left for the end, with nothing beside it."""
     for item in items:
-        if item.path.name.startswith(("test_kvm", "test_docker", "test_mixed")):
+        if item.path.parent.name == "system":
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    # Whole Debians are emulated there, and take minutes: not at the end, with nothing beside them.
-    emulated = ("test_packages.py", "test_cgroup_v2.py")
-    items.sort(key=lambda item: item.path.name not in emulated)
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST
+               else len(LONGEST))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from harness.node import Node, program
-from harness.shell import run
+from harness.shell import run, wait_for
 from harness.testbed import CLIENT, NODE, Testbed
 
 
@@ -45,7 +45,8 @@ def test_a_host_that_suits_machines_has_nothing_bad_about_it(host):
 
 
 def test_how_machines_are_accelerated_is_told_by_node_and_doctor(host):
-    driver, = host.node.api.get("/v1/node")["drivers"]
+    driver = wait_for("it is found out", lambda: next((
+        d for d in host.node.api.get("/v1/node")["drivers"] if "acceleration" in d), None))
     assert (driver["usable"], driver["acceleration"]) == (True, "tcg")
     assert driver["notice"] == "machines are emulated, which is slow: there is no /dev/kvm"
     report = host.node.api.get("/v1/node/doctor")["checks"]

@@ -127,6 +127,7 @@ def test_an_upload_that_is_cut_leaves_the_old_file(lxc):
 
 
 def test_chunked_uploads_are_whole_or_nothing(lxc):
+    put(lxc, "/root/old", b"old")
     head = upload_head("/root/old", 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(str(lxc.socket_path))
