@@ -270,11 +270,10 @@ int container_definition(const struct driver_guest *g, const char *gate, const c
 {
 	const struct driver_container *c = g->container;
 	AUTOFREE char *text = NULL;
-	json_t *json = json_pack("{s:i, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:b, s:b, s:s, s:s}",
-		"rules", RULES, "image", c->image, "user", c->user, "working_dir", c->working_dir,
-		"stop_signal", c->stop_signal, "data", c->data, "layer_size",
-		(json_int_t)c->layer_size, "terminal", c->terminal, "privileged", g->privileged,
-		"gate", gate, "gate_dir", gate_dir);
+	json_t *json = json_pack("{s:i, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:b, s:s, s:s}", "rules",
+		RULES, "image", c->image, "user", c->user, "working_dir", c->working_dir,
+		"stop_signal", c->stop_signal, "data", c->data, "terminal", c->terminal,
+		"privileged", g->privileged, "gate", gate, "gate_dir", gate_dir);
 
 	add_strings(json, "entrypoint", c->entrypoint);
 	add_strings(json, "command", c->command);

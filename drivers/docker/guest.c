@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/parse.h"
 #include "drivers/docker/gatekeeper.h"
 #include "drivers/docker/reply.h"
 
@@ -242,6 +243,13 @@ bool guest_is_active(const struct docker_guest *g)
 {
 	return reply_is_true(g->info, "State.Running") ||
 	       reply_is_true(g->info, "State.Restarting");
+}
+
+bool guest_layer_bound(const json_t *info, uint64_t *ret_size)
+{
+	const char *size = reply_text_or_none(info, "HostConfig.StorageOpt.size");
+
+	return parse_u64(size, UINT64_MAX, ret_size) == 0;
 }
 
 #define CGROUP_MAX 16384

@@ -65,6 +65,8 @@ int guest_containers(struct docker_guest *guest, json_t **ret, struct err *err);
 /* Of an entry of that list. */
 bool guest_is_aside(const json_t *entry);
 bool guest_entry_is_active(const json_t *entry);
+/* Whether its storage holds a container's layer to a size, by its whole description. */
+bool guest_layer_bound(const json_t *info, uint64_t *ret_size);
 /* The one that the guest goes on with; `container`, the one that is kept, wins. NULL: there is
  * none.
  */

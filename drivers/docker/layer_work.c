@@ -7,7 +7,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
-#include "base/parse.h"
 #include "drivers/docker/destroy.h"
 #include "drivers/docker/hold.h"
 #include "drivers/docker/image.h"
@@ -179,20 +178,13 @@ static int finish(
 	return r;
 }
 
-static void take_bound(const json_t *info, struct driver_layer_result *ret)
-{
-	const char *size = reply_text_or_none(info, "HostConfig.StorageOpt.size");
-
-	ret->bounded = parse_u64(size, UINT64_MAX, &ret->size) == 0;
-}
-
 static int bound(
 	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
 {
 	(void)name;
 	(void)err;
 	if (ret && g->info)
-		take_bound(g->info, ret);
+		ret->bounded = guest_layer_bound(g->info, &ret->size);
 	return 0;
 }
 
@@ -214,7 +206,7 @@ static int usage(
 	if (r < 0)
 		return r;
 	*ret = (struct driver_layer_result){.used = (uint64_t)reply_number_or_none(info, "SizeRw")};
-	take_bound(info, ret);
+	ret->bounded = guest_layer_bound(info, &ret->size);
 	json_decref(info);
 	return 0;
 }

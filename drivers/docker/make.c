@@ -376,14 +376,29 @@ static int make_first(struct make *m, struct err *err)
 
 /* --- Settling --------------------------------------------------------------------------------- */
 
-static bool is_as_wanted(const struct make *m, const json_t *info)
+/* A layer without a bound has no size that could be another. */
+static bool is_bound_as_wanted(const struct make *m, const json_t *info)
 {
-	char name[DEFINE_NAME_MAX], other[DEFINE_NAME_MAX];
+	uint64_t size;
+
+	return reply_at(m->additions, "HostConfig.StorageOpt") || !guest_layer_bound(info, &size) ||
+	       size == m->guest->container->layer_size;
+}
+
+static bool is_made_as_wanted(const struct make *m, const json_t *info)
+{
 	const json_t *labels = reply_at(info, "Config.Labels");
 	const char *definition = json_string_value(json_object_get(labels, LABEL_DEFINITION));
+
+	return definition && strcmp(definition, m->definition) == 0 && is_bound_as_wanted(m, info);
+}
+
+static bool is_named_as_wanted(const struct make *m, const json_t *info)
+{
+	char name[DEFINE_NAME_MAX], other[DEFINE_NAME_MAX];
 	const char *is = reply_text_or_none(info, "Name");
 
-	return definition && strcmp(definition, m->definition) == 0 && is[0] == '/' &&
+	return is[0] == '/' &&
 	       (strcmp(is + 1, define_name(m->guest, DEFINE_NAME, name)) == 0 ||
 		       strcmp(is + 1, define_name(m->guest, DEFINE_NAME_ELSE, other)) == 0);
 }
@@ -420,19 +435,26 @@ static int remove_others(struct make *m, const json_t *list, const json_t *chose
 	return r;
 }
 
+static void forget_info(struct docker_guest *g)
+{
+	json_decref(g->info);
+	g->info = NULL;
+}
+
 static int settle_one(struct make *m, const json_t *chosen, struct err *err)
 {
 	const char *id = reply_text_or_none(chosen, "Id");
-	const char *by = json_string_value(
-		json_object_get(json_object_get(chosen, "Labels"), LABEL_DEFINITION));
-	int r;
+	int r = guest_inspect(m->g->engine, id, &m->g->info, err);
 
-	if (!guest_entry_is_active(chosen) && (!by || strcmp(by, m->definition) != 0))
+	if (r < 0 || guest_entry_is_active(chosen))
+		return r;
+	if (!is_made_as_wanted(m, m->g->info)) {
+		forget_info(m->g);
 		return make_anew(m, id, err);
-	r = guest_inspect(m->g->engine, id, &m->g->info, err);
-	if (r == 0 && !is_as_wanted(m, m->g->info) && !guest_entry_is_active(chosen))
-		r = make_rename(m->g, id, m->guest, DEFINE_NAME, err);
-	return r;
+	}
+	return is_named_as_wanted(m, m->g->info)
+		       ? 0
+		       : make_rename(m->g, id, m->guest, DEFINE_NAME, err);
 }
 
 /* A restore that was cut short between its two steps: what was put aside is all that there is. */
@@ -452,8 +474,7 @@ static int settle_list(struct make *m, const json_t *list, struct err *err)
 	json_t *chosen = choose(m, list), *aside = find_aside(list);
 	int r;
 
-	json_decref(m->g->info);
-	m->g->info = NULL;
+	forget_info(m->g);
 	if (!chosen && aside) {
 		r = make_rename(m->g, reply_text_or_none(aside, "Id"), m->guest, DEFINE_NAME, err);
 		return r == 0 ? settle_one(m, aside, err) : r;
@@ -469,7 +490,7 @@ int make_settle(struct make *m, struct err *err)
 	json_t *list = NULL;
 	int r;
 
-	if (m->g->info && is_as_wanted(m, m->g->info))
+	if (m->g->info && is_made_as_wanted(m, m->g->info) && is_named_as_wanted(m, m->g->info))
 		return 0;
 	r = guest_containers(m->g, &list, err);
 	if (r == 0)

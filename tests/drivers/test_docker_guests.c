@@ -422,6 +422,7 @@ static void storage_that_cannot_bound_a_layer_is_told_so(void **state)
 {
 	struct driver_layer_work work = {.op = DRIVER_LAYER_USAGE};
 	struct driver_guest guest = facts(GUEST_A);
+	char before[128];
 	struct outcome o;
 
 	(void)state;
@@ -433,6 +434,12 @@ static void storage_that_cannot_bound_a_layer_is_told_so(void **state)
 		(struct driver_request){.call = DRIVER_CALL_LAYER, .id = GUEST_A, .layer = &work});
 	assert_false(o.layer.bounded);
 	assert_true(o.layer.used >= 100 * 1024);
+	snprintf(before, sizeof(before), "%s", container_of(GUEST_A));
+	stop_guest(GUEST_A, 20000);
+	g_container.layer_size *= 2; /* nothing that a container would have to be made anew for */
+	define(&guest);
+	start_guest(GUEST_A);
+	assert_string_equal(container_of(GUEST_A), before);
 	destroy_guest(GUEST_A);
 }
 

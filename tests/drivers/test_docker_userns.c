@@ -143,6 +143,11 @@ static void a_layer_holds_no_more_than_it_may(void **state)
 	assert_true(o.layer.bounded);
 	assert_int_equal(o.layer.size, LAYER);
 	assert_null(inside("dd if=/dev/zero of=/big bs=1M count=100"));
+	assert_non_null(inside("rm /big"));
+	stop_guest(GUEST_A, 20000);
+	g_container.layer_size *= 2; /* from the next start */
+	run(&guest);
+	assert_non_null(inside("dd if=/dev/zero of=/big bs=1M count=100"));
 	destroy_guest(GUEST_A);
 }
 
