@@ -85,7 +85,7 @@ static bool wait_gone(const struct watch *w)
 	return is_gone(w->note);
 }
 
-static bool undo(const struct watch *w)
+static bool undo_it(const struct watch *w)
 {
 	lock(w->note);
 	if (!is_gone(w->note))
@@ -102,7 +102,7 @@ static void be_watch(struct watch *w)
 	prctl(PR_SET_NAME, w->name);
 	if (chdir("/") < 0 || wait_gone(w))
 		_exit(0);
-	for (int i = 0; i < GIVE_UP_S && !undo(w); i++)
+	for (int i = 0; i < GIVE_UP_S && !undo_it(w); i++)
 		poll(NULL, 0, RETRY_MS);
 	_exit(0);
 }
@@ -120,13 +120,13 @@ static int watch_directory(const char *path)
 	return TAKE_FD(notify);
 }
 
-int overdue_watch(
-	const char *path, int64_t ms, const char *name, overdue_fn fn, void *data, struct err *err)
+int overdue_watch(const char *path, int64_t ms, const char *name, overdue_fn undo, void *data,
+	struct err *err)
 {
 	AUTOCLOSE int note = open_note(path);
 	AUTOCLOSE int notify = watch_directory(path);
 	struct watch w = {
-		.name = name, .ms = ms, .undo = fn, .data = data, .note = note, .notify = notify};
+		.name = name, .ms = ms, .undo = undo, .data = data, .note = note, .notify = notify};
 	int r = note < 0 ? note : notify;
 
 	if (r < 0)

@@ -11,12 +11,12 @@ struct err;
 /* Undoes it and removes the note. */
 typedef int (*overdue_fn)(void *data, struct err *err);
 
-/* Starts one, which ends when the note that is there now is gone. If it is still there after so
- * long, `undo` is called until that succeeds, or ten minutes long. Several for one note do no
- * harm. */
-int overdue_watch(const char *note, int64_t ms, const char *name, overdue_fn undo, void *data,
+/* Starts one for the note at `path`, which ends when the one that is there now is gone. If it is
+ * still there after so long, `undo` is called until that succeeds, or ten minutes long. Several for
+ * one note do no harm. */
+int overdue_watch(const char *path, int64_t ms, const char *name, overdue_fn undo, void *data,
 	struct err *err) __attribute__((nonnull(1, 3, 4)));
 
 /* Undoes it now, after whoever is about to; 0 when there is no note. */
-int overdue_end(const char *note, overdue_fn undo, void *data, struct err *err)
+int overdue_end(const char *path, overdue_fn undo, void *data, struct err *err)
 	__attribute__((nonnull(1, 2)));
