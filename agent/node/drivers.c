@@ -9,6 +9,7 @@
 #include "agent/node/agent.h"
 #include "agent/node/images.h"
 #include "agent/node/names.h"
+#include "agent/node/refresh.h"
 #include "agent/node/registry.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
@@ -45,6 +46,16 @@ static void observe(struct agent *agent, const struct driver_status *status)
 	registry_refreshed(agent->registry, entry);
 }
 
+/* Operations hold guests still for moments. That one was seen so may be told when it goes on
+ * already, and the operation has ended. */
+static bool may_be_over(const struct guest_entry *entry, enum guest_state told)
+{
+	enum guest_state known = entry->guest->state;
+
+	return entry->pending == 0 && ((told == GUEST_FROZEN && known == GUEST_RUNNING) ||
+					      (told == GUEST_RUNNING && known == GUEST_FROZEN));
+}
+
 static void guest_event(void *data, const struct driver_status *status)
 {
 	struct agent_driver *driver = data;
@@ -52,7 +63,10 @@ static void guest_event(void *data, const struct driver_status *status)
 
 	if (entry)
 		entry->told = ++driver->agent->tales;
-	observe(driver->agent, status);
+	if (entry && may_be_over(entry, status->state))
+		refresh_guest(driver->agent, entry);
+	else
+		observe(driver->agent, status);
 }
 
 static bool listed(const struct driver_reply *reply, const char *id)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/engine/engine.h"
+#include "agent/node/refresh.h"
 #include "agent/node/registry.h"
 #include "agent/ops/internal.h"
 #include "agent/ops/task.h"
@@ -362,7 +363,7 @@ void op_guest_left(struct op *op, struct guest_entry *entry)
 
 	op_guest_off(op, entry);
 	if (entry->pending == 0 && (entry->stale || op->info.state != OPERATION_DONE))
-		driver_refresh(agent, entry);
+		refresh_guest(agent, entry);
 }
 
 /* The state while a verb runs. */

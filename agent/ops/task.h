@@ -87,6 +87,3 @@ void driver_step_layer_bound(struct op *op, uint64_t deadline_ms,
  * its memory boots; one that cannot be started any more, for reasons of its own, stays without a
  * pid. */
 void driver_step_run_again(struct op *op);
-
-/* Asks the driver what the guest is, outside of any operation, and takes the answer over. */
-void driver_refresh(struct agent *agent, struct guest_entry *entry);

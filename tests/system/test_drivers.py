@@ -72,6 +72,18 @@ def test_a_list_that_comes_late_does_not_bring_back_who_has_ended(fake, faulty):
     assert fake.api.guest(NAME)["state"] == "stopped"
 
 
+def test_that_it_was_held_for_a_moment_is_told_late_and_not_believed(fake, faulty):
+    fake.api.create(NAME, driver="fake")
+    guest = fake.api.guest(NAME)
+    event = {"id": guest["id"], "state": "frozen", "pid": guest["pid"]}
+    with fake.api.events() as stream:
+        faulty(exec={"count": 1, "garbage": json.dumps({"event": event})})
+        assert fake.api.exec(NAME, "true")["status"] == 0  # it is told before that begins
+        fake.api.act(NAME, "restart")
+        seen = stream.until(lambda event: event["type"] == "operation.ended")
+    assert "frozen" not in [event.get("state") for event in seen], seen
+
+
 def test_a_driver_that_babbles_is_replaced(fake, faulty):
     fake.api.create(NAME, driver="fake")
     faulty(stop={"count": 1, "garbage": "\x00not a message"})
