@@ -3,6 +3,7 @@ import contextlib
 import pathlib
 import shutil
 import signal
+import threading
 
 import pytest
 from harness import machines
@@ -17,10 +18,13 @@ LONGEST = ("test_packages", "test_cgroup_v2", "test_kvm_faults", "test_docker_fa
 
 
 def pytest_configure():
-    """Also a test run that is told to end takes its nodes with it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Also a test run that is told to end takes its nodes with it. Now and then xdist runs one of its
+    processes in a thread, where signals are none of its business."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before groups are looked for
 def pytest_collection_modifyitems(items):
     """Tests that share a node stay together, in their order; what takes minutes begins first, and is
     not left for the end, with nothing beside it."""

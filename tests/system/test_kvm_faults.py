@@ -115,10 +115,11 @@ def assert_clean(node):
     guests = node.api.guests()
     running = sorted(f"corpus-{g['id']}" for g in guests if g["state"] in LIVE)
     wait_for(f"machines {running}", lambda: machines_of(node)[0] == running)
-    _, domains, programs = machines_of(node)
+    _, domains, _ = machines_of(node)
     stray = set(domains) - {f"corpus-{guest['id']}" for guest in guests}
     assert not stray, [node.virt.virsh("dominfo", name, check=False) for name in stray]
-    assert programs == ["qemu-system-x86_64"] * (len(running) + 1), programs
+    wait_for("machines' programs, no more",
+             lambda: machines_of(node)[2] == ["qemu-system-x86_64"] * (len(running) + 1))
     for guest in guests:
         assert not list((node.pool / "volumes" / guest["id"]).glob("memory*")), guest["name"]
     assert traces(node, node._guests - {g["id"] for g in guests}) == []
