@@ -244,17 +244,29 @@ int layer_keep(struct docker_guest *g, const char *container, const struct layer
 
 /* --- Removing --------------------------------------------------------------------------------- */
 
-static int remove_image(struct docker_guest *g, const char *image, bool force, struct err *err)
+#define TRIES 3
+
+static int ask_to_remove(struct docker_guest *g, const char *image, bool force, struct err *err)
 {
-	struct err failed = {0};
-	int r = engine_call(g->engine,
+	return engine_call(g->engine,
 		&(struct engine_request){.method = "DELETE",
 			.path = "/images/{}",
 			.name = image,
 			.query = {{"force", force ? "1" : NULL}},
 			.what = "remove a layer that was kept"},
-		NULL, &failed);
+		NULL, err);
+}
 
+static int remove_image(struct docker_guest *g, const char *image, bool force, struct err *err)
+{
+	struct err failed = {0};
+	int r = ask_to_remove(g, image, force, &failed);
+
+	/* dockerd fails on what goes while it looks at it, because of another removal. */
+	for (int i = 1; r < 0 && failed.code == ERR_DRIVER && i < TRIES; i++) {
+		failed = (struct err){0};
+		r = ask_to_remove(g, image, force, &failed);
+	}
 	/* Another one is based on it, or runs in it: it goes with that. */
 	if (r < 0 && (failed.code == ERR_NOT_FOUND || failed.code == ERR_CONFLICT))
 		return 0;
