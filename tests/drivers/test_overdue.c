@@ -46,7 +46,8 @@ static int tear_down(void **state)
 /* --- Watchers ----------------------------------------------------------------------------------
  */
 
-/* One that has ended has no program any more, but a name until somebody has asked for its status. */
+/* One that has ended has no program any more, but a name until somebody has asked for its status.
+ */
 static bool is_watcher(const char *pid)
 {
 	AUTOFREE char *comm = NULL;
