@@ -88,7 +88,7 @@ void inside_upgrade(void)
 
 struct inside *inside_begin(const char *const *options, const char *script)
 {
-	char gate[PATH_MAX];
+	char gate[PATH_MAX + sizeof(GATE_PROGRAM) + 8];
 	const char *words[WORDS_MAX] = {
 		script ? "run" : "create", "--network=none", "--volume", gate, "--name", g_name};
 	static int count;
