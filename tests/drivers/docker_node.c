@@ -23,10 +23,13 @@
 #include "base/process.h"
 #include "keeper.h"
 
-#define ANSWER_MS 60000
-#define PAUSE_US  20000
-#define WORDS_MAX 64
-#define SAID_MAX  (1 << 20)
+#define ANSWER_MS  60000
+#define STARTS_MAX 3
+#define LOG_MAX	   (16 << 20)
+#define LOG_SHOWN  4000
+#define PAUSE_US   20000
+#define WORDS_MAX  64
+#define SAID_MAX   (1 << 20)
 
 static struct docker_node g_what;
 static pid_t g_dockerd;
@@ -206,20 +209,42 @@ static pid_t begin(void)
 	return keeper_start(argv, "dockerd");
 }
 
-void docker_node_start(void)
+static bool answers(void)
 {
 	struct err err = {0};
 
-	g_dockerd = begin();
-	for (int tries = ANSWER_MS * 1000 / PAUSE_US;
-		run_docker((const char *const[]){"version", NULL}, -1, &err) < 0; tries--) {
-		if (tries == 0 || kill(g_dockerd, 0) < 0) {
-			fprintf(stderr, "dockerd does not answer: %s\n", err.message);
-			exit(1);
+	return run_docker((const char *const[]){"version", NULL}, -1, &err) == 0;
+}
+
+static void show_log(void)
+{
+	AUTOFREE char *said = NULL;
+	char path[PATH_MAX];
+	size_t size = 0;
+
+	snprintf(path, sizeof(path), "%s/dockerd.log", node_dir());
+	if (file_read(path, LOG_MAX, &said, &size) == 0)
+		fputs(said + (size > LOG_SHOWN ? size - LOG_SHOWN : 0), stderr);
+}
+
+/* One that was killed may have left what the next one ends of, at its very beginning, such as the
+ * number of a process that is another one now: what ends by itself is begun again. */
+void docker_node_start(void)
+{
+	for (int starts = 0; starts < STARTS_MAX; starts++) {
+		g_dockerd = begin();
+		for (int tries = ANSWER_MS * 1000 / PAUSE_US; tries > 0 && kill(g_dockerd, 0) == 0;
+			tries--) {
+			if (answers())
+				return;
+			usleep(PAUSE_US);
 		}
-		err = (struct err){0};
-		usleep(PAUSE_US);
+		fprintf(stderr, "dockerd does not answer:\n");
+		show_log();
+		if (kill(g_dockerd, 0) == 0)
+			break;
 	}
+	exit(1);
 }
 
 static int g_containerds;

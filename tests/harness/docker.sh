@@ -42,7 +42,8 @@ run()
 {
 	socket=$1
 	shift
-	rm -f "$folder/dockerd.pid" # of one that was killed
+	# Of those that were killed, and may be others' numbers by now.
+	rm -f "$folder/dockerd.pid" "$folder/exec/containerd/containerd.pid"
 	# dockerd's own options for that are four.
 	for option; do
 		shift
