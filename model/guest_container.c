@@ -2,14 +2,12 @@
 #include "model/guest_container.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/cleanup.h"
-#include "base/parse.h"
+#include "base/signals.h"
 #include "base/strv.h"
 #include "model/guest_fields.h"
 
@@ -132,53 +130,6 @@ int guest_container_check_path(const char *path, const char *field, struct err *
 	return r;
 }
 
-/* The kernel's real-time signals; the C library keeps the first two of them for itself, and what a
- * container's programs count from is that: signal(7). */
-static int real_time_signal(unsigned number, char ret[static GUEST_CONTAINER_SIGNAL_MAX])
-{
-	unsigned first = (unsigned)SIGRTMIN, last = (unsigned)SIGRTMAX;
-
-	if (number < first || number > last)
-		return -EINVAL;
-	if (number == first)
-		snprintf(ret, GUEST_CONTAINER_SIGNAL_MAX, "SIGRTMIN");
-	else
-		snprintf(ret, GUEST_CONTAINER_SIGNAL_MAX, "SIGRTMIN+%u", number - first);
-	return 0;
-}
-
-static int signal_of_number(unsigned number, char ret[static GUEST_CONTAINER_SIGNAL_MAX])
-{
-	const char *name = number < 32 ? sigabbrev_np((int)number) : NULL;
-
-	if (number == 0 || !name)
-		return real_time_signal(number, ret);
-	snprintf(ret, GUEST_CONTAINER_SIGNAL_MAX, "SIG%s", name);
-	return 0;
-}
-
-int guest_container_signal(const char *text, char ret[static GUEST_CONTAINER_SIGNAL_MAX])
-{
-	uint64_t number;
-
-	if (parse_u64(text, (uint64_t)SIGRTMAX, &number) == 0)
-		return signal_of_number((unsigned)number, ret);
-	if (strncasecmp(text, "SIG", 3) == 0)
-		text += 3;
-	for (int i = 1; i < 32; i++)
-		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), text) == 0)
-			return signal_of_number((unsigned)i, ret);
-	if (strcasecmp(text, "RTMIN") == 0)
-		return real_time_signal((unsigned)SIGRTMIN, ret);
-	if (strcasecmp(text, "RTMAX") == 0)
-		return real_time_signal((unsigned)SIGRTMAX, ret);
-	if (strncasecmp(text, "RTMIN+", 6) == 0 && parse_u64(text + 6, 30, &number) == 0)
-		return real_time_signal((unsigned)SIGRTMIN + (unsigned)number, ret);
-	if (strncasecmp(text, "RTMAX-", 6) == 0 && parse_u64(text + 6, 30, &number) == 0)
-		return real_time_signal((unsigned)SIGRTMAX - (unsigned)number, ret);
-	return -EINVAL;
-}
-
 /* --- Requests -------------------------------------------------------------------------------- */
 
 /* [char **] A list of none is one, too. */
@@ -198,8 +149,9 @@ static int read_words(const struct reader_field *field, const json_t *value, con
 static int read_signal(const struct reader_field *field, const json_t *value, const char *path,
 	void *member, struct err *err)
 {
-	char number[24], name[GUEST_CONTAINER_SIGNAL_MAX], **owned = member;
+	char number[24], name[SIGNAL_NAME_MAX], **owned = member;
 	const char *text = json_string_value(value);
+	int signal;
 
 	(void)field;
 	if (json_is_integer(value)) {
@@ -208,10 +160,11 @@ static int read_signal(const struct reader_field *field, const json_t *value, co
 	} else if (text && strlen(text) != json_string_length(value)) {
 		text = NULL;
 	}
-	if (!text || guest_container_signal(text, name) < 0)
+	signal = text ? signal_parse(text) : -EINVAL;
+	if (signal < 0)
 		return reader_expected(path, "a signal, like \"SIGTERM\" or 15", err);
 	free(*owned);
-	*owned = strdup(name);
+	*owned = strdup(signal_format(name, signal));
 	return *owned ? 0 : err_errno(err, ENOMEM, "cannot read %s", path);
 }
 

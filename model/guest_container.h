@@ -52,12 +52,6 @@ int guest_container_read_record(const struct reader_field *field, const json_t *
 json_t *guest_container_to_json(const struct guest_container *container);
 json_t *guest_container_to_record(const struct guest_container *container);
 
-#define GUEST_CONTAINER_SIGNAL_MAX 20
-
-/* The whole name ("SIGTERM", "SIGRTMIN+3") of a signal that is given by its name with or without
- * SIG, in any case, or by its number. -EINVAL. */
-int guest_container_signal(const char *text, char ret[static GUEST_CONTAINER_SIGNAL_MAX]);
-
 /* [char ***] An owned list of paths, as `data` has it; replaces what was there. ERR_INVALID names
  * the field below `path`. */
 int guest_container_read_data(

@@ -32,7 +32,7 @@ struct driver_client {
 	sd_event *loop;
 	struct driver_client_config config; /* strings are owned */
 	struct driver_client_events events;
-	enum { IDLE, GREETING, UP, PAUSED } state;
+	enum { IDLE, GREETING, UP, PAUSED, ENDING } state;
 	struct driver_process process;
 	sd_event_source *io, *end, *timer; /* the wire; the process's end; greeting or pause */
 	struct wire_message message;
@@ -380,9 +380,7 @@ struct driver_client *driver_client_destroy(struct driver_client *c)
 		return NULL;
 	drop_process(c);
 	c->timer = sd_event_source_disable_unref(c->timer);
-	/* Should a callback call again, it is refused. */
-	c->state = PAUSED;
-	c->paused_until_ns = INT64_MAX;
+	c->state = ENDING; /* should a callback call again */
 	fail_pending(c, true, ERR_CANCELLED, "the agent is stopping");
 	wire_message_finish(&c->message);
 	free_config(&c->config);
@@ -397,6 +395,8 @@ static int ensure_process(struct driver_client *c, struct err *err)
 	int64_t left_ns = c->paused_until_ns - clock_monotonic_ns();
 	int r;
 
+	if (c->state == ENDING)
+		return err_set(err, ERR_CANCELLED, NULL, "the agent is stopping");
 	if (c->state == PAUSED && left_ns > PAUSE_QUEUED_MS * MS)
 		return err_set(err, ERR_UNAVAILABLE, NULL,
 			"driver %s keeps failing (%s) and is held back for another %lld s",

@@ -3,17 +3,22 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/process.h"
+#include "base/signals.h"
 #include "drivers/docker/gatekeeper.h"
 #include "drivers/docker/reply.h"
 #include "drivers/inside/link.h"
+#include "drivers/inside/listen.h"
 
 #define KILL_MS 8000 /* until dockerd has noticed */
 
@@ -91,9 +96,35 @@ static int thaw(struct docker_guest *g, struct err *err)
 	return r;
 }
 
+/* As Docker spells it: by name or number. */
+static int stop_signal(const struct docker_guest *g)
+{
+	int signal = signal_parse(reply_text_or_none(g->info, "Config.StopSignal"));
+
+	return signal > 0 ? signal : SIGTERM;
+}
+
+/* Gives the program its time to end. One that has not been executed yet has nothing to end, and
+ * waits at the gate. */
+static int ask(struct docker_guest *g, uint64_t timeout_ms, bool *ended, struct err *err)
+{
+	int64_t deadline = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000, left;
+	pid_t pid = guest_init(g);
+	AUTOCLOSE int pidfd = pid > 0 ? process_pidfd(pid) : -1;
+	char name[SIGNAL_NAME_MAX];
+	int signal = stop_signal(g), r;
+
+	if (pidfd < 0 || signal == SIGKILL || gatekeeper_holds(pid))
+		return 0;
+	listen_wait(pid, pidfd, signal, deadline);
+	r = send_signal(g, signal_format(name, signal), err);
+	fault_point("driver.docker.stop.asked");
+	left = (deadline - clock_monotonic_ns()) / 1000000;
+	return r == 0 && left > 0 ? wait_for_end(g, (uint64_t)left, ended, err) : r;
+}
+
 static int end(struct docker_guest *g, uint64_t timeout_ms, struct err *err)
 {
-	const char *signal = reply_text_or_none(g->info, "Config.StopSignal");
 	bool ended = false;
 	int r = mark(g, err);
 
@@ -101,12 +132,8 @@ static int end(struct docker_guest *g, uint64_t timeout_ms, struct err *err)
 	/* Frozen ones hear nothing. */
 	if (r == 0)
 		r = thaw(g, err);
-	if (r == 0 && timeout_ms > 0) {
-		r = send_signal(g, signal[0] ? signal : "SIGTERM", err);
-		fault_point("driver.docker.stop.asked");
-		if (r == 0)
-			r = wait_for_end(g, timeout_ms, &ended, err);
-	}
+	if (r == 0 && timeout_ms > 0)
+		r = ask(g, timeout_ms, &ended, err);
 	if (r < 0 || ended)
 		return r;
 	r = send_signal(g, "SIGKILL", err);

@@ -1,12 +1,12 @@
 /* liblxc's configuration of a guest. */
 #include "drivers/lxc/config.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/signals.h"
 #include "base/strbuf.h"
 #include "drivers/inside/hostname.h"
 #include "drivers/lxc/groups.h"
@@ -20,16 +20,6 @@
  * unprivileged one cannot make nodes at all. */
 static const char *const DEVICES[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm",
 	"c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"};
-
-void lxc_signal_name(int signal, char *buf, size_t size)
-{
-	const char *name = sigabbrev_np(signal);
-
-	if (signal >= SIGRTMIN)
-		snprintf(buf, size, "SIGRTMIN+%d", signal - SIGRTMIN);
-	else
-		snprintf(buf, size, "SIG%s", name ? name : "KILL");
-}
 
 static void render_root(struct strbuf *b, const struct lxc_config *c)
 {
@@ -50,10 +40,9 @@ static void render_root(struct strbuf *b, const struct lxc_config *c)
 
 static void render_init(struct strbuf *b, const struct lxc_config *c)
 {
-	char name[32];
+	char name[SIGNAL_NAME_MAX];
 
-	lxc_signal_name(c->halt_signal, name, sizeof(name));
-	strbuf_addf(b, "lxc.signal.halt = %s\n", name);
+	strbuf_addf(b, "lxc.signal.halt = %s\n", signal_format(name, c->halt_signal));
 	strbuf_add(b, "lxc.environment = PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
 		      "/sbin:/bin\n");
 }

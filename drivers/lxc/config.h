@@ -25,6 +25,3 @@ struct lxc_config {
 
 /* The text of lxc.container.conf(5); NULL when memory ran out. The caller frees it. */
 char *lxc_config_render(const struct lxc_config *config);
-
-/* "SIGPWR", "SIGRTMIN+3" as liblxc spells them; others by number. */
-void lxc_signal_name(int signal, char *buf, size_t size);

@@ -17,13 +17,12 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "drivers/inside/link.h"
+#include "drivers/inside/listen.h"
 #include "drivers/lxc/groups.h"
 #include "drivers/lxc/monitor.h"
 #include "drivers/lxc/runtime.h"
 
-#define END_MS	       5000 /* a killed process that takes longer is stuck in the kernel */
-#define LISTEN_STEP_MS 10
-#define STATUS_MAX     16384
+#define END_MS 5000 /* a killed process that takes longer is stuck in the kernel */
 
 /* A pidfd of exactly that process, or -1 when it is gone. */
 static int open_process(const struct lxc_process *p)
@@ -40,34 +39,12 @@ static bool wait_end(int pidfd, uint64_t ms)
 	return pidfd < 0 || poll(&p, 1, ms > INT_MAX ? INT_MAX : (int)ms) == 1;
 }
 
-/* Whether the process catches the signal, or takes it by signalfd (proc(5), status). */
-static bool listens_to(pid_t pid, int signal)
-{
-	AUTOFREE char *text = NULL;
-	unsigned long long caught = 0, blocked = 0;
-	const char *c, *b;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (file_read(path, STATUS_MAX, &text, NULL) < 0)
-		return false;
-	c = strstr(text, "\nSigCgt:");
-	b = strstr(text, "\nSigBlk:");
-	if (!c || !b || sscanf(c, " SigCgt: %llx", &caught) != 1 ||
-		sscanf(b, " SigBlk: %llx", &blocked) != 1)
-		return false;
-	return (caught | blocked) >> (signal - 1) & 1;
-}
-
-/* Asks init to shut down and waits for its end. An init does not get a signal that it does not
- * listen to, and one that has just begun does not listen yet: it is given time to. */
+/* Asks init to shut down and waits for its end. */
 static void ask(pid_t pid, int pidfd, int signal, uint64_t timeout_ms)
 {
 	int64_t end = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000, left;
 
-	while (!listens_to(pid, signal) && clock_monotonic_ns() < end)
-		if (wait_end(pidfd, LISTEN_STEP_MS))
-			return;
+	listen_wait(pid, pidfd, signal, end);
 	process_signal(pidfd, signal);
 	fault_point("driver.lxc.stop.asked");
 	left = end - clock_monotonic_ns();

@@ -1,4 +1,4 @@
-/* Growing strings, random digits, quoting for logs, UTF-8. */
+/* Growing strings, random digits, quoting for logs, UTF-8, names of signals. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/random.h"
+#include "base/signals.h"
 #include "base/strbuf.h"
 #include "base/utf8.h"
 
@@ -256,6 +257,27 @@ static void one_table_names_an_enum_both_ways(void **state)
 	assert_int_equal(colour, BLUE);
 }
 
+static void signals_go_by_name_or_number(void **state)
+{
+	static const struct {
+		const char *given, *name;
+	} good[] = {{"SIGTERM", "SIGTERM"}, {"term", "SIGTERM"}, {"15", "SIGTERM"},
+		{"9", "SIGKILL"}, {"sigusr1", "SIGUSR1"}, {"37", "SIGRTMIN+3"},
+		{"SIGRTMIN+3", "SIGRTMIN+3"}, {"rtmax-27", "SIGRTMIN+3"}, {"RTMIN", "SIGRTMIN"}};
+	static const char *const bad[] = {"", "SIG", "SIGSIGTERM", "0", "-1", "32", "33", "65",
+		"1000", "15x", " 15", "RTMIN+31", "RTMAX-31", "RTMIN+", "RTMIN-1"};
+	static const int none[] = {-1, 0, 32, 33, 65};
+	char name[SIGNAL_NAME_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_string_equal(signal_format(name, signal_parse(good[i].given)), good[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(signal_parse(bad[i]), -EINVAL);
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_string_equal(signal_format(name, none[i]), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +295,7 @@ int main(void)
 		cmocka_unit_test(characters_are_measured),
 		cmocka_unit_test(scrubbing_leaves_one_valid_line),
 		cmocka_unit_test(one_table_names_an_enum_both_ways),
+		cmocka_unit_test(signals_go_by_name_or_number),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);

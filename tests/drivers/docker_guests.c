@@ -51,6 +51,12 @@ const struct driver_container *docker_guests_container(const char *id, enum root
 	static const char *const missing[] = {"/sbin/no-init", NULL};
 	static const char *const stubborn[] = {
 		"sh", "-c", "trap '' TERM; while :; do sleep 1; done", NULL};
+	static const char *const slow[] = {"sh", "-c",
+		"sleep 1; trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done", NULL};
+	static const char *const *const commands[] = {[ROOTFS_PLAIN] = NULL,
+		[ROOTFS_NO_INIT] = missing,
+		[ROOTFS_STUBBORN] = stubborn,
+		[ROOTFS_SLOW] = slow};
 	static const char *const paths[] = {"/srv", NULL};
 	static struct driver_container container;
 	static char data[PATH_MAX];
@@ -59,9 +65,7 @@ const struct driver_container *docker_guests_container(const char *id, enum root
 	if (file_mkdirs(data, 0755) < 0)
 		die("a guest's data");
 	container = (struct driver_container){.image = docker_node_image(),
-		.command = kind == ROOTFS_NO_INIT    ? missing
-			   : kind == ROOTFS_STUBBORN ? stubborn
-						     : NULL,
+		.command = commands[kind],
 		.stop_signal = "SIGTERM",
 		.terminal = true,
 		.data = data,

@@ -136,7 +136,7 @@ static struct machine *find_or_add(const char *id, const char *kind, bool *ret_i
 
 const struct driver_disk *kvm_machine_disk(const char *id, enum rootfs_kind kind)
 {
-	static const char *const kinds[] = {"plain", "broken", "stubborn"};
+	static const char *const kinds[] = {"plain", "broken", "stubborn", "slow"};
 	bool is_new = false;
 	struct machine *m = find_or_add(id, kinds[kind], &is_new);
 

@@ -7,7 +7,8 @@
 #define KVM_MACHINE_UP "up\n"
 
 /* ROOTFS_PLAIN ends by the power button, ROOTFS_STUBBORN does not, ROOTFS_NO_INIT cannot be
- * started: its disk is not what it says. Lives as long as the process. */
+ * started: its disk is not what it says; ROOTFS_SLOW is as plain, they all take a while to boot.
+ * Lives as long as the process. */
 const struct driver_disk *kvm_machine_disk(const char *id, enum rootfs_kind kind);
 
 /* Above and on a real image, for what needs commands: kvm_node_image. */

@@ -158,6 +158,8 @@ const char *node_rootfs(enum rootfs_kind kind)
 		[ROOTFS_NO_INIT] = NULL,
 		[ROOTFS_STUBBORN] = "#!/bin/sh\ntrap '' PWR TERM INT HUP\n"
 				    "while :; do sleep 1000; done\n",
+		[ROOTFS_SLOW] = "#!/bin/sh\nsleep 1\ntrap 'exit 0' PWR\n"
+				"while :; do sleep 1000 & wait $!; done\n",
 	};
 	static char roots[ARRAY_SIZE(inits)][PATH_MAX];
 	char *root = roots[kind];

@@ -33,7 +33,7 @@ struct driver_config plain_config(void)
 
 const char *plain_rootfs(enum rootfs_kind kind)
 {
-	static char paths[3][PATH_MAX];
+	static char paths[ROOTFS_KINDS][PATH_MAX];
 	char file[4 * PATH_MAX];
 
 	snprintf(paths[kind], PATH_MAX, "%s/rootfs-%d", g_dir, kind);

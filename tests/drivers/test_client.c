@@ -443,6 +443,32 @@ static void destroying_the_client_ends_each_call_once(void **state)
 	assert_int_equal(a.code, ERR_CANCELLED);
 }
 
+static void on_reply_call_again(void *data, const struct driver_reply *reply)
+{
+	struct driver_request again = LIST;
+	struct err err = {0};
+
+	on_reply(data, reply);
+	again.deadline_ms = PATIENCE_MS;
+	assert_true(driver_client_call(g_test.client, &again, on_reply, data, &err) < 0);
+	assert_int_equal(err.code, ERR_CANCELLED);
+}
+
+static void a_call_from_the_last_callback_is_refused(void **state)
+{
+	struct driver_request q = PROBE;
+	struct result r = {0};
+
+	(void)state;
+	set_faults("{\"probe\": {\"hang\": \"before\"}}");
+	assert_int_equal(call(LIST).code, ERR_OK);
+	q.deadline_ms = PATIENCE_MS;
+	assert_int_equal(driver_client_call(g_test.client, &q, on_reply_call_again, &r, NULL), 0);
+	g_test.client = driver_client_destroy(g_test.client);
+	assert_int_equal(r.called, 1);
+	assert_int_equal(r.code, ERR_CANCELLED);
+}
+
 static size_t count_fds(void)
 {
 	CLEANUP(closedirp) DIR *dir = opendir("/proc/self/fd");
@@ -499,6 +525,7 @@ int main(void)
 		client_test(more_calls_than_fit_at_once_are_all_answered),
 		client_test(arguments_beyond_a_message_are_refused),
 		client_test(destroying_the_client_ends_each_call_once),
+		client_test(a_call_from_the_last_callback_is_refused),
 		client_test(deaths_and_commands_leak_no_descriptors),
 	};
 	int failed;

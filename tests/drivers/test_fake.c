@@ -26,6 +26,7 @@ static const struct driver_container *container(const char *id, enum rootfs_kind
 		[ROOTFS_PLAIN] = {.image = "sha256:plain", .data = "/", .terminal = true},
 		[ROOTFS_NO_INIT] = {.image = "sha256:" FAKE_BROKEN, .data = "/"},
 		[ROOTFS_STUBBORN] = {.image = "sha256:" FAKE_STUBBORN, .data = "/"},
+		[ROOTFS_SLOW] = {.image = "sha256:slow", .data = "/"},
 	};
 
 	(void)id;

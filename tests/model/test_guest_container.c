@@ -174,26 +174,6 @@ static void lists_and_texts_have_bounds(void **state)
 	assert_null(guest);
 }
 
-static void signals_go_by_name_or_number(void **state)
-{
-	static const struct {
-		const char *given, *name;
-	} good[] = {{"SIGTERM", "SIGTERM"}, {"term", "SIGTERM"}, {"15", "SIGTERM"},
-		{"9", "SIGKILL"}, {"sigusr1", "SIGUSR1"}, {"37", "SIGRTMIN+3"},
-		{"SIGRTMIN+3", "SIGRTMIN+3"}, {"rtmax-27", "SIGRTMIN+3"}, {"RTMIN", "SIGRTMIN"}};
-	static const char *const bad[] = {"", "SIG", "SIGSIGTERM", "0", "-1", "32", "33", "65",
-		"1000", "15x", " 15", "RTMIN+31", "RTMAX-31", "RTMIN+", "RTMIN-1"};
-	char name[GUEST_CONTAINER_SIGNAL_MAX];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
-		assert_int_equal(guest_container_signal(good[i].given, name), 0);
-		assert_string_equal(name, good[i].name);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(guest_container_signal(bad[i], name), -EINVAL);
-}
-
 static void it_comes_back_from_a_record(void **state)
 {
 	CLEANUP(guest_freep) struct guest *guest = with(WHOLE);
@@ -331,7 +311,6 @@ int main(void)
 		cmocka_unit_test(a_bad_value_is_refused_by_its_full_path),
 		cmocka_unit_test(neighbours_of_one_beginning_are_not_in_the_way),
 		cmocka_unit_test(lists_and_texts_have_bounds),
-		cmocka_unit_test(signals_go_by_name_or_number),
 		cmocka_unit_test(it_comes_back_from_a_record),
 		cmocka_unit_test(a_list_of_none_comes_back_from_a_record),
 		cmocka_unit_test(a_patch_merges_into_what_is_there),

@@ -11,6 +11,8 @@ enum rootfs_kind {
 	ROOTFS_PLAIN,	 /* with an init that shuts down when asked to */
 	ROOTFS_NO_INIT,	 /* without any: it cannot be started */
 	ROOTFS_STUBBORN, /* with an init that ignores it */
+	ROOTFS_SLOW,	 /* with an init that hears it only some time after it has begun */
+	ROOTFS_KINDS
 };
 
 /* A point at which the driver is killed in a call, after which the call is repeated. */

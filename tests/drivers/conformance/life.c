@@ -115,6 +115,20 @@ static void stop_ends_it_and_can_be_repeated(void **state)
 	destroy_guest(GUEST_A);
 }
 
+/* Asked at once, it is not killed when time is up but ends when it hears of it. */
+static void a_guest_that_has_just_begun_hears_the_request(void **state)
+{
+	int64_t begun;
+
+	(void)state;
+	define_guest(GUEST_A, ROOTFS_SLOW);
+	call_ok((struct driver_request){.call = DRIVER_CALL_START, .id = GUEST_A});
+	begun = clock_monotonic_ns();
+	stop_guest(GUEST_A, 60000);
+	assert_true(clock_monotonic_ns() - begun < 50 * 1000000000LL);
+	destroy_guest(GUEST_A);
+}
+
 static void kill_ends_it_and_can_be_repeated(void **state)
 {
 	struct driver_request q = {.call = DRIVER_CALL_KILL, .id = GUEST_A};
@@ -361,6 +375,7 @@ int life_run(const char *name)
 		guest_test(create_defines_a_stopped_guest_and_can_be_repeated),
 		guest_test(start_runs_it_and_can_be_repeated),
 		guest_test(stop_ends_it_and_can_be_repeated),
+		guest_test(a_guest_that_has_just_begun_hears_the_request),
 		guest_test(kill_ends_it_and_can_be_repeated),
 		guest_test_if(real, a_guest_that_ignores_the_request_is_killed_at_the_timeout),
 		guest_test(destroy_of_a_running_guest_leaves_nothing_but_its_root),
