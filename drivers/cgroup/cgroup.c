@@ -278,12 +278,12 @@ int cgroup_memory_used(const struct cgroup *g, uint64_t *ret)
 
 /* --- Freezing -------------------------------------------------------------------------------- */
 
-static bool frozen_v1(const struct cgroup *g)
+static int frozen_v1(const struct cgroup *g)
 {
 	AUTOFREE char *text = NULL;
+	int r = cgroup_read(g, "freezer", "freezer.state", &text);
 
-	return cgroup_read(g, "freezer", "freezer.state", &text) == 0 &&
-	       strcmp(text, "FROZEN\n") == 0;
+	return r < 0 ? r : strcmp(text, "FROZEN\n") == 0;
 }
 
 /* The v2 hierarchy, where it is the one that freezes. */
@@ -299,16 +299,18 @@ static const struct cgroup_hierarchy *v2_freezer(const struct cgroup *g)
 	return NULL;
 }
 
-static bool frozen_v2(const struct cgroup *g, const struct cgroup_hierarchy *h)
+static int frozen_v2(const struct cgroup *g, const struct cgroup_hierarchy *h)
 {
 	AUTOFREE char *text = NULL;
 	char path[PATH_MAX];
+	int r = cgroup_path(g, h, "cgroup.events", path);
 
-	return cgroup_path(g, h, "cgroup.events", path) == 0 &&
-	       file_read(path, FILE_MAX, &text, NULL) == 0 && stat_value(text, "frozen") == 1;
+	if (r == 0)
+		r = file_read(path, FILE_MAX, &text, NULL);
+	return r < 0 ? r : stat_value(text, "frozen") == 1;
 }
 
-bool cgroup_is_frozen(const struct cgroup *g)
+int cgroup_frozen(const struct cgroup *g)
 {
 	const struct cgroup_hierarchy *h = v2_freezer(g);
 
@@ -337,7 +339,7 @@ int cgroup_freeze(const struct cgroup *g, bool freeze)
 
 		if (r < 0)
 			return r;
-		if (cgroup_is_frozen(g) == freeze)
+		if (cgroup_frozen(g) == freeze)
 			return 0;
 		if (clock_monotonic_ns() >= end)
 			return -ETIMEDOUT;

@@ -67,7 +67,8 @@ int cgroup_write(
 
 /* Freezes or thaws the processes and waits until they are. */
 int cgroup_freeze(const struct cgroup *group, bool freeze);
-bool cgroup_is_frozen(const struct cgroup *group);
+/* Whether they are: 1 or 0, or a negative errno where that cannot be told. */
+int cgroup_frozen(const struct cgroup *group);
 
 /* Bytes that are used and cannot be taken away: page cache does not count. */
 int cgroup_memory_used(const struct cgroup *group, uint64_t *ret);

@@ -17,6 +17,7 @@
 #include "drivers/docker/exec.h"
 #include "drivers/docker/figures.h"
 #include "drivers/docker/file.h"
+#include "drivers/docker/freeze.h"
 #include "drivers/docker/guest.h"
 #include "drivers/docker/hold.h"
 #include "drivers/docker/image.h"
@@ -164,26 +165,13 @@ static void docker_watch_dispatch(
 static int docker_freeze(struct driver *d, const char *id, bool frozen, struct err *err)
 {
 	CLEANUP(guest_finish) struct docker_guest g = {0};
-	struct err failed = {0};
-	struct driver_status status;
 	int r = guest_running(d, id, FREEZE_MS, &g, err);
 
 	if (r < 0)
 		return r;
-	guest_status_of(g.docker, id, g.info, &status);
 	if (frozen)
 		hold_forget(&g);
-	if ((status.state == GUEST_FROZEN) == frozen)
-		return 0;
-	r = engine_call(g.engine,
-		&(struct engine_request){.method = "POST",
-			.path = frozen ? "/containers/{}/pause" : "/containers/{}/unpause",
-			.name = guest_container(&g),
-			.what = frozen ? "freeze the container" : "thaw the container"},
-		NULL, &failed);
-	if (r < 0 && err)
-		*err = failed;
-	return r;
+	return freeze_set(&g, frozen, err);
 }
 
 static int update_names(struct docker_guest *g, const struct driver_guest *guest, struct err *err)

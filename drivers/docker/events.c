@@ -32,8 +32,8 @@
 #define PING_MS	     3000
 #define PING_TRIES   2
 
-/* No event tells when a container's program has begun: what is held before it is looked at again.
- */
+/* No event tells when a container's program has begun, or when dockerd has heard whether it is
+ * frozen: what is on its way there is looked at again. */
 #define HELD_MS 100
 
 #define LOOK_MS	  4000 /* of the five seconds that there are */
@@ -219,16 +219,16 @@ static bool look(void *data, const char *id, struct driver_status *ret)
 {
 	AUTOENGINE struct engine *engine = NULL;
 	struct process *p = data;
-	bool stuck = json_object_get(p->stuck, id);
+	bool stuck = json_object_get(p->stuck, id), again = false;
 
 	engine_open(p->docker->socket, stuck ? STUCK_MS : LOOK_MS, &engine, NULL);
 	p->lost |= !engine && !stuck;
-	if (!look_by(engine, p->docker, id, ret)) {
+	if (!look_by(engine, p->docker, id, ret, &again)) {
 		note_stuck(p, id, false);
 		return false;
 	}
 	note_stuck(p, id, ret->state == GUEST_UNKNOWN);
-	if (ret->state == GUEST_STARTING && ret->pid > 0)
+	if (again)
 		hold(p, id);
 	return true;
 }

@@ -277,9 +277,36 @@ pid_t guest_init(const struct docker_guest *g)
 
 /* --- What it is ------------------------------------------------------------------------------- */
 
-static enum guest_state state_of(const json_t *info, pid_t pid)
+static bool is_paused(const json_t *info)
 {
-	if (reply_is_true(info, "State.Paused"))
+	return reply_is_true(info, "State.Paused");
+}
+
+static bool is_frozen(const struct docker *docker, const json_t *info, pid_t pid)
+{
+	struct cgroup group;
+	int r = pid > 0 ? cgroup_of_process(
+				  &docker->cgroups, pid, reply_text_or_none(info, "Id"), &group)
+			: -ESRCH;
+
+	if (r == 0)
+		r = cgroup_frozen(&group);
+	return r < 0 ? is_paused(info) : r == 1;
+}
+
+bool guest_is_frozen(const struct docker_guest *g)
+{
+	return is_frozen(g->docker, g->info, init_of(g->info));
+}
+
+bool guest_is_settled(const struct docker *docker, const json_t *info)
+{
+	return is_frozen(docker, info, init_of(info)) == is_paused(info);
+}
+
+static enum guest_state state_of(const struct docker *docker, const json_t *info, pid_t pid)
+{
+	if (is_frozen(docker, info, pid))
 		return GUEST_FROZEN;
 	if (reply_is_true(info, "State.Restarting"))
 		return GUEST_STARTING;
@@ -316,7 +343,8 @@ void guest_status_of(
 {
 	pid_t pid = reply_is_true(info, "State.Running") ? init_of(info) : 0;
 
-	*ret = (struct driver_status){.state = state_of(info, pid), .pid = pid, .exit_status = -1};
+	*ret = (struct driver_status){
+		.state = state_of(docker, info, pid), .pid = pid, .exit_status = -1};
 	snprintf(ret->id, sizeof(ret->id), "%s", id);
 	if (ret->state == GUEST_STOPPED && info)
 		ret->exit_status = exit_status_of(docker, id, info);

@@ -44,6 +44,14 @@ bool guest_is_active(const struct docker_guest *guest);	       /* there are proc
 /* Its first process as the node sees it, which is known to be in it; 0: none. */
 pid_t guest_init(const struct docker_guest *guest);
 
+/* Whether its processes stand still. Their control group says so: what dockerd says of it may be of
+ * before. */
+bool guest_is_frozen(const struct docker_guest *guest);
+
+/* Whether dockerd says of a container what its control group does. If not it will soon, and no
+ * event tells. */
+bool guest_is_settled(const struct docker *docker, const json_t *info);
+
 /* What a guest is, by what dockerd says of its container, NULL: it has none. */
 void guest_status_of(
 	const struct docker *docker, const char *id, const json_t *info, struct driver_status *ret);

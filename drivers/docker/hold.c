@@ -9,36 +9,17 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/file.h"
-#include "drivers/docker/reply.h"
+#include "drivers/docker/freeze.h"
 #include "drivers/inside/overdue.h"
 
 #define RELEASE_MS 9000
 #define BY_DOCKERD "dockerd" /* in the note: who holds it */
 
-static bool is_paused(const struct docker_guest *g)
-{
-	return reply_is_true(g->info, "State.Paused");
-}
-
-static int tell(struct docker_guest *g, const char *path, const char *what, uint64_t timeout_ms,
-	struct err *err)
-{
-	struct engine_request request = {.method = "POST",
-		.path = path,
-		.name = guest_container(g),
-		.what = what,
-		.timeout_ms = timeout_ms};
-
-	return engine_call(g->engine, &request, NULL, err);
-}
-
 static int go_on(void *data, struct err *err)
 {
 	struct docker_guest *g = data;
-	int r = 0;
+	int r = freeze_set(g, false, err);
 
-	if (g->info && is_paused(g))
-		r = tell(g, "/containers/{}/unpause", "let the container go on", 0, err);
 	fault_point("driver.docker.hold.resumed");
 	if (r == 0)
 		unlink(g->paths.hold);
@@ -85,9 +66,11 @@ static bool is_settled(const struct err *failed)
 static int pause_it(struct docker_guest *g, struct err *err)
 {
 	struct err failed = {0};
-	uint64_t ms = fault_point("driver.docker.hold.late") ? 500 : 0;
-	int r = tell(g, "/containers/{}/pause", "hold the container still", ms, &failed);
+	int r;
 
+	if (fault_point("driver.docker.hold.late"))
+		engine_allow(g->engine, 500);
+	r = freeze_set(g, true, &failed);
 	if (r < 0 && is_settled(&failed))
 		unlink(g->paths.hold);
 	if (r < 0 && err)
@@ -120,7 +103,7 @@ int hold_begin(struct docker_guest *g, struct err *err)
 
 	if (r == 0)
 		r = guest_look(g, err);
-	if (r < 0 || is_paused(g))
+	if (r < 0 || guest_is_frozen(g))
 		return r;
 	return hold(g, err);
 }
@@ -144,7 +127,9 @@ int hold_by_dockerd(struct docker_guest *g, struct err *err)
 		if (r == 0)
 			r = guest_look(g, err);
 	}
-	if (r < 0 || !guest_is_active(g) || is_paused(g))
+	if (r == 0)
+		r = freeze_settle(g, err);
+	if (r < 0 || !guest_is_active(g) || guest_is_frozen(g))
 		return r;
 	return note(g, BY_DOCKERD, err);
 }

@@ -21,8 +21,15 @@ static void unknown(const char *id, struct driver_status *ret)
 	snprintf(ret->id, sizeof(ret->id), "%s", id);
 }
 
+/* Its program has not begun, or dockerd is yet to hear what its container is. */
+static bool is_changing(const struct docker_guest *g, const struct driver_status *status)
+{
+	return (status->state == GUEST_STARTING && status->pid > 0) ||
+	       !guest_is_settled(g->docker, g->info);
+}
+
 bool look_by(struct engine *engine, const struct docker *docker, const char *id,
-	struct driver_status *ret)
+	struct driver_status *ret, bool *ret_again)
 {
 	CLEANUP(guest_finish) struct docker_guest g = {0};
 	bool known = guest_load((struct driver *)docker, id, &g, NULL) == 0;
@@ -36,6 +43,8 @@ bool look_by(struct engine *engine, const struct docker *docker, const char *id,
 		unknown(id, ret);
 	if (ret->state == GUEST_STOPPED)
 		stop_clear(&g);
+	if (ret_again)
+		*ret_again = is_changing(&g, ret);
 	g.engine = NULL; /* it is not ours */
 	return true;
 }
@@ -51,7 +60,8 @@ int look_one(
 		return r;
 	if (definition_exists(paths.definition))
 		engine_open(docker->socket, ONE_MS, &engine, NULL);
-	return look_by(engine, docker, id, ret) ? 0 : definition_missing(DOCKER_TITLE, id, err);
+	return look_by(engine, docker, id, ret, NULL) ? 0
+						      : definition_missing(DOCKER_TITLE, id, err);
 }
 
 /* --- All of them ------------------------------------------------------------------------------ */
@@ -92,7 +102,7 @@ static bool look_at(void *data, const char *id, struct driver_status *ret)
 		return true;
 	entry = guest_choose(l->containers, id, NULL);
 	if (!entry)
-		return look_by(l->engine, l->docker, id, ret);
+		return look_by(l->engine, l->docker, id, ret, NULL);
 	if (strcmp(reply_text_or_none(entry, "State"), "created") == 0)
 		guest_status_of(l->docker, id, NULL, ret);
 	else if (guest_inspect_for(

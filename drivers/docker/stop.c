@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/signals.h"
+#include "drivers/docker/freeze.h"
 #include "drivers/docker/gatekeeper.h"
 #include "drivers/docker/reply.h"
 #include "drivers/inside/link.h"
@@ -76,26 +77,6 @@ static int wait_for_end(struct docker_guest *g, uint64_t ms, bool *ended, struct
 	return r;
 }
 
-static int thaw(struct docker_guest *g, struct err *err)
-{
-	struct err failed = {0};
-	int r;
-
-	if (!reply_is_true(g->info, "State.Paused"))
-		return 0;
-	r = engine_call(g->engine,
-		&(struct engine_request){.method = "POST",
-			.path = "/containers/{}/unpause",
-			.name = guest_container(g),
-			.what = "thaw the container"},
-		NULL, &failed);
-	if (r < 0 && failed.code == ERR_ILLEGAL_STATE)
-		return 0;
-	if (r < 0 && err)
-		*err = failed;
-	return r;
-}
-
 /* As Docker spells it: by name or number. */
 static int stop_signal(const struct docker_guest *g)
 {
@@ -131,7 +112,7 @@ static int end(struct docker_guest *g, uint64_t timeout_ms, struct err *err)
 	fault_point("driver.docker.stop.marked");
 	/* Frozen ones hear nothing. */
 	if (r == 0)
-		r = thaw(g, err);
+		r = freeze_set(g, false, err);
 	if (r == 0 && timeout_ms > 0)
 		r = ask(g, timeout_ms, &ended, err);
 	if (r < 0 || ended)

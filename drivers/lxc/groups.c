@@ -60,7 +60,7 @@ bool groups_are_frozen(const struct groups *groups, const char *id)
 {
 	struct cgroup guest;
 
-	return groups_of(groups, id, &guest) == 0 && cgroup_is_frozen(&guest);
+	return groups_of(groups, id, &guest) == 0 && cgroup_frozen(&guest) == 1;
 }
 
 int groups_freeze(const struct groups *groups, const char *id, bool freeze)

@@ -14,6 +14,7 @@
 #include "docker_guests.h"
 #include "docker_inside.h"
 #include "docker_node.h"
+#include "drivers/cgroup/cgroup.h"
 #include "drivers/docker/docker.h"
 
 #define HELD "00000000e1d0"
@@ -125,6 +126,40 @@ static void one_that_is_held_too_late_can_be_released(void **state)
 	await_held(GUEST_RUNNING); /* dockerd may take its own pause for a new one first */
 }
 
+/* As whoever writes to the group, or as dockerd is before it has heard of what it has done. */
+static void freeze_without_dockerd(bool frozen)
+{
+	struct driver_status status = {0};
+	struct cgroups cgroups;
+	struct cgroup group;
+
+	assert_int_equal(docker_driver_ops.status(g_driver, HELD, &status, NULL), 0);
+	assert_int_equal(cgroups_find(&cgroups, NULL), 0);
+	assert_int_equal(cgroup_of_process(&cgroups, status.pid, NULL, &group), 0);
+	assert_int_equal(cgroup_freeze(&group, frozen), 0);
+}
+
+static void what_dockerd_denies_is_done_all_the_same(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	freeze_without_dockerd(true);
+	assert_int_equal(state_of_held(), GUEST_FROZEN);
+	assert_int_equal(docker_driver_ops.freeze(g_driver, HELD, false, &err), 0);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+
+	assert_int_equal(docker_driver_ops.freeze(g_driver, HELD, true, &err), 0);
+	freeze_without_dockerd(false);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_OK);
+	assert_int_equal(state_of_held(), GUEST_FROZEN);
+	assert_int_equal(hold(DRIVER_DISK_RELEASE), ERR_OK);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+
+	freeze_without_dockerd(true); /* the next test ends it */
+}
+
 static void one_that_does_not_run_is_not_held(void **state)
 {
 	struct err err = {0};
@@ -142,6 +177,7 @@ int inside_held_run(const struct driver_config *config)
 		cmocka_unit_test(one_that_nobody_releases_goes_on_by_itself),
 		cmocka_unit_test(one_that_is_held_too_late_can_be_released),
 		cmocka_unit_test(what_was_frozen_before_stays_so),
+		cmocka_unit_test(what_dockerd_denies_is_done_all_the_same),
 		cmocka_unit_test(one_that_does_not_run_is_not_held),
 	};
 
