@@ -9,9 +9,17 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
 #include "base/parse.h"
 
 #define STANDARD_END 32 /* behind the last of the standard signals */
+#define LOWER_HALF   15 /* of the real-time ones: those behind it count from the last */
+
+/* Names that stand for others of the standard signals: signal(7). */
+static const struct {
+	const char *name;
+	int signal;
+} ALIASES[] = {{"IOT", SIGIOT}, {"CLD", SIGCLD}, {"IO", SIGIO}};
 
 static const char *standard_name(int signal)
 {
@@ -52,6 +60,9 @@ int signal_parse(const char *text)
 	for (int i = 1; i < STANDARD_END; i++)
 		if (standard_name(i) && strcasecmp(standard_name(i), text) == 0)
 			return i;
+	for (size_t i = 0; i < ARRAY_SIZE(ALIASES); i++)
+		if (strcasecmp(ALIASES[i].name, text) == 0)
+			return ALIASES[i].signal;
 	return parse_real_time(text);
 }
 
@@ -60,9 +71,11 @@ const char *signal_format(char buf[static SIGNAL_NAME_MAX], int signal)
 	buf[0] = '\0';
 	if (standard_name(signal))
 		snprintf(buf, SIGNAL_NAME_MAX, "SIG%s", standard_name(signal));
-	else if (signal == SIGRTMIN)
-		snprintf(buf, SIGNAL_NAME_MAX, "SIGRTMIN");
-	else if (check(signal) > 0)
+	else if (signal == SIGRTMIN || signal == SIGRTMAX)
+		snprintf(buf, SIGNAL_NAME_MAX, signal == SIGRTMIN ? "SIGRTMIN" : "SIGRTMAX");
+	else if (check(signal) > 0 && signal <= SIGRTMIN + LOWER_HALF)
 		snprintf(buf, SIGNAL_NAME_MAX, "SIGRTMIN+%d", signal - SIGRTMIN);
+	else if (check(signal) > 0)
+		snprintf(buf, SIGNAL_NAME_MAX, "SIGRTMAX-%d", SIGRTMAX - signal);
 	return buf;
 }

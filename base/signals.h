@@ -8,5 +8,6 @@
  * "term", "RTMIN+3", "RTMAX-1"), or by its number. -EINVAL. */
 int signal_parse(const char *text);
 
-/* Its whole name: "SIGTERM", "SIGRTMIN+3"; empty for a number that is no signal's. */
+/* Its whole name, of the real-time ones as kill(1) lists them: "SIGTERM", "SIGRTMIN+3",
+ * "SIGRTMAX-3"; empty for a number that is no signal's. */
 const char *signal_format(char buf[static SIGNAL_NAME_MAX], int signal);

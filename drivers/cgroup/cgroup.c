@@ -321,12 +321,12 @@ static int ask_to_freeze(const struct cgroup *g, bool freeze)
 {
 	const struct cgroup_hierarchy *h = v2_freezer(g);
 	char path[PATH_MAX];
+	int r;
 
 	if (!h)
 		return cgroup_write(g, "freezer", "freezer.state", freeze ? "FROZEN" : "THAWED");
-	if (cgroup_path(g, h, "cgroup.freeze", path) < 0)
-		return -ENAMETOOLONG;
-	return file_write(path, freeze ? "1" : "0");
+	r = cgroup_path(g, h, "cgroup.freeze", path);
+	return r == 0 ? file_write(path, freeze ? "1" : "0") : r;
 }
 
 int cgroup_freeze(const struct cgroup *g, bool freeze)

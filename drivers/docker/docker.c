@@ -167,11 +167,9 @@ static int docker_freeze(struct driver *d, const char *id, bool frozen, struct e
 	CLEANUP(guest_finish) struct docker_guest g = {0};
 	int r = guest_running(d, id, FREEZE_MS, &g, err);
 
-	if (r < 0)
-		return r;
-	if (frozen)
-		hold_forget(&g);
-	return freeze_set(&g, frozen, err);
+	if (r == 0 && frozen)
+		r = hold_forget(&g, err);
+	return r == 0 ? freeze_set(&g, frozen, err) : r;
 }
 
 static int update_names(struct docker_guest *g, const struct driver_guest *guest, struct err *err)

@@ -268,6 +268,12 @@ static CURLcode perform(struct exchange *x)
 
 /* --- What came of it ------------------------------------------------------------------------- */
 
+static bool is_gone(CURLcode code)
+{
+	return code == CURLE_COULDNT_CONNECT || code == CURLE_GOT_NOTHING ||
+	       code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
+}
+
 static int broken(const struct exchange *x, CURLcode code, struct err *err)
 {
 	long errnum = 0;
@@ -282,10 +288,10 @@ static int broken(const struct exchange *x, CURLcode code, struct err *err)
 	}
 	if (code == CURLE_OUT_OF_MEMORY || x->answer.failed)
 		return err_errno(err, ENOMEM, "no memory for dockerd's answer");
-	if (status_of(x) > 0)
-		return err_set(err, ERR_DRIVER, NULL, "dockerd's answer was cut short: %s",
-			curl_easy_strerror(code));
-	if (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR)
+	if (is_gone(code) && status_of(x) > 0)
+		return err_set(err, ERR_UNAVAILABLE, NULL,
+			"dockerd's answer was cut short: was it restarted?");
+	if (is_gone(code))
 		return engine_gone(err);
 	return err_set(err, ERR_DRIVER, NULL, "what dockerd answers is not HTTP: %s",
 		curl_easy_strerror(code));
@@ -329,12 +335,6 @@ static int conclude(struct exchange *x, CURLcode code, json_t **ret, struct err 
 	if (r < 0)
 		engine_prefix(x->request, err);
 	return r;
-}
-
-static bool is_gone(CURLcode code)
-{
-	return code == CURLE_COULDNT_CONNECT || code == CURLE_GOT_NOTHING ||
-	       code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
 }
 
 static void fill_told(struct exchange *x, CURLcode code)

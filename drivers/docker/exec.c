@@ -23,6 +23,7 @@
 #include "drivers/docker/exec_internal.h"
 #include "drivers/docker/gate/gate.h"
 #include "drivers/docker/gatekeeper.h"
+#include "drivers/docker/guest.h"
 #include "drivers/docker/note.h"
 #include "drivers/docker/reply.h"
 #include "drivers/inside/command.h"
@@ -34,6 +35,10 @@
 #define PAUSE_MAX  20
 #define REASON_MAX 1000
 #define REASON_MS  500 /* for the rest of what dockerd says about a failure */
+
+/* For what may come of a command that was given up. */
+#define UNSEEN_NS      (INT64_C(60) * 1000000000)
+#define UNSEEN_STEP_MS 200
 
 /* --- What can be known before ----------------------------------------------------------------- */
 
@@ -139,8 +144,10 @@ static int start(struct carrier *c, struct err *err)
 		.timeout_ms = BEGIN_MS};
 	AUTOFREE char *rest = NULL;
 	size_t size = 0;
-	int r = engine_hijack(c->engine, &request, &c->stream, &rest, &size, err);
+	int r;
 
+	c->started = true;
+	r = engine_hijack(c->engine, &request, &c->stream, &rest, &size, err);
 	if (r < 0)
 		return r;
 	strbuf_add_bytes(&c->held, rest, size);
@@ -203,17 +210,13 @@ int exec_inspect(struct carrier *c, uint64_t timeout_ms, json_t **ret, struct er
 	return engine_call(c->engine, &request, ret, err);
 }
 
-/* By a descriptor which is that process's for sure: it still runs once this is open. */
-static int open_pid(struct carrier *c, struct err *err)
+/* By a descriptor. dockerd may name one that has ended, and whose pid another process has by now.
+ */
+static void open_pid(struct carrier *c)
 {
-	json_auto_t *reply = NULL;
-	int r;
-
 	c->pidfd = process_pidfd(c->pid);
-	r = exec_inspect(c, BEGIN_MS, &reply, err);
-	if (r == 0 && !reply_is_true(reply, "Running"))
+	if (c->pidfd >= 0 && !guest_has_process(c->container, c->pid))
 		c->pidfd = fd_close(c->pidfd);
-	return r;
 }
 
 static int longer(int pause)
@@ -237,8 +240,10 @@ static int await_pid(struct carrier *c, int64_t end, struct err *err)
 		if (r < 0)
 			return r;
 		c->pid = (pid_t)reply_number_or_none(reply, "Pid");
-		if (c->pid > 0)
-			return open_pid(c, err);
+		if (c->pid > 0) {
+			open_pid(c);
+			return 0;
+		}
 		if (ended && !reply_is_true(reply, "Running"))
 			return explain(c, err);
 		hold(c, pause);
@@ -256,6 +261,31 @@ static bool has_begun(const struct carrier *c)
 static void give_up(const struct carrier *c)
 {
 	process_signal(c->pidfd, SIGKILL);
+}
+
+/* Whether there is nothing to come any more. */
+static bool is_over(struct carrier *c)
+{
+	json_auto_t *reply = NULL;
+	struct err failed = {0};
+
+	if (exec_inspect(c, BEGIN_MS, &reply, &failed) < 0)
+		return failed.code == ERR_NOT_FOUND;
+	c->pid = (pid_t)reply_number_or_none(reply, "Pid");
+	if (c->pid > 0)
+		open_pid(c);
+	return c->pid > 0 || json_is_integer(json_object_get(reply, "ExitCode"));
+}
+
+/* dockerd executes what it was asked for although nobody waits for it any more, and who was told
+ * that it failed may ask again. */
+static void end_unseen(struct carrier *c)
+{
+	int64_t end = clock_monotonic_ns() + UNSEEN_NS;
+
+	while (c->started && c->pidfd < 0 && !is_over(c) && clock_monotonic_ns() < end)
+		poll(NULL, 0, UNSEEN_STEP_MS);
+	give_up(c);
 }
 
 /* And until that is the command. What had come before corpus-gate was seen is its own word. */
@@ -310,6 +340,8 @@ static void carry(struct carrier *c, const struct asked *asked)
 
 	if (begin(c, asked, &c->err) < 0) {
 		command_tell_failure(c->call, &c->err);
+		c->call = fd_close(c->call);
+		end_unseen(c);
 		return;
 	}
 	if (!command_tell_started(c->pid, c->call)) {
@@ -341,6 +373,7 @@ static void be_carrier(void *data, int call)
 {
 	const struct asked *asked = data;
 	struct carrier c = {.exec = *asked->exec,
+		.container = asked->in->container,
 		.call = call,
 		.life = process_pidfd(asked->in->pid),
 		.stream = -1,

@@ -238,7 +238,8 @@ static bool await_end(struct talk *t, json_t **ret)
 			return true;
 		}
 		json_decref(reply);
-		if (poll(p, ARRAY_SIZE(p), 0) == 0) { /* it goes on, without outputs */
+		/* It goes on, without outputs; or dockerd is yet to hear that it does not. */
+		if (c->pidfd >= 0 && poll(p, ARRAY_SIZE(p), 0) == 0) {
 			poll(p, ARRAY_SIZE(p), -1);
 			i = 0;
 		}

@@ -16,13 +16,15 @@ struct carrier {
 	struct driver_exec exec; /* whose stdin_fd becomes -1 at its end */
 	struct engine *engine;
 	char id[EXEC_ID_MAX]; /* dockerd's, of the command */
-	int call;	      /* what waits to be told */
-	int life;	      /* pidfd of the guest's init */
-	int stream;	      /* dockerd's connection; -1: it has ended */
-	int signals;	      /* tells of changes of the terminal's size; -1: no terminal */
-	pid_t pid;	      /* of the command */
-	int pidfd;	      /* -1: it has ended */
-	struct strbuf held;   /* what came before it was known to be executed */
+	const char *container;
+	bool started;	    /* dockerd was asked to execute it, and may do so at any time */
+	int call;	    /* what waits to be told */
+	int life;	    /* pidfd of the guest's init */
+	int stream;	    /* dockerd's connection; -1: it has ended */
+	int signals;	    /* tells of changes of the terminal's size; -1: no terminal */
+	pid_t pid;	    /* of the command */
+	int pidfd;	    /* -1: it has ended */
+	struct strbuf held; /* what came before it was known to be executed */
 	struct frames frames;
 	struct carry outputs[EXEC_OUTPUTS];
 	struct err err; /* what went wrong last */

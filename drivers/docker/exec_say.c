@@ -154,6 +154,14 @@ static int fail_denied(const struct driver_exec *exec, const char *words, struct
 		"%.200s cannot be executed: it is no program, or not for that user", exec->argv[0]);
 }
 
+static int fail_unusable(const struct driver_exec *exec, const char *words, struct err *err)
+{
+	const char *why = strrchr(words, ':');
+
+	return err_set(err, ERR_INVALID, "command", "%.200s cannot be executed%.100s",
+		exec->argv[0], why ? why : "");
+}
+
 static int fail_state(const struct driver_exec *exec, const char *words, struct err *err)
 {
 	(void)exec;
@@ -173,6 +181,11 @@ static const struct {
 	{"uids and gids must be", fail_user},
 	{"executable file not found", fail_missing},
 	{"no such file or directory", fail_missing},
+	{"exec: not a directory", fail_missing},
+	{"too many levels of symbolic links", fail_unusable},
+	{"file name too long", fail_unusable},
+	{"argument list too long", fail_unusable},
+	{"text file busy", fail_unusable},
 	{"permission denied", fail_denied},
 	{"is a directory", fail_denied},
 	{"exec format error", fail_denied},

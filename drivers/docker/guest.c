@@ -255,19 +255,21 @@ bool guest_layer_bound(const json_t *info, uint64_t *ret_size)
 #define CGROUP_MAX 16384
 
 /* A pid may have passed to another process; its control groups bear the container's id. */
-static pid_t init_of(const json_t *info)
+bool guest_has_process(const char *container, pid_t pid)
 {
 	AUTOFREE char *text = NULL;
-	const char *container = reply_text_or_none(info, "Id");
-	pid_t pid = (pid_t)reply_number_or_none(info, "State.Pid");
 	char path[64];
 
-	if (pid <= 1 || !container[0])
-		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	if (file_read(path, CGROUP_MAX, &text, NULL) < 0 || !strstr(text, container))
-		return 0;
-	return pid;
+	return pid > 1 && container[0] && file_read(path, CGROUP_MAX, &text, NULL) == 0 &&
+	       strstr(text, container);
+}
+
+static pid_t init_of(const json_t *info)
+{
+	pid_t pid = (pid_t)reply_number_or_none(info, "State.Pid");
+
+	return guest_has_process(reply_text_or_none(info, "Id"), pid) ? pid : 0;
 }
 
 pid_t guest_init(const struct docker_guest *g)
@@ -297,6 +299,11 @@ static bool is_frozen(const struct docker *docker, const json_t *info, pid_t pid
 bool guest_is_frozen(const struct docker_guest *g)
 {
 	return is_frozen(g->docker, g->info, init_of(g->info));
+}
+
+bool guest_is_still(const struct docker *docker, const json_t *info)
+{
+	return !reply_is_true(info, "State.Running") || is_frozen(docker, info, init_of(info));
 }
 
 bool guest_is_settled(const struct docker *docker, const json_t *info)

@@ -44,9 +44,15 @@ bool guest_is_active(const struct docker_guest *guest);	       /* there are proc
 /* Its first process as the node sees it, which is known to be in it; 0: none. */
 pid_t guest_init(const struct docker_guest *guest);
 
+/* Whether the process is one of that container, by its id. */
+bool guest_has_process(const char *container, pid_t pid);
+
 /* Whether its processes stand still. Their control group says so: what dockerd says of it may be of
  * before. */
 bool guest_is_frozen(const struct docker_guest *guest);
+
+/* Whether nothing of a container writes: it does not run, or is frozen. */
+bool guest_is_still(const struct docker *docker, const json_t *info);
 
 /* Whether dockerd says of a container what its control group does. If not it will soon, and no
  * event tells. */

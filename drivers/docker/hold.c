@@ -144,7 +144,17 @@ void hold_by_dockerd_end(struct docker_guest *g, bool done)
 		watch_over(g, 0, NULL);
 }
 
-void hold_forget(const struct docker_guest *g)
+static int forget(void *data, struct err *err)
 {
-	unlink(g->paths.hold);
+	const struct docker_guest *g = data;
+
+	(void)err;
+	return unlink(g->paths.hold) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int hold_forget(struct docker_guest *g, struct err *err)
+{
+	int r = overdue_end(g->paths.hold, forget, g, err);
+
+	return r == 0 ? guest_look(g, err) : r;
 }

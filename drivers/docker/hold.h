@@ -21,5 +21,5 @@ int hold_end(struct docker_guest *guest, struct err *err);
 int hold_by_dockerd(struct docker_guest *guest, struct err *err);
 void hold_by_dockerd_end(struct docker_guest *guest, bool done);
 
-/* It is to stand still from now on: nobody lets it go on. */
-void hold_forget(const struct docker_guest *guest);
+/* It is to stand still from now on: nobody lets it go on, and who was about to has done so. */
+int hold_forget(struct docker_guest *guest, struct err *err);

@@ -176,7 +176,16 @@ static int not_flattened(const struct docker_guest *g, const struct layer_wish *
 	return 0;
 }
 
-static int keep_on(struct docker_guest *g, const char *container, const struct layer_wish *wish,
+/* What an export copies is to stand still; only what keeps a layer does dockerd itself hold. */
+static int flatten_still(struct docker_guest *g, const json_t *info, const struct layer_wish *wish,
+	const json_t *image, struct err *err)
+{
+	if (!guest_is_still(g->docker, info))
+		return err_set(err, ERR_ILLEGAL_STATE, NULL, "the guest runs: stop it first");
+	return flatten(g, reply_text_or_none(info, "Id"), wish, image, err);
+}
+
+static int keep_on(struct docker_guest *g, const json_t *info, const struct layer_wish *wish,
 	const json_t *image, char ret[static LAYER_ID_MAX], struct err *err)
 {
 	struct err failed = {0};
@@ -184,14 +193,14 @@ static int keep_on(struct docker_guest *g, const char *container, const struct l
 	int r;
 
 	if (layers_of(image) >= wish->most) {
-		if (flatten(g, container, wish, image, &failed) == 0)
+		if (flatten_still(g, info, wish, image, &failed) == 0)
 			return find_id(g, wish, ret, err);
 		r = not_flattened(g, wish, layers_of(image), &failed, err);
 		if (r < 0)
 			return r;
 	}
 	config = config_of(image);
-	r = commit(g, container, wish, config, ret, err);
+	r = commit(g, reply_text_or_none(info, "Id"), wish, config, ret, err);
 	json_decref(config);
 	return r;
 }
@@ -235,7 +244,7 @@ int layer_keep(struct docker_guest *g, const char *container, const struct layer
 	if (r == 0)
 		r = inspect(g->engine, reply_text_or_none(info, "Image"), &image, err);
 	if (r == 0)
-		r = keep_on(g, container, wish, image, ret, err);
+		r = keep_on(g, info, wish, image, ret, err);
 	fault_point("driver.docker.layer.kept");
 	json_decref(image);
 	json_decref(info);

@@ -192,6 +192,7 @@ static int usage(
 	struct docker_guest *g, const char *name, struct driver_layer_result *ret, struct err *err)
 {
 	json_t *info = NULL;
+	int64_t used;
 	int r;
 
 	(void)name;
@@ -205,10 +206,14 @@ static int usage(
 		&info, err);
 	if (r < 0)
 		return r;
-	*ret = (struct driver_layer_result){.used = (uint64_t)reply_number_or_none(info, "SizeRw")};
+	used = reply_number_or_none(info, "SizeRw");
+	if (used < 0)
+		r = err_set(err, ERR_DRIVER, NULL, "dockerd cannot measure the container's layer");
+	else
+		*ret = (struct driver_layer_result){.used = (uint64_t)used};
 	ret->bounded = guest_layer_bound(info, &ret->size);
 	json_decref(info);
-	return 0;
+	return r;
 }
 
 static int (*const WORKS[])(struct docker_guest *g, const char *name,

@@ -19,8 +19,9 @@
 #include "base/file.h"
 #include "drivers/inside/apart.h"
 
-#define RETRY_MS  1000
-#define GIVE_UP_S 600 /* what is in the way stays: so does what was begun */
+#define RETRY_MS 1000
+#define GIVE_UP_NS                                                                                 \
+	(INT64_C(600) * 1000000000) /* what is in the way stays: so does what was begun */
 
 struct watch {
 	const char *name;
@@ -97,12 +98,14 @@ static bool undo_it(const struct watch *w)
 static void be_watch(struct watch *w)
 {
 	int *const fds[] = {&w->note, &w->notify};
+	int64_t end;
 
 	apart_keep_only(fds, ARRAY_SIZE(fds));
 	prctl(PR_SET_NAME, w->name);
 	if (chdir("/") < 0 || wait_gone(w))
 		_exit(0);
-	for (int i = 0; i < GIVE_UP_S && !undo_it(w); i++)
+	end = clock_monotonic_ns() + GIVE_UP_NS;
+	while (!undo_it(w) && clock_monotonic_ns() < end)
 		poll(NULL, 0, RETRY_MS);
 	_exit(0);
 }

@@ -263,7 +263,10 @@ static void signals_go_by_name_or_number(void **state)
 		const char *given, *name;
 	} good[] = {{"SIGTERM", "SIGTERM"}, {"term", "SIGTERM"}, {"15", "SIGTERM"},
 		{"9", "SIGKILL"}, {"sigusr1", "SIGUSR1"}, {"37", "SIGRTMIN+3"},
-		{"SIGRTMIN+3", "SIGRTMIN+3"}, {"rtmax-27", "SIGRTMIN+3"}, {"RTMIN", "SIGRTMIN"}};
+		{"SIGRTMIN+3", "SIGRTMIN+3"}, {"rtmax-27", "SIGRTMIN+3"}, {"RTMIN", "SIGRTMIN"},
+		{"RTMIN+15", "SIGRTMIN+15"}, {"RTMIN+16", "SIGRTMAX-14"}, {"61", "SIGRTMAX-3"},
+		{"SIGRTMAX", "SIGRTMAX"}, {"64", "SIGRTMAX"}, {"IOT", "SIGABRT"},
+		{"SIGCLD", "SIGCHLD"}, {"io", "SIGPOLL"}};
 	static const char *const bad[] = {"", "SIG", "SIGSIGTERM", "0", "-1", "32", "33", "65",
 		"1000", "15x", " 15", "RTMIN+31", "RTMAX-31", "RTMIN+", "RTMIN-1"};
 	static const int none[] = {-1, 0, 32, 33, 65};
