@@ -17,7 +17,7 @@
 #include "base/parse.h"
 
 #define FILE_MAX     (1024 * 1024)
-#define REMOVE_MS    2000
+#define REMOVE_MS    10000
 #define WAIT_STEP_US 2000 /* between looks at a file that cannot be waited for */
 
 int groups_find(struct groups *ret, struct err *err)
@@ -222,14 +222,4 @@ int groups_remove(const struct groups *groups, const char *id)
 	while ((r = try_remove(groups, id)) == -EBUSY && clock_monotonic_ns() < end)
 		usleep(WAIT_STEP_US);
 	return r;
-}
-
-void groups_remove_root(const struct groups *groups)
-{
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < groups->cgroups.count; i++)
-		if (file_path(path, sizeof(path), "%s/%s", groups->cgroups.hierarchies[i].mount,
-			    groups->root) == 0)
-			rmdir(path);
 }

@@ -1,6 +1,7 @@
 /* The control groups that liblxc makes for guests: in every hierarchy a guest has corpus/ID with
  * guest (its processes), monitor (liblxc's process) and pivot (where a monitor goes to die); used
- * inside drivers/lxc only. */
+ * inside drivers/lxc only. The group corpus itself stays: it is common to all drivers of the host,
+ * and one that removes it, empty, breaks another's start that is about to make its own in it. */
 #pragma once
 
 #include "drivers/cgroup/cgroup.h"
@@ -37,6 +38,3 @@ bool groups_are_populated(const struct groups *groups, const char *id);
 
 /* Removes the guest's groups, which must be empty; absent is success. */
 int groups_remove(const struct groups *groups, const char *id);
-
-/* Removes the group above those of all guests, where none is left in it. */
-void groups_remove_root(const struct groups *groups);

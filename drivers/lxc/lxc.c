@@ -141,21 +141,6 @@ static int lxc_kill(struct driver *d, const char *id, struct err *err)
 	return r < 0 ? r : lxc_guest_end(s.lxc, &s.definition, &s.paths, SIGKILL, 0, err);
 }
 
-static int lxc_list(
-	struct driver *d, struct driver_status **ret, size_t *ret_count, struct err *err);
-
-/* With the last guest goes what is common to all. */
-static int remove_definition(struct driver *d, const struct lxc_paths *paths, struct err *err)
-{
-	AUTOFREE struct driver_status *list = NULL;
-	size_t count = 0;
-	int r = define_remove(paths, err);
-
-	if (r == 0 && lxc_list(d, &list, &count, NULL) == 0 && count == 0)
-		groups_remove_root(&lxc_of(d)->groups);
-	return r;
-}
-
 static int lxc_destroy(struct driver *d, const char *id, struct err *err)
 {
 	CLEANUP(subject_finish) struct subject s;
@@ -163,14 +148,14 @@ static int lxc_destroy(struct driver *d, const char *id, struct err *err)
 	int r = subject_load(d, id, &s, &unknown);
 
 	if (r < 0 && unknown.code == ERR_NOT_FOUND)
-		return remove_definition(d, &s.paths, err);
+		return define_remove(&s.paths, err);
 	if (r < 0) {
 		*err = unknown;
 		return r;
 	}
 	r = lxc_guest_end(s.lxc, &s.definition, &s.paths, SIGKILL, 0, err);
 	fault_point("driver.lxc.destroy.ended");
-	return r < 0 ? r : remove_definition(d, &s.paths, err);
+	return r < 0 ? r : define_remove(&s.paths, err);
 }
 
 /* --- What is --------------------------------------------------------------------------------- */
