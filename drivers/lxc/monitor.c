@@ -30,8 +30,8 @@
 #include "drivers/watch/watch.h"
 
 #define STATUS_FILE_MAX 64
-#define END_MS		2000
-#define SIGNALLED	0x7f /* in liblxc's number: init was killed by the signal above */
+#define END_MS		20000 /* of a guest: its link waits for others to go, then its groups */
+#define SIGNALLED	0x7f  /* in liblxc's number: init was killed by the signal above */
 
 /* What is started. */
 struct launch {
