@@ -9,11 +9,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -28,6 +26,7 @@
 #include "lxc_guests.h"
 #include "need.h"
 #include "node.h"
+#include "storage/loop.h"
 
 /* --- The kernel's files ----------------------------------------------------------------------- */
 
@@ -263,21 +262,16 @@ static void a_hog_is_killed_inside_its_guest_alone_and_counted(void **state)
 /* A file system on a loop device over a file in memory; gone with the mount. */
 static void mount_disk(const char *where, char disk[static 16])
 {
-	AUTOCLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	char file[PATH_MAX], device[32];
-	struct loop_config config = {.info.lo_flags = LO_FLAGS_AUTOCLEAR};
-	int number = ioctl(control, LOOP_CTL_GET_FREE);
+	char file[PATH_MAX], device[LOOP_DEVICE_MAX];
+	struct err err = {0};
 	struct stat st;
 
-	assert_true(number >= 0);
 	snprintf(file, sizeof(file), "%s/disk", node_dir());
-	snprintf(device, sizeof(device), "/dev/loop%d", number);
-	AUTOCLOSE int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	AUTOCLOSE int loop = open(device, O_RDWR | O_CLOEXEC);
-	assert_int_equal(ftruncate(fd, (off_t)(160 * MIB)), 0);
-	RUN("mkfs.btrfs", "-q", file);
-	config.fd = (uint32_t)fd;
-	assert_int_equal(ioctl(loop, LOOP_CONFIGURE, &config), 0);
+	check(loop_make(file, 160 * MIB, &err), &err);
+
+	AUTOCLOSE int loop = loop_attach(file, device, &err);
+
+	check(loop, &err);
 	assert_int_equal(mkdir(where, 0755), 0);
 	assert_int_equal(mount(device, where, "btrfs", 0, NULL), 0);
 	assert_int_equal(fstat(loop, &st), 0);

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "drivers/inside/listen.h"
 #include "lxc_guests.h"
 #include "node.h"
 
@@ -62,10 +63,11 @@ static struct driver_status await_stopped(void)
 static void assert_ends(const char *script, int status)
 {
 	struct driver_guest guest = facts(GUEST_A);
+	int64_t end = clock_monotonic_ns() + WAIT_MS * 1000000LL;
 	struct driver_status last;
 	const char *left;
 
-	run_guest(&guest);
+	listen_wait(run_guest(&guest), -1, SIGPWR, end);
 	lxc_driver_ops.watch_dispatch(g_driver, GUEST_A, NULL, NULL);
 	begin_end(GUEST_A, script);
 	last = await_stopped();
