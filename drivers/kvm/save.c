@@ -244,13 +244,6 @@ int kvm_save(struct driver *d, const char *id, struct err *err)
 
 /* --- Going on --------------------------------------------------------------------------------- */
 
-/* The clock inside stood still as well; where an agent helps it is set. */
-static void set_clock(const struct kvm_guest *g)
-{
-	virDomainAgentSetResponseTimeout(g->domain, 2, 0);
-	(void)virDomainSetTime(g->domain, 0, 0, VIR_DOMAIN_TIME_SYNC);
-}
-
 /* From standing still with all it had. */
 static int move_on(struct kvm_guest *g, const struct files *f, struct err *err)
 {
@@ -267,7 +260,6 @@ static int move_on(struct kvm_guest *g, const struct files *f, struct err *err)
 	}
 	fault_point("driver.kvm.restore.resumed");
 	drop(f->going, NULL);
-	set_clock(g);
 	update_after_restore(g);
 	return guest_look(g, err);
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "drivers/definition.h"
 #include "drivers/kvm/limits.h"
 #include "drivers/kvm/machine.h"
@@ -25,10 +26,15 @@
 #define LIVE	VIR_DOMAIN_AFFECT_LIVE
 #define STEP_NS (20 * 1000000L) /* between looks at what cannot be waited for */
 
-#define BALLOON_MS 3000 /* how long it may take until that is not waited for any more */
+/* How long each may take until that is not waited for any more, and all of them: of a call's 15 s
+ * some are left for an agent that does not answer, and for taking back. */
+#define REACT_MS   6000
+#define BALLOON_MS 3000
 #define REFRESH_MS 2000 /* until it has said what it uses */
-#define NOTICE_MS  1500 /* until a guest's kernel has seen what was plugged */
-#define AGENT_S	   2
+#define NOTICE_MS  5000 /* until its kernel has seen what was plugged, and its agent done its part \
+			 */
+#define RETURN_MS 2000	/* until its agent is there again after it stood still */
+#define AGENT_S	  3	/* for one answer */
 
 struct change {
 	struct kvm_guest *guest;
@@ -36,6 +42,7 @@ struct change {
 	bool runs; /* not frozen: something in it can react */
 	uint64_t given_kib;
 	uint64_t module_kib; /* to plug */
+	int64_t end_ns;	     /* then nothing is waited for any more */
 };
 
 /* One side of a change. */
@@ -58,6 +65,13 @@ static int64_t in_ms(int64_t ms)
 	return clock_monotonic_ns() + ms * 1000000;
 }
 
+static int64_t within(const struct change *c, int64_t ms)
+{
+	int64_t end = in_ms(ms);
+
+	return end < c->end_ns ? end : c->end_ns;
+}
+
 /* --- Errors ----------------------------------------------------------------------------------- */
 
 static int failed(struct err *err, const char *field)
@@ -77,13 +91,27 @@ static int result(int r, struct err *err, const char *field)
 
 /* --- The agent in the guest ------------------------------------------------------------------- */
 
-/* What it answers; NULL when it does not. */
+/* It has not done its part: the guest is told of the change, but may not use all of it. */
+static void tell_unheard(const struct change *c, const char *what)
+{
+	log_warning("driver.kvm.agent_unheard", "guest=%s about=%s error=%s",
+		c->guest->definition.guest.id, what, LOG_Q(virGetLastErrorMessage()));
+}
+
+/* What it answers; NULL when it does not, or says no. A guest that is busy may be slow. */
 static json_t *ask_agent(const struct change *c, const char *command)
 {
-	AUTOFREE char *text = virDomainQemuAgentCommand(c->guest->domain, command, AGENT_S, 0);
-	json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
-	json_t *value = json_incref(json_object_get(answer, "return"));
+	int64_t end = within(c, NOTICE_MS);
+	AUTOFREE char *text = NULL;
+	json_t *answer, *value;
 
+	do
+		text = virDomainQemuAgentCommand(c->guest->domain, command, AGENT_S, 0);
+	while (!text && connect_errnum() == VIR_ERR_AGENT_UNRESPONSIVE && pause_until(end));
+	if (!text)
+		tell_unheard(c, "memory");
+	answer = text ? json_loads(text, 0, NULL) : NULL;
+	value = json_incref(json_object_get(answer, "return"));
 	json_decref(answer);
 	return value;
 }
@@ -140,14 +168,16 @@ static int apply_quota(struct change *c, const struct side *to, struct err *err)
 /* Has its kernel use so many, where an agent helps: at once, or when it has noticed them. */
 static void use_vcpus(const struct change *c, unsigned n)
 {
-	int64_t end = in_ms(NOTICE_MS);
+	int64_t end = within(c, NOTICE_MS);
 
 	if (!c->machine.agent || !c->runs)
 		return;
 	virDomainAgentSetResponseTimeout(c->guest->domain, AGENT_S, 0);
-	while (virDomainSetVcpusFlags(c->guest->domain, n, LIVE | VIR_DOMAIN_VCPU_GUEST) < 0 &&
-		connect_errnum() != VIR_ERR_AGENT_UNRESPONSIVE && pause_until(end))
-		;
+	while (virDomainSetVcpusFlags(c->guest->domain, n, LIVE | VIR_DOMAIN_VCPU_GUEST) < 0)
+		if (!pause_until(end)) {
+			tell_unheard(c, "processors");
+			return;
+		}
 }
 
 /* Its kernel has to let go of them. When it does not, the quota holds all the same. Emulated ones
@@ -202,7 +232,7 @@ static uint64_t told_at(const struct change *c)
 static void refresh(const struct change *c)
 {
 	uint64_t before = told_at(c), asked;
-	int64_t end = in_ms(REFRESH_MS);
+	int64_t end = within(c, REFRESH_MS);
 
 	if (before == 0 || !c->runs)
 		return;
@@ -243,7 +273,7 @@ static int plug_memory(struct change *c, struct err *err)
 	char xml[256];
 	bool agent = c->machine.agent && c->runs;
 	size_t blocks = agent ? count_blocks(c) : 0;
-	int64_t end = in_ms(NOTICE_MS);
+	int64_t end = within(c, NOTICE_MS);
 
 	snprintf(xml, sizeof(xml),
 		"<memory model='dimm'><target><size unit='KiB'>%llu</size><node>0</node></target>"
@@ -254,7 +284,7 @@ static int plug_memory(struct change *c, struct err *err)
 	c->module_kib = 0;
 	if (blocks == 0)
 		return 0;
-	while (count_blocks(c) == blocks && pause_until(end))
+	while (count_blocks(c) <= blocks && pause_until(end))
 		;
 	use_all_blocks(c);
 	return 0;
@@ -263,7 +293,7 @@ static int plug_memory(struct change *c, struct err *err)
 static void await_balloon(const struct change *c, uint64_t kib)
 {
 	virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
-	int64_t end = in_ms(BALLOON_MS);
+	int64_t end = within(c, BALLOON_MS);
 	int n;
 
 	do {
@@ -432,7 +462,8 @@ static int update_running(struct kvm_guest *g, const struct driver_guest *guest,
 	const struct limits_host *host, struct err *err)
 {
 	struct side from = side_of(&g->definition.guest, host), to = side_of(guest, host);
-	struct change c = {.guest = g, .runs = g->state == VIR_DOMAIN_RUNNING};
+	struct change c = {
+		.guest = g, .runs = g->state == VIR_DOMAIN_RUNNING, .end_ns = in_ms(REACT_MS)};
 	int r = machine_look(g->domain, guest->disk->path, &c.machine, err);
 
 	if (r == 0)
@@ -464,27 +495,64 @@ int kvm_update(struct driver *d, const struct driver_guest *guest, struct err *e
 				   : definition_save(g.paths.definition, guest, NULL, err);
 }
 
-/* It had other limits, perhaps, when it was saved. More than it can be now it becomes later. */
-void update_after_restore(struct kvm_guest *g)
+/* --- After standing still --------------------------------------------------------------------- */
+
+/* libvirt knows of an agent only once the guest's end of the port is heard of again. */
+static int look_again(struct change *c, struct err *err)
 {
-	struct change c = {.guest = g, .runs = true};
+	int64_t end = within(c, RETURN_MS);
+	int r;
+
+	do
+		r = machine_look(
+			c->guest->domain, c->guest->definition.guest.disk->path, &c->machine, err);
+	while (r == 0 && !c->machine.agent && pause_until(end));
+	return r;
+}
+
+/* It stood still as well. */
+static void set_clock(const struct change *c)
+{
+	int64_t end = within(c, NOTICE_MS);
+
+	if (!c->machine.agent)
+		return;
+	virDomainAgentSetResponseTimeout(c->guest->domain, AGENT_S, 0);
+	while (virDomainSetTime(c->guest->domain, 0, 0, VIR_DOMAIN_TIME_SYNC) < 0)
+		if (connect_errnum() != VIR_ERR_AGENT_UNRESPONSIVE || !pause_until(end)) {
+			tell_unheard(c, "clock");
+			return;
+		}
+}
+
+/* More than it can be now it becomes later. */
+static void take_up_limits(struct change *c)
+{
 	struct limits_memory_change memory;
 	struct limits_memory now = {0};
 	struct limits_host host;
 	struct side to;
 
-	if (limits_host(&host, NULL) < 0 ||
-		machine_look(g->domain, g->definition.guest.disk->path, &c.machine, NULL) < 0 ||
-		look_at_memory(&c, &now, NULL) < 0)
+	if (limits_host(&host, NULL) < 0 || look_at_memory(c, &now, NULL) < 0)
 		return;
-	to = side_of(&g->definition.guest, &host);
+	to = side_of(&c->guest->definition.guest, &host);
 	to.given_kib = now.given_kib;
 	if (limits_memory(&now, to.plan.memory_kib, &memory, NULL) == 0) {
-		c.module_kib = memory.module_kib;
+		c->module_kib = memory.module_kib;
 		to.given_kib = memory.balloon_kib;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(PARTS); i++)
-		(void)PARTS[i].apply(&c, &to, NULL);
+		(void)PARTS[i].apply(c, &to, NULL);
+}
+
+void update_after_restore(struct kvm_guest *g)
+{
+	struct change c = {.guest = g, .runs = true, .end_ns = in_ms(REACT_MS)};
+
+	if (look_again(&c, NULL) < 0)
+		return;
+	set_clock(&c);
+	take_up_limits(&c);
 }
 
 void update_after_start(const struct kvm_guest *g)

@@ -13,5 +13,6 @@ int kvm_update(struct driver *driver, const struct driver_guest *guest, struct e
  * do of it is left out. */
 void update_after_start(const struct kvm_guest *guest);
 
-/* Gives a machine that has gone on from its memory what its guest has now. */
+/* Gives a machine that has gone on from its memory the time of now, where its agent helps, and what
+ * its guest has now. */
 void update_after_restore(struct kvm_guest *guest);

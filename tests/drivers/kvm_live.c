@@ -29,6 +29,7 @@
 #include "conformance/program.h"
 #include "drivers/kvm/connect.h"
 #include "drivers/kvm/kvm.h"
+#include "kvm_machines.h"
 #include "kvm_node.h"
 
 struct driver *g_driver;
@@ -56,7 +57,7 @@ const char *in_volume(const char *name)
 
 static json_t *ask(const char *command)
 {
-	AUTOFREE char *text = virDomainQemuAgentCommand(g_domain, command, 5, 0);
+	AUTOFREE char *text = virDomainQemuAgentCommand(g_domain, command, LIVE_PATIENCE_S, 0);
 	json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
 	json_t *value = json_incref(json_object_get(answer, "return"));
 
@@ -110,6 +111,18 @@ long long guest_number(const char *line)
 	AUTOFREE char *text = guest_says(line);
 
 	return strtoll(text, NULL, 10);
+}
+
+void await_number(const char *line, long long min, long long max)
+{
+	int64_t end = clock_monotonic_ns() + LIVE_PATIENCE_S * INT64_C(1000000000);
+	long long n;
+
+	while ((n = guest_number(line)) < min || n > max) {
+		if (clock_monotonic_ns() > end)
+			fail_msg("\"%s\" stays %lld", line, n);
+		pause_briefly();
+	}
 }
 
 /* --- Calls ------------------------------------------------------------------------------------ */
@@ -175,6 +188,11 @@ int start(struct result *ret)
 	return kvm_driver_ops.start(g_driver, ID, &status, &ret->err);
 }
 
+static int end(struct result *ret)
+{
+	return kvm_driver_ops.kill(g_driver, ID, &ret->err);
+}
+
 int update(struct result *ret)
 {
 	return kvm_driver_ops.update(g_driver, &g_guest, &ret->err);
@@ -232,16 +250,31 @@ bool runs(void)
 	return state == VIR_DOMAIN_RUNNING;
 }
 
-void wait_for_agent(void)
+/* Whether there is an agent in it, in time. */
+static bool comes_up(void)
 {
-	int64_t end = clock_monotonic_ns() + 60LL * 1000000000;
+	int64_t end = clock_monotonic_ns() + KVM_MACHINE_BOOT_MS * INT64_C(1000000);
 	json_t *answer;
 
 	while (!(answer = ask("{\"execute\":\"guest-ping\"}"))) {
-		assert_true(clock_monotonic_ns() < end);
+		if (clock_monotonic_ns() > end)
+			return false;
 		pause_briefly();
 	}
 	json_decref(answer);
+	return true;
+}
+
+void wait_for_agent(void)
+{
+	assert_true(comes_up());
+}
+
+static void start_anew(void)
+{
+	live_ok(end);
+	live_ok(start);
+	assert_true(runs());
 }
 
 static void silence(void *data, virErrorPtr error)
@@ -272,7 +305,7 @@ int live_boot(void **state)
 	assert_non_null(g_conn);
 	live_ok(start);
 	assert_true(runs());
-	wait_for_agent();
+	kvm_machine_await(comes_up, start_anew);
 	return 0;
 }
 

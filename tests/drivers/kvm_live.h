@@ -50,10 +50,14 @@ bool runs(void);
 /* What it may have of the processors, in microseconds of a period. */
 long long quota(void);
 void wait_for_agent(void);
+/* How long anything in it may take, on a node that is busy. */
+#define LIVE_PATIENCE_S 60
 void pause_briefly(void);
 /* Runs a line of shell in the guest and returns what it says, to be freed. */
 char *guest_says(const char *line);
 long long guest_number(const char *line);
+/* Waits until what a line says is in that range: a kernel takes up what it is given in its time. */
+void await_number(const char *line, long long min, long long max);
 
 /* Tests of its memory in files, in this order. */
 void a_machine_goes_on_from_its_memory_with_the_time_and_the_limits_of_now(void **state);

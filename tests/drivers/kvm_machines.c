@@ -1,8 +1,14 @@
 /* Disks for machines that tests run. */
 #include "kvm_machines.h"
 
-#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +162,14 @@ static void copy(const char *from, const char *name, const char *to)
 
 	snprintf(path, sizeof(path), "%s/%s", from, name);
 	RUN("cp", "--reflink=auto", path, to);
+}
+
+void kvm_machine_await(bool (*comes_up)(void), void (*start_anew)(void))
+{
+	if (comes_up())
+		return;
+	start_anew();
+	assert_true(comes_up());
 }
 
 const struct driver_disk *kvm_machine_disk_on_image(const char *id)

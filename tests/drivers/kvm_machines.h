@@ -11,5 +11,11 @@
  * Lives as long as the process. */
 const struct driver_disk *kvm_machine_disk(const char *id, enum rootfs_kind kind);
 
+/* Waits until one that boots a real image has come up, by a word that waits so long. Emulated on a
+ * machine that is busy, a kernel has been seen to stand still while it booted: once that is
+ * forgiven, and it is started anew. */
+#define KVM_MACHINE_BOOT_MS 120000
+void kvm_machine_await(bool (*comes_up)(void), void (*start_anew)(void));
+
 /* Above and on a real image, for what needs commands: kvm_node_image. */
 const struct driver_disk *kvm_machine_disk_on_image(const char *id);

@@ -33,7 +33,6 @@
 #include "kvm_machines.h"
 #include "kvm_node.h"
 
-#define BOOT_MS	    120000 /* less than the driver takes for a boot */
 #define PATIENCE_MS 60000
 #define SMALL	    "/small"
 #define BIG	    400000 /* more than a request to the agent takes */
@@ -135,7 +134,7 @@ static void show_console(const char *id)
 /* Whether it can be asked for something in time. */
 static bool comes_up(void)
 {
-	int64_t end = clock_monotonic_ns() + BOOT_MS * 1000000LL;
+	int64_t end = clock_monotonic_ns() + KVM_MACHINE_BOOT_MS * 1000000LL;
 	struct run run;
 
 	while ((run = begin((struct driver_exec){.argv = SH(":")})).o.result < 0) {
@@ -150,21 +149,21 @@ static bool comes_up(void)
 	return true;
 }
 
-/* Waits until the guest can be asked for something, and makes it what the tests need. Emulated on a
- * machine that is busy, a kernel has been seen to stand still while it booted: once that is
- * forgiven. */
+static void start_anew(void)
+{
+	show_console(GUEST_A);
+	call_ok((struct driver_request){.call = DRIVER_CALL_KILL, .id = GUEST_A});
+	start_guest(GUEST_A);
+}
+
+/* Waits until the guest can be asked for something, and makes it what the tests need. */
 static void ready(const char *id)
 {
 	AUTOFREE char *script = NULL;
 
 	if (strcmp(id, GUEST_A) != 0)
 		return;
-	if (!comes_up()) {
-		show_console(id);
-		call_ok((struct driver_request){.call = DRIVER_CALL_KILL, .id = id});
-		start_guest(id);
-		assert_true(comes_up());
-	}
+	kvm_machine_await(comes_up, start_anew);
 	assert_true(asprintf(&script,
 			    "mkdir -p " SMALL " /root/.ssh; chmod 700 /root /root/.ssh; "
 			    "mount -t tmpfs -o size=600k none " SMALL "; "
