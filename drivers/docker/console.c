@@ -26,12 +26,14 @@
 #include "drivers/inside/apart.h"
 #include "drivers/inside/carry.h"
 
-#define PART	    32768
-#define PENDING_MAX (1024 * 1024) /* bytes for who reads slowly */
-#define ATTACH_MS   9000
-#define LINGER_MS   2000 /* for what a guest said last, to a reader that is slow */
-#define ROWS	    "24" /* of a terminal that nobody has given a size */
-#define COLUMNS	    "80"
+#define PART	       32768
+#define PENDING_MAX    (1024 * 1024) /* bytes for who reads slowly */
+#define ATTACH_MS      9000
+#define SETTLE_MS      1000 /* for dockerd to write down what it has passed on */
+#define SETTLE_STEP_MS 30
+#define LINGER_MS      2000 /* for what a guest said last, to a reader that is slow */
+#define ROWS	       "24" /* of a terminal that nobody has given a size */
+#define COLUMNS	       "80"
 
 struct follower {
 	struct carry out;      /* to the client */
@@ -208,23 +210,46 @@ static void give_size(const struct inside *in)
 	engine_call(in->engine, &request, NULL, NULL);
 }
 
+/* dockerd's log is written a moment after what is said was passed on. So it is read again until it
+ * reaches what came by the connection, or nothing comes to either. */
+static int read_history(const struct inside *in, uint64_t tail, struct follower *f,
+	struct strbuf *ret, size_t *ret_overlap, struct err *err)
+{
+	int64_t end = clock_monotonic_ns() + SETTLE_MS * 1000000LL;
+	const struct strbuf *live = &f->out.pending;
+	size_t before = SIZE_MAX;
+
+	for (;;) {
+		int r = console_history(in, tail, ret, err);
+
+		if (r < 0)
+			return r;
+		take_output(f);
+		*ret_overlap = console_overlap(ret, live);
+		if (*ret_overlap > 0 || clock_monotonic_ns() >= end ||
+			(ret->used == before && !memchr(live->text ?: "", '\n', live->used)))
+			return 0;
+		before = ret->used;
+		strbuf_finish(ret);
+		poll(NULL, 0, SETTLE_STEP_MS);
+	}
+}
+
 /* What was said before comes first, and once. */
 static int put_history(const struct inside *in, uint64_t tail, struct follower *f, struct err *err)
 {
 	CLEANUP(strbuf_finish) struct strbuf history = {0};
 	struct strbuf all = {0}, *live = &f->out.pending;
 	struct err why = {0};
-	size_t overlap, size;
+	size_t overlap = 0, size;
 
-	if (tail == 0 || console_history(in, tail, &history, &why) < 0) {
+	if (tail == 0 || read_history(in, tail, f, &history, &overlap, &why) < 0) {
 		if (err_errnum(why.code) < 0 && why.code != ERR_UNSUPPORTED) {
 			*err = why;
 			return err_errnum(why.code);
 		}
 		return 0;
 	}
-	take_output(f);
-	overlap = console_overlap(&history, live);
 	size = history.used - overlap < tail ? history.used - overlap : (size_t)tail;
 	strbuf_add_bytes(&all, history.text + history.used - overlap - size, size);
 	strbuf_add_bytes(&all, live->text, live->used);

@@ -271,6 +271,9 @@ static int check_running(struct driver *d, const char *id, struct err *err)
 	struct driver_status status;
 	int r = look_one(docker_of(d), id, &status, err);
 
+	if (r == 0 && status.state == GUEST_UNKNOWN)
+		return err_set(
+			err, ERR_UNAVAILABLE, NULL, "dockerd does not say what guest %s is", id);
 	if (r == 0 && (status.pid == 0 || status.state == GUEST_STARTING))
 		return err_set(err, ERR_ILLEGAL_STATE, NULL, "guest %s is not running", id);
 	return r;

@@ -78,6 +78,17 @@ static int pause_it(struct docker_guest *g, struct err *err)
 	return r;
 }
 
+/* It was held when nobody watched over it any more. */
+static int too_late(struct docker_guest *g, struct err *err)
+{
+	int r = guest_look(g, err);
+
+	if (r == 0)
+		r = freeze_set(g, false, err);
+	return r < 0 ? r
+		     : err_set(err, ERR_TIMEOUT, NULL, "the container was not held still in time");
+}
+
 /* Noted before: letting go on what does is no harm. */
 static int hold(struct docker_guest *g, struct err *err)
 {
@@ -86,6 +97,9 @@ static int hold(struct docker_guest *g, struct err *err)
 
 	if (r < 0)
 		return r;
+
+	AUTOCLOSE int mine = overdue_open(g->paths.hold);
+
 	r = watch_over(g, ms, err);
 	if (r < 0) {
 		unlink(g->paths.hold);
@@ -94,7 +108,7 @@ static int hold(struct docker_guest *g, struct err *err)
 	fault_point("driver.docker.hold.noted");
 	r = pause_it(g, err);
 	fault_point("driver.docker.hold.still");
-	return r;
+	return r == 0 && !overdue_is_noted(mine) ? too_late(g, err) : r;
 }
 
 int hold_begin(struct docker_guest *g, struct err *err)

@@ -34,7 +34,7 @@ struct watch {
 /* --- The note ----------------------------------------------------------------------------------
  */
 
-static int open_note(const char *path)
+int overdue_open(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -54,10 +54,20 @@ static void lock(int note)
 		;
 }
 
+bool overdue_is_noted(int note)
+{
+	bool noted;
+
+	lock(note);
+	noted = !is_gone(note);
+	flock(note, LOCK_UN);
+	return noted;
+}
+
 int overdue_end(const char *path, overdue_fn undo, void *data, struct err *err)
 {
 	for (;;) {
-		AUTOCLOSE int note = open_note(path);
+		AUTOCLOSE int note = overdue_open(path);
 
 		if (note == -ENOENT)
 			return 0;
@@ -126,7 +136,7 @@ static int watch_directory(const char *path)
 int overdue_watch(const char *path, int64_t ms, const char *name, overdue_fn undo, void *data,
 	struct err *err)
 {
-	AUTOCLOSE int note = open_note(path);
+	AUTOCLOSE int note = overdue_open(path);
 	AUTOCLOSE int notify = watch_directory(path);
 	struct watch w = {
 		.name = name, .ms = ms, .undo = undo, .data = data, .note = note, .notify = notify};

@@ -4,6 +4,7 @@
  * anew since then: a note that was replaced by another one is gone. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -16,6 +17,13 @@ typedef int (*overdue_fn)(void *data, struct err *err);
  * one note do no harm. */
 int overdue_watch(const char *path, int64_t ms, const char *name, overdue_fn undo, void *data,
 	struct err *err) __attribute__((nonnull(1, 3, 4)));
+
+/* The note that is there now, to be closed by the caller. -ENOENT. */
+int overdue_open(const char *path) __attribute__((nonnull));
+
+/* Whether that note is there still, once whoever was about to undo it has: if not, what was begun
+ * meanwhile is watched over by nobody. */
+bool overdue_is_noted(int note);
 
 /* Undoes it now, after whoever is about to; 0 when there is no note. */
 int overdue_end(const char *path, overdue_fn undo, void *data, struct err *err)

@@ -18,12 +18,15 @@
 // clang-format on
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "conformance/file_words.h"
 #include "conformance/guests.h"
 #include "docker_guests.h"
 #include "docker_node.h"
 #include "drivers/docker/docker.h"
+#include "drivers/inside/listen.h"
 
 static struct driver_container g_container;
 
@@ -182,13 +185,19 @@ static void start_and_die(const char *id)
 static void one_that_waits_at_its_gate_goes_on_or_ends(void **state)
 {
 	struct driver_guest guest = facts(GUEST_A);
+	struct driver_status status;
 	char container[128];
+	int pidfd;
 
 	(void)state;
 	define(&guest);
 	snprintf(container, sizeof(container), "%s", container_of(GUEST_A));
 	start_and_die(GUEST_A);
-	assert_int_equal(status_of(GUEST_A).state, GUEST_STARTING);
+	status = status_of(GUEST_A);
+	assert_int_equal(status.state, GUEST_STARTING);
+	pidfd = process_pidfd(status.pid);
+	listen_wait(status.pid, pidfd, SIGTERM, clock_monotonic_ns() + INT64_C(60000000000));
+	close(pidfd);
 	assert_non_null(DOCKER("stop", "--time=20", container));
 	assert_string_equal(DOCKER("inspect", "--format={{.State.ExitCode}}", container), "143");
 	assert_int_equal(status_of(GUEST_A).state, GUEST_STOPPED);
@@ -296,7 +305,7 @@ static void what_dockerd_removes_already_is_waited_for(void **state)
 	removing = fork();
 	if (removing == 0)
 		_exit(!DOCKER("rm", "--force", container));
-	while (status_of(GUEST_A).state != GUEST_UNKNOWN)
+	while (status_at_once(GUEST_A).state != GUEST_UNKNOWN)
 		assert_int_equal(waitpid(removing, NULL, WNOHANG), 0);
 	helping = fork();
 	if (helping == 0) {

@@ -35,8 +35,11 @@ static enum guest_state state_of_held(void)
 	struct driver_status status = {0};
 	struct err err = {0};
 
-	if (docker_driver_ops.status(g_driver, HELD, &status, &err) < 0)
-		fail_msg("%s", err.message);
+	/* dockerd may be too busy to say so in the time that a status may take. */
+	do
+		if (docker_driver_ops.status(g_driver, HELD, &status, &err) < 0)
+			fail_msg("%s", err.message);
+	while (status.state == GUEST_UNKNOWN);
 	return status.state;
 }
 

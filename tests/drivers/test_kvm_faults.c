@@ -74,7 +74,7 @@ static void expect_all_calls_unavailable(int seconds)
 			(struct driver_request){
 				.call = calls[i], .id = GUEST_A, .timeout_ms = 1000},
 			seconds);
-	assert_int_equal(status_of(GUEST_A).state, GUEST_UNKNOWN);
+	assert_int_equal(status_at_once(GUEST_A).state, GUEST_UNKNOWN);
 	o = call_ok((struct driver_request){.call = DRIVER_CALL_LIST});
 	assert_int_equal(o.statuses_count, 1);
 	assert_int_equal(o.statuses[0].state, GUEST_UNKNOWN);
@@ -134,7 +134,7 @@ static void a_libvirtd_that_hangs_is_noticed_and_costs_no_call_its_deadline(void
 	subject_wait_event(subject(), GUEST_A, GUEST_RUNNING);
 	kvm_node_signal(SIGSTOP);
 	expect_unavailable((struct driver_request){.call = DRIVER_CALL_START, .id = GUEST_A}, 30);
-	assert_int_equal(status_of(GUEST_A).state, GUEST_UNKNOWN);
+	assert_int_equal(status_at_once(GUEST_A).state, GUEST_UNKNOWN);
 	subject_wait_event(subject(), GUEST_A, GUEST_UNKNOWN);
 	expect_runs(pid);
 	kvm_node_signal(SIGCONT);

@@ -93,13 +93,13 @@ static size_t history(uint64_t tail, char *ret, size_t size)
 }
 
 /* All of it, once that is there: it is kept when it is said, or a little later. */
-static void await_history(const char *text, char buf[static HISTORY_MOST])
+static void await_history(const char *text, char *buf, size_t size)
 {
 	int64_t end = clock_monotonic_ns() + PATIENCE_MS * 1000000LL;
 
 	do {
 		assert_true(clock_monotonic_ns() < end);
-		history(UINT64_MAX, buf, HISTORY_MOST);
+		history(size - 1, buf, size);
 	} while (!strstr(buf, text));
 }
 
@@ -116,6 +116,7 @@ static void what_is_typed_is_seen_and_kept(void **state)
 	type(fd, "one two three\n");
 	wait_for(fd, "one two three");
 	close(fd);
+	await_history("one two three", buf, sizeof(buf));
 	/* What is there may go on saying something. */
 	do {
 		assert_true(clock_monotonic_ns() < patience);
@@ -158,6 +159,7 @@ static void followers_outlive_the_driver_and_end_with_the_guest(void **state)
 	typist = connect_console((struct driver_console){.input = true});
 	type(typist, "before\n");
 	wait_for(typist, "before");
+	await_history("before", buf, sizeof(buf));
 	follower = connect_console((struct driver_console){.follow = true, .tail = 1000});
 	wait_for(follower, "before");
 	subject_crash(subject());
@@ -218,7 +220,7 @@ static void the_history_is_bounded_and_nobody_holds_up_the_guest(void **state)
 			device) > 0);
 	assert_exec((const char *[]){"sh", "-c", command, NULL}, "", "", "", 0);
 	close(typist);
-	await_history("the end", buf);
+	await_history("the end", buf, HISTORY_MOST);
 	assert_in_range(strlen(buf), 1000, HISTORY_MOST - 2);
 	typist = connect_console((struct driver_console){.follow = true, .tail = 10});
 	wait_for(typist, "the end");

@@ -16,9 +16,12 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "program.h"
+
+#define STATUS_MS 60000 /* until what is not known is known */
 
 static struct {
 	const struct environment *environment;
@@ -154,9 +157,20 @@ struct driver_status start_guest(const char *id)
 	return o.statuses[0];
 }
 
-struct driver_status status_of(const char *id)
+struct driver_status status_at_once(const char *id)
 {
 	return call_ok((struct driver_request){.call = DRIVER_CALL_STATUS, .id = id}).statuses[0];
+}
+
+struct driver_status status_of(const char *id)
+{
+	int64_t end = clock_monotonic_ns() + STATUS_MS * 1000000LL;
+	struct driver_status status;
+
+	do
+		status = status_at_once(id);
+	while (status.state == GUEST_UNKNOWN && clock_monotonic_ns() < end);
+	return status;
 }
 
 void stop_guest(const char *id, uint64_t timeout_ms)

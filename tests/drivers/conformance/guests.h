@@ -27,7 +27,10 @@ struct outcome call_fails(struct driver_request request, enum err_code code);
 struct driver_guest guest_facts(const char *id, enum rootfs_kind kind);
 void define_guest(const char *id, enum rootfs_kind kind);
 struct driver_status start_guest(const char *id);
+/* What a driver asks may be too busy to answer within the time of a status: of what is not known it
+ * is asked again. */
 struct driver_status status_of(const char *id);
+struct driver_status status_at_once(const char *id);
 void stop_guest(const char *id, uint64_t timeout_ms);
 void destroy_guest(const char *id);
 
