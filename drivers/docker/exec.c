@@ -118,7 +118,7 @@ static int create(struct carrier *c, const struct inside *in, json_t *body, stru
 		.name = in->container,
 		.body = body,
 		.what = "prepare the command",
-		.timeout_ms = BEGIN_MS};
+		.timeout_ms = c->begin_ms};
 	json_auto_t *reply = NULL;
 	const char *id = "";
 	int r = engine_call(c->engine, &request, &reply, err);
@@ -141,7 +141,7 @@ static int start(struct carrier *c, struct err *err)
 		.name = c->id,
 		.body = body,
 		.what = "start the command",
-		.timeout_ms = BEGIN_MS};
+		.timeout_ms = c->begin_ms};
 	AUTOFREE char *rest = NULL;
 	size_t size = 0;
 	int r;
@@ -234,7 +234,7 @@ static int await_pid(struct carrier *c, int64_t end, struct err *err)
 {
 	for (int pause = PAUSE_MIN; clock_monotonic_ns() < end; pause = longer(pause)) {
 		json_auto_t *reply = NULL;
-		int r = exec_inspect(c, BEGIN_MS, &reply, err);
+		int r = exec_inspect(c, c->begin_ms, &reply, err);
 		bool ended = c->stream < 0 || json_is_integer(json_object_get(reply, "ExitCode"));
 
 		if (r < 0)
@@ -317,7 +317,7 @@ struct asked {
 
 static int begin(struct carrier *c, const struct asked *asked, struct err *err)
 {
-	int64_t end = clock_monotonic_ns() + BEGIN_MS * 1000000LL;
+	int64_t end = clock_monotonic_ns() + (int64_t)c->begin_ms * 1000000;
 	int r = engine_open(asked->in->docker->socket, 0, &c->engine, err);
 
 	if (r == 0 && c->exec.terminal)
@@ -374,6 +374,7 @@ static void be_carrier(void *data, int call)
 	const struct asked *asked = data;
 	struct carrier c = {.exec = *asked->exec,
 		.container = asked->in->container,
+		.begin_ms = fault_point("driver.docker.exec.late") ? 500 : BEGIN_MS,
 		.call = call,
 		.life = process_pidfd(asked->in->pid),
 		.stream = -1,

@@ -17,6 +17,7 @@ struct carrier {
 	struct engine *engine;
 	char id[EXEC_ID_MAX]; /* dockerd's, of the command */
 	const char *container;
+	uint64_t begin_ms;  /* for it to be executed */
 	bool started;	    /* dockerd was asked to execute it, and may do so at any time */
 	int call;	    /* what waits to be told */
 	int life;	    /* pidfd of the guest's init */

@@ -1,5 +1,6 @@
 /* Guests of the Docker driver in a node with a real dockerd: their network and names, the gate that
  * they wait at, their data, what becomes of their layers, and what people do by hand. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -204,6 +205,62 @@ static void one_that_waits_at_its_gate_goes_on_or_ends(void **state)
 	start_and_die(GUEST_A);
 	start_guest(GUEST_A);
 	assert_non_null(strstr(inside("ip addr show eth0"), "inet 10.99.0."));
+	destroy_guest(GUEST_A);
+}
+
+/* In a process of its own, since what is to fail is asked for once. */
+static enum err_code exec_late(const char *const *argv)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		AUTOCLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		const struct driver_exec exec = {.argv = argv,
+			.stdin_fd = null,
+			.stdout_fd = null,
+			.stderr_fd = null,
+			.status_fd = null};
+		struct driver *driver = NULL;
+		struct err err = {0};
+		pid_t pid;
+
+		setenv("CORPUS_FAULT", "driver.docker.exec.late=fail", 1);
+		if (docker_driver_ops.open(&environment()->config, &driver, &err) == 0)
+			docker_driver_ops.exec(driver, GUEST_A, &exec, &pid, &err);
+		_exit((int)err.code);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return (enum err_code)WEXITSTATUS(status);
+}
+
+static bool has_commands(const char *container)
+{
+	const char *ids = DOCKER("inspect", "--format={{len .ExecIDs}}", container);
+
+	assert_non_null(ids);
+	return strcmp(ids, "0") != 0;
+}
+
+/* dockerd executes it, when it can again, although nobody waits for it any more. */
+static void a_command_that_was_given_up_does_not_go_on(void **state)
+{
+	const char *const argv[] = {"sleep", "1000", NULL};
+	int64_t end = clock_monotonic_ns() + INT64_C(60000000000);
+	struct driver_guest guest = facts(GUEST_A);
+	char container[128];
+	pid_t shim;
+
+	(void)state;
+	define(&guest);
+	shim = docker_node_shim(start_guest(GUEST_A).pid);
+	snprintf(container, sizeof(container), "%s", container_of(GUEST_A));
+	assert_int_equal(kill(shim, SIGSTOP), 0);
+	assert_int_equal(exec_late(argv), ERR_TIMEOUT);
+	assert_int_equal(kill(shim, SIGCONT), 0);
+	while (has_commands(container))
+		assert_true(clock_monotonic_ns() < end);
 	destroy_guest(GUEST_A);
 }
 
@@ -552,6 +609,7 @@ int main(void)
 		guest_test(a_running_guest_takes_up_its_new_name),
 		guest_test(a_name_that_is_somebody_elses_is_left_to_him),
 		guest_test(one_that_waits_at_its_gate_goes_on_or_ends),
+		guest_test(a_command_that_was_given_up_does_not_go_on),
 		guest_test(one_started_by_hand_says_who_starts_it),
 		guest_test(what_ends_it_is_told_apart),
 		guest_test(files_of_one_that_does_not_run_are_there_after_the_nodes_boot),
