@@ -1,6 +1,7 @@
 /* The table of sessions. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,14 @@
 #include "agent/sessions/internal.h"
 #include "agent/state/db.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/libexec.h"
 #include "base/log.h"
 #include "base/parse.h"
+
+#define PATIENCE_MS 2000 /* with those that are found again, in all */
 
 /* --- The table ------------------------------------------------------------------------------- */
 
@@ -27,6 +31,15 @@ static const char *label_text(const json_t *label, const char *key)
 	const char *text = json_string_value(json_object_get(label, key));
 
 	return text ? text : "";
+}
+
+static void set_label(struct session *session, json_t *label)
+{
+	json_decref(session->label);
+	session->label = label;
+	session->kind =
+		strcmp(label_text(label, "kind"), "console") == 0 ? SESSION_CONSOLE : SESSION_EXEC;
+	snprintf(session->guest_id, sizeof(session->guest_id), "%s", label_text(label, "guest_id"));
 }
 
 struct session *session_add(struct sessions *sessions, const char *id, json_t *label)
@@ -38,13 +51,10 @@ struct session *session_add(struct sessions *sessions, const char *id, json_t *l
 		return NULL;
 	}
 	session->sessions = sessions;
-	session->label = label;
 	session->control = -1;
 	session->code = -1;
-	session->kind =
-		strcmp(label_text(label, "kind"), "console") == 0 ? SESSION_CONSOLE : SESSION_EXEC;
 	snprintf(session->id, sizeof(session->id), "%s", id);
-	snprintf(session->guest_id, sizeof(session->guest_id), "%s", label_text(label, "guest_id"));
+	set_label(session, label);
 	DL_APPEND(sessions->list, session);
 	return session;
 }
@@ -175,8 +185,24 @@ static void tell_end(struct session *session)
 	say_word(session, "noted");
 }
 
-static void take_state(struct session *session, const struct control *c)
+/* What one is that was found again comes with its first word. */
+static int introduce(struct session *session, const struct control *c)
 {
+	json_t *label = json_loadb(c->payload, c->payload_size, 0, NULL);
+
+	if (!label)
+		return -EBADMSG;
+	set_label(session, label);
+	log_info("session.found", "session=%s guest=%s", session->id, guest_name(session));
+	return 0;
+}
+
+static int take_state(struct session *session, const struct control *c)
+{
+	int r = session->phase == SESSION_STARTING ? introduce(session, c) : 0;
+
+	if (r < 0)
+		return r;
 	session->phase = (enum session_phase)control_number(c, "phase", SESSION_RUNNING);
 	if (session->phase > SESSION_ENDED || session->phase < SESSION_RUNNING)
 		session->phase = SESSION_RUNNING;
@@ -194,11 +220,14 @@ static void take_state(struct session *session, const struct control *c)
 	session->noted = session->noted || control_number(c, "noted", 0) != 0;
 	if (session->phase == SESSION_ENDED)
 		tell_end(session);
+	return 0;
 }
 
-/* Its process has ended: in order when it has told so before. */
+/* Its process has ended: in order when it has told so before. One that was found again and has said
+ * nothing yet is nobody's. */
 static void gone(struct session *session)
 {
+	bool known = session->phase != SESSION_STARTING;
 	char path[PATH_MAX];
 
 	if (session->phase != SESSION_ENDED) {
@@ -206,27 +235,34 @@ static void gone(struct session *session)
 			"session.lost", "session=%s guest=%s", session->id, guest_name(session));
 		session->phase = SESSION_ENDED;
 		session->lost = true;
-		session_tell(session, "session.ended");
+		if (known)
+			session_tell(session, "session.ended");
 		if (session_socket_path(session->sessions, session->id, path, sizeof(path)) == 0)
 			unlink(path);
 	}
 	session_remove(session);
 }
 
-static int on_readable(sd_event_source *source, int fd, uint32_t events, void *data)
+/* Takes all that has come. */
+static void receive(struct session *session)
 {
-	struct session *session = data;
 	struct control *c = &session->sessions->packet;
 	int r;
 
-	(void)source, (void)events;
-	while ((r = control_receive(fd, c)) == 1) {
-		if (control_is(c, "state"))
-			take_state(session, c);
+	do {
+		r = control_receive(session->control, c);
+		if (r == 1 && control_is(c, "state") && take_state(session, c) < 0)
+			r = -EBADMSG;
 		control_close_fds(c);
-	}
+	} while (r == 1);
 	if (r != -EAGAIN)
 		gone(session);
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	(void)source, (void)fd, (void)events;
+	receive(data);
 	return 0;
 }
 
@@ -323,22 +359,16 @@ static int connect_to(const char *path)
 	return TAKE_FD(fd);
 }
 
-/* What it is comes with its first word, which is waited for: it comes at once. */
-static void adopt(struct sessions *sessions, const char *id, int fd)
+/* Its first word comes at once, so that all are known before anybody asks; but who does not run
+ * just now says it later. */
+static void adopt(struct sessions *sessions, const char *id, int fd, int64_t end_ns)
 {
 	AUTOCLOSE int control = fd;
-	struct timeval patience = {.tv_sec = 1};
-	struct control *c = &sessions->packet;
-	struct session *session;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left_ns = end_ns - clock_monotonic_ns();
+	struct session *session = session_add(sessions, id, json_object());
 	struct err err;
 
-	if (fcntl(control, F_SETFL, 0) < 0 ||
-		setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-		control_receive(control, c) != 1 || !control_is(c, "state")) {
-		log_warning("session.silent", "session=%s", id);
-		return;
-	}
-	session = session_add(sessions, id, json_loadb(c->payload, c->payload_size, 0, NULL));
 	if (!session)
 		return;
 	if (session_listen(session, TAKE_FD(control), &err) < 0) {
@@ -346,13 +376,16 @@ static void adopt(struct sessions *sessions, const char *id, int fd)
 		session_remove(session);
 		return;
 	}
-	take_state(session, c);
-	log_info("session.found", "session=%s guest=%s", id, guest_name(session));
+	if (poll(&p, 1, left_ns > 0 ? (int)(left_ns / 1000000) : 0) == 1)
+		receive(session);
+	else
+		log_warning("session.silent", "session=%s", id);
 }
 
 static int find_all(struct sessions *sessions, struct err *err)
 {
 	CLEANUP(closedirp) DIR *directory = opendir(sessions->directory);
+	int64_t end_ns = clock_monotonic_ns() + PATIENCE_MS * 1000000LL;
 	struct dirent *entry;
 
 	if (!directory)
@@ -366,7 +399,7 @@ static int find_all(struct sessions *sessions, struct err *err)
 			continue;
 		fd = connect_to(path);
 		if (fd >= 0)
-			adopt(sessions, entry->d_name, fd);
+			adopt(sessions, entry->d_name, fd, end_ns);
 		else if (fd == -ECONNREFUSED)
 			unlink(path); /* its process was killed */
 	}

@@ -322,6 +322,26 @@ def test_sessions_survive_a_kill_and_a_restart_of_the_agent(fake, terminal):
     wait_for("it is gone", lambda: gone(fake, stream.session))
 
 
+def test_a_session_that_stands_still_over_the_agents_start_is_back_when_it_goes_on(fake):
+    with fake.api.exec_stream(NAME, "cat", stdin=True) as stream:
+        stream.until(lambda s: s.notices)  # the session has it
+        holder, = fake.holders(stream.session)
+        fake.kill9()
+        os.kill(holder, signal.SIGSTOP)
+        try:
+            fake.start()
+            assert fake.api.sessions() == [] and gone(fake, stream.session)
+        finally:
+            os.kill(holder, signal.SIGCONT)
+        wait_for("the session is back", lambda: not gone(fake, stream.session))
+        shown = fake.api.session(stream.session)
+        assert (shown["state"], shown["guest"], shown["kind"], shown["clients"]) == \
+            ("running", NAME, "exec", 1)
+        stream.send(STDIN_EOF)
+        assert stream.to_end() == {"status": 0}
+    wait_for("it is gone", lambda: gone(fake, stream.session))
+
+
 def test_an_end_while_the_agent_is_away_is_told_once_when_it_is_back(fake):
     id = fake.api.call("POST", f"/v1/guests/{NAME}/exec",
                        {"command": ["sh", "-c", "read l; sleep 0.3; exit 9"],
