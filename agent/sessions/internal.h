@@ -23,7 +23,6 @@ struct session {
 	unsigned clients;
 	uint64_t position, dropped;
 	int64_t ended_ms;
-	bool known; /* it was told of by an event */
 
 	struct session *prev, *next;
 };
