@@ -184,8 +184,8 @@ static void bodies_cut_short_reach_no_handler(void **state)
 static void an_idle_connection_is_closed(void **state)
 {
 	struct fixture *fixture = *state;
-	int fd = client_connect(fixture->socket);
 	int64_t start = clock_monotonic_ns();
+	int fd = client_connect(fixture->socket);
 
 	client_wait_closed(fd);
 	assert_true(clock_monotonic_ns() - start > 500000000);

@@ -87,15 +87,17 @@ static void an_empty_body_is_a_body(void **state)
 	close(fd);
 }
 
-/* Sends until nothing more is taken; returns how much was. */
-static size_t send_until_full(int fd, const char *body, size_t size)
+/* Sends until nothing more is taken; returns how much was. A server that has not even seen the
+ * connection takes nothing either, and is waited for. */
+static size_t send_until_full(struct fixture *fixture, int fd, const char *body)
 {
 	struct timeval timeout = {.tv_usec = 300000};
 	size_t sent = 0;
 
+	fixture_await(fixture, "/count/uploads", 1);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	while (sent < size) {
-		ssize_t n = send(fd, body + sent, size - sent, MSG_NOSIGNAL);
+	while (sent < LARGE) {
+		ssize_t n = send(fd, body + sent, LARGE - sent, MSG_NOSIGNAL);
 
 		if (n < 0)
 			break;
@@ -111,7 +113,7 @@ static void a_reader_that_waits_makes_the_client_wait(void **state)
 	struct fixture *fixture = *state;
 	char *body = make_body(LARGE);
 	int fd = start(fixture, "?mode=hold", LARGE, "");
-	size_t sent = send_until_full(fd, body, LARGE);
+	size_t sent = send_until_full(fixture, fd, body);
 
 	/* What the socket, libmicrohttpd and the pipe hold, and no more. */
 	assert_true(sent < 2 * 1024 * 1024);
@@ -127,7 +129,7 @@ static void the_pipe_may_come_later(void **state)
 	struct fixture *fixture = *state;
 	char *body = make_body(LARGE);
 	int fd = start(fixture, "?mode=late", LARGE, "");
-	size_t sent = send_until_full(fd, body, LARGE);
+	size_t sent = send_until_full(fixture, fd, body);
 
 	assert_true(sent < 1024 * 1024);
 	assert_int_equal(fixture_number(fixture, "/read"), 1);
@@ -156,7 +158,7 @@ static void a_client_that_leaves_while_the_pipe_is_full_is_noticed(void **state)
 	char *body = make_body(LARGE);
 	int fd = start(fixture, "?mode=hold", LARGE, "");
 
-	send_until_full(fd, body, LARGE);
+	send_until_full(fixture, fd, body);
 	close(fd);
 	fixture_number(fixture, "/read");
 	fixture_await(fixture, "/count/cut", 1);
