@@ -350,6 +350,7 @@ static bool copy_config(struct driver_client_config *to, const struct driver_cli
 	bool whole = true;
 
 	*to = *from;
+	to->margin_ms = from->margin_ms ? from->margin_ms : REPLY_MARGIN_MS;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		if (*texts[i] && !(*texts[i] = strdup(*texts[i])))
 			whole = false;
@@ -411,11 +412,13 @@ static int ensure_process(struct driver_client *c, struct err *err)
 
 static int add_deadline(struct driver_client *c, struct pending *p, uint64_t ms, struct err *err)
 {
-	uint64_t margin = p->call == DRIVER_CALL_START ? START_MARGIN_MS : REPLY_MARGIN_MS;
+	uint64_t margin = c->config.margin_ms;
 	int r;
 
 	if (ms == 0)
 		return 0;
+	if (p->call == DRIVER_CALL_START && margin < START_MARGIN_MS)
+		margin = START_MARGIN_MS;
 	r = sd_event_add_time_relative(c->loop, &p->deadline, CLOCK_MONOTONIC, (ms + margin) * 1000,
 		DEADLINE_ACCURACY_US, on_deadline, p);
 	return r < 0 ? err_errno(err, r, "cannot set a deadline") : 0;

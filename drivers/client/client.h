@@ -23,6 +23,7 @@ struct driver_client_config {
 	const char *name;    /* "lxc" */
 	const char *program; /* path of corpus-driver-lxc */
 	struct driver_config driver;
+	uint64_t margin_ms; /* for the process's own answer at a deadline; 0: 2 s */
 };
 
 /* The reply is valid during the callback. */

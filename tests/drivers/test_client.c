@@ -32,6 +32,7 @@ static struct {
 	sd_event *loop;
 	struct driver_client *client;
 	unsigned ups, downs;
+	uint64_t margin_ms;
 } g_test;
 
 /* What a call came to. */
@@ -73,7 +74,8 @@ static void create_client(const char *program)
 {
 	struct driver_client_config config = {.name = "fake",
 		.program = program,
-		.driver = {.state_dir = g_state, .run_dir = g_run, .log_dir = g_run}};
+		.driver = {.state_dir = g_state, .run_dir = g_run, .log_dir = g_run},
+		.margin_ms = g_test.margin_ms};
 	struct driver_client_events events = {.state = on_state, .guest = on_guest};
 
 	assert_int_equal(
@@ -93,6 +95,7 @@ static int setup(void **state)
 	(void)state;
 	file_mkdirs(g_state, 0700);
 	g_test.ups = g_test.downs = 0;
+	g_test.margin_ms = 0;
 	if (sd_event_new(&g_test.loop) < 0)
 		return -1;
 	create_client(FAKE_PROGRAM);
@@ -250,6 +253,14 @@ static void a_program_that_is_no_driver_is_unavailable(void **state)
 
 /* --- Silence --------------------------------------------------------------------------------- */
 
+/* A busy machine may take its time to answer at a deadline. */
+static void wait_for_late_answers(void)
+{
+	g_test.client = driver_client_destroy(g_test.client);
+	g_test.margin_ms = PATIENCE_MS;
+	create_client(FAKE_PROGRAM);
+}
+
 static void a_call_that_hangs_ends_at_its_deadline_and_the_driver_lives_on(void **state)
 {
 	struct driver_request q = STATUS;
@@ -257,12 +268,14 @@ static void a_call_that_hangs_ends_at_its_deadline_and_the_driver_lives_on(void 
 	pid_t pid;
 
 	(void)state;
+	wait_for_late_answers();
 	create_guest(ID_A);
 	pid = driver_client_pid(g_test.client);
-	set_faults("{\"status\": {\"hang\": \"before\", \"count\": 1}}");
+	set_faults("{\"status\": {\"hang\": \"before\"}}");
 	q.deadline_ms = 200;
 	r = call(q);
 	assert_int_equal(r.code, ERR_TIMEOUT);
+	set_faults("{}");
 	assert_int_equal(driver_client_pid(g_test.client), pid);
 	assert_int_equal(call(STATUS).code, ERR_OK);
 }
@@ -274,13 +287,15 @@ static void a_start_cut_off_at_its_deadline_leaves_nothing_running(void **state)
 	struct result r;
 
 	(void)state;
+	wait_for_late_answers();
 	snprintf(init, sizeof(init), "%s/sbin", g_root);
 	file_mkdirs(init, 0755);
 	snprintf(init, sizeof(init), "%s/sbin/init", g_root);
 	assert_int_equal(file_replace(init, "", 0755, false), 0);
 	create_guest(ID_A);
-	set_faults("{\"start\": {\"hang\": \"after\", \"count\": 1}}");
+	set_faults("{\"start\": {\"hang\": \"after\"}}");
 	assert_int_equal(call(start).code, ERR_TIMEOUT);
+	set_faults("{}");
 	r = call(STATUS);
 	assert_int_equal(r.state, GUEST_STOPPED);
 	start.deadline_ms = 0;
@@ -311,12 +326,12 @@ static void one_slow_call_does_not_delay_another(void **state)
 
 	(void)state;
 	create_guest(ID_A);
-	set_faults("{\"probe\": {\"delay_ms\": 3000}}");
+	set_faults("{\"probe\": {\"hang\": \"before\"}}");
 	assert_int_equal(begin(PROBE, &slow, NULL), 0);
 	assert_int_equal(call(STATUS).code, ERR_OK);
 	assert_int_equal(slow.called, 0);
-	run_until(&slow.called, 1);
-	assert_int_equal(slow.code, ERR_OK);
+	g_test.client = driver_client_destroy(g_test.client);
+	assert_int_equal(slow.code, ERR_CANCELLED);
 }
 
 /* --- Garbage --------------------------------------------------------------------------------- */
