@@ -25,7 +25,7 @@
 #include "drivers/kvm/accel_boot.h"
 
 #define LONG_MS	 30000 /* a busy machine may take its time where it is not what is tested */
-#define SHORT_MS 200
+#define SHORT_MS 2000  /* and here, until a script has said what it has to say */
 
 /* A place with everything that makes up a host. */
 struct place {
