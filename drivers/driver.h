@@ -352,8 +352,9 @@ struct driver_ops {
 	int (*start)(
 		struct driver *driver, const char *id, struct driver_status *ret, struct err *err);
 
-	/* Asks the guest to shut down and waits up to timeout_ms for it; then kills it. Returns
-	 * when nothing of it runs and its link is gone. Stopped already is success. */
+	/* Asks the guest to shut down, as soon as it can hear that, and waits up to timeout_ms for
+	 * it; then kills it. Returns when nothing of it runs and its link is gone. Stopped already
+	 * is success. */
 	int (*stop)(struct driver *driver, const char *id, uint64_t timeout_ms, struct err *err);
 
 	/* Ends a guest at once; otherwise as stop. At most 10 s. */
