@@ -3,9 +3,9 @@ real ones; each says on its console whenever it boots or goes on from its memory
 import io
 import json
 import os
-import pathlib
 import tarfile
 
+from .faults import order
 from .shell import run
 
 MIB = 1 << 20
@@ -73,5 +73,4 @@ class Machines:
 
     def faults(self, **faults):
         """What the driver is to do wrong from now on; nothing: all is well."""
-        path = pathlib.Path(self.node.dir / "state/drivers/fake/faults.json")
-        path.write_text(json.dumps(faults))
+        order(self.node, **faults)

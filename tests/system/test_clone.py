@@ -1,8 +1,6 @@
 """Clones of real containers: what they share with their original, and what is their own."""
-import json
-
 import pytest
-from harness import lend
+from harness import faults, lend
 from harness.api import Problem
 from harness.rootfs import PAGE, busybox_tar
 
@@ -144,15 +142,14 @@ def test_a_plan_a_stale_tag_and_a_repeat_make_no_second_clone(lxc, web):
 
 def test_a_clone_that_fails_leaves_nothing(fake):
     fake.api.create(OLD, driver="fake")
-    faults = next(fake.dir.glob("state/**/fake")) / "faults.json"
     for call in ("create", "start"):
-        faults.write_text(json.dumps({call: {
-            "count": 1, "error": {"code": "driver_failed", "message": "no wool"}}}))
+        faults.order(fake, **{call: {
+            "count": 1, "error": {"code": "driver_failed", "message": "no wool"}}})
         with pytest.raises(Problem) as failed:
             clone(fake)
         assert failed.value.code == "driver_failed" and "no wool" in failed.value.detail
         assert [g["name"] for g in fake.api.guests()] == [OLD] and len(fake.volumes()) == 1
-    faults.unlink()
+    faults.order(fake)
     fake.api.destroy(OLD)
     fake.assert_empty()
 
@@ -179,16 +176,14 @@ def test_a_clone_is_somebody_else(fake):
 
 def test_the_original_waits_with_its_end_until_it_is_copied(fake):
     fake.api.create(OLD, driver="fake")
-    faults = next(fake.dir.glob("state/**/fake")) / "faults.json"
-    faults.write_text(json.dumps({"start": {"count": 1, "delay_ms": 500}}))
-    copied = fake.api.begin("POST", f"{PATH}/actions/clone", {"name": NEW})
-    gone = fake.api.begin("DELETE", PATH, destroy="true")
-    # One that comes after the end finds nothing to copy, and says so at once.
-    answer = fake.api.send("POST", f"{PATH}/actions/clone", {"name": "late.example.org"})
-    assert answer.status == 409 and answer.json["code"] == "illegal_state"
+    with faults.held(fake, "start"):
+        copied = fake.api.begin("POST", f"{PATH}/actions/clone", {"name": NEW})
+        gone = fake.api.begin("DELETE", PATH, destroy="true")
+        # One that comes after the end finds nothing to copy, and says so at once.
+        answer = fake.api.send("POST", f"{PATH}/actions/clone", {"name": "late.example.org"})
+        assert answer.status == 409 and answer.json["code"] == "illegal_state"
     assert fake.api.wait(gone["id"])["state"] == "done"
     assert fake.api.get(f"/v1/operations/{copied['id']}")["state"] == "done"
-    faults.unlink(missing_ok=True)
     assert [g["name"] for g in fake.api.guests()] == [NEW]
     fake.api.destroy(NEW)
     fake.assert_empty()

@@ -1,8 +1,6 @@
 """Freezing: everything in a guest stands still and goes on later, whatever happens between."""
-import json
-
 import pytest
-from harness import lend, testbed
+from harness import faults, lend, testbed
 from harness.api import Problem
 from harness.rootfs import PAGE
 from harness.shell import wait_for
@@ -98,13 +96,11 @@ def test_the_way_into_frost_is_told_by_events(lxc, web):
 
 def test_a_guest_that_could_not_be_frozen_goes_on(fake):
     fake.api.create("warm.example.org", driver="fake")
-    folder = next(fake.dir.glob("state/**/fake"))
-    faults = folder / "faults.json"
-    faults.write_text(json.dumps({"freeze": {
-        "count": 1, "error": {"code": "driver_failed", "message": "too warm"}}}))
+    faults.order(fake, freeze={
+        "count": 1, "error": {"code": "driver_failed", "message": "too warm"}})
     with pytest.raises(Problem) as failed:
         fake.api.act("warm.example.org", "freeze")
-    faults.unlink()
+    faults.order(fake)
     assert failed.value.code == "driver_failed" and "too warm" in failed.value.detail
     wait_for("it is seen running", lambda: fake.api.guest("warm.example.org")["state"] == "running")
     fake.api.destroy("warm.example.org")

@@ -2,12 +2,12 @@
 node that goes to rest and back. docs/life.md tells how."""
 import concurrent.futures
 import contextlib
-import json
 import os
 import re
 import signal
 
 import pytest
+from harness import faults
 from harness.api import Problem
 from harness.shell import wait_for
 
@@ -172,8 +172,7 @@ def test_maintenance_goes_on_when_the_agent_dies_and_can_be_called_off(node):
     node.restart(faults="ops.guest.stop.stop.before=kill")
     set_mode(node, "maintenance", guests="stop")
     node.died()
-    (node.dir / "state/drivers/fake/faults.json").write_text(
-        json.dumps({"stop": {"count": 1, "delay_ms": 300}}))
+    faults.order(node, stop={"count": 1, "delay_ms": 300})
     node.start()
     await_rest(node, "resting")
     assert set(states(node).values()) == {"stopped"}

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 
 import pytest
+from crash import kill
 from harness import machines
 from harness.api import refused
 from harness.machines import MIB, Machines
@@ -135,7 +136,7 @@ def test_the_node_says_what_the_driver_takes(node, guest):
 def test_what_a_driver_takes_is_remembered(node, box, guest):
     """After a start of the node guests are made before it answers; one that never did is waited for."""
     node.stop()
-    box.faults(probe={"delay_ms": 2000})
+    box.faults(probe={"hang": True})
     node.start()
     [driver] = node.api.get("/v1/node")["drivers"]
     assert (driver["usable"], driver["image_kind"]) == (False, "disk")
@@ -148,6 +149,8 @@ def test_what_a_driver_takes_is_remembered(node, box, guest):
     detail = refused("unavailable", "driver", node.api.create, "third", "disk", driver="fake")
     assert "driver fake has not answered" in detail and "again" in detail
     refused("unavailable", "driver", node.api.begin, "POST", "/v1/images", {"name": "app:1"})
+    box.faults()
+    kill(wait_for("the driver's process", lambda: node.driver_pid("fake")))
     wait_for("its answer", lambda: node.api.get("/v1/node")["drivers"][0].get("image_kind"))
     node.api.create("third", "disk", driver="fake", storage={"size": SIZE})
 

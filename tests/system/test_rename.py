@@ -1,10 +1,9 @@
 """Renaming: the name changes wherever it is known, and nothing else does."""
-import json
 import socket
 import struct
 
 import pytest
-from harness import lend, testbed
+from harness import faults, lend, testbed
 from harness.api import Problem
 from harness.shell import wait_for
 
@@ -117,50 +116,50 @@ def test_a_bad_name_is_refused_by_its_field(fake, body, field):
 
 @pytest.fixture
 def slow(fake):
-    """A fake guest whose driver takes its time to rename it."""
+    """A fake guest that tests may be slow to rename."""
     fake.api.create("slow.example.org", driver="fake")
-    faults = next(fake.dir.glob("state/**/fake")) / "faults.json"
-    faults.write_text(json.dumps({"update": {"count": 1, "delay_ms": 700}}))
-    yield lambda text=None: faults.unlink() if text is None else faults.write_text(json.dumps(text))
-    faults.unlink(missing_ok=True)
+    yield
+    faults.order(fake)
     fake.clear()
 
 
 def test_a_name_on_its_way_to_a_guest_is_nobody_elses(fake, slow):
-    begun = fake.api.begin("POST", "/v1/guests/slow.example.org/actions/rename", {"name": NEW})
     fake.api.create("other.example.org", driver="fake")
-    for act in (lambda: fake.api.create(NEW, driver="fake"),
-                lambda: rename(fake, "other.example.org", NEW),
-                lambda: fake.api.change("PUT", f"/v1/guests/{NEW}",
-                                        {"image": "busybox", "driver": "fake"})):
-        with pytest.raises(Problem) as taken:
-            act()
-        assert (taken.value.status, taken.value.field) == (409, "name")
-    assert fake.api.guest("slow.example.org")["name"] == "slow.example.org"
+    with faults.held(fake, "update"):
+        begun = fake.api.begin("POST", "/v1/guests/slow.example.org/actions/rename", {"name": NEW})
+        for act in (lambda: fake.api.create(NEW, driver="fake"),
+                    lambda: rename(fake, "other.example.org", NEW),
+                    lambda: fake.api.change("PUT", f"/v1/guests/{NEW}",
+                                            {"image": "busybox", "driver": "fake"})):
+            with pytest.raises(Problem) as taken:
+                act()
+            assert (taken.value.status, taken.value.field) == (409, "name")
+        assert fake.api.guest("slow.example.org")["name"] == "slow.example.org"
     assert fake.api.wait(begun["id"])["result"]["name"] == NEW
 
 
 def test_a_name_being_created_cannot_be_taken(fake, slow):
-    slow({"start": {"count": 1, "delay_ms": 700}})
     body = {"name": NEW, "image": "busybox", "driver": "fake"}
-    begun = fake.api.begin("POST", "/v1/guests", body)
-    with pytest.raises(Problem) as taken:
-        rename(fake, "slow.example.org", NEW)
-    assert (taken.value.code, taken.value.field) == ("exists", "name")
+    with faults.held(fake, "start"):
+        begun = fake.api.begin("POST", "/v1/guests", body)
+        with pytest.raises(Problem) as taken:
+            rename(fake, "slow.example.org", NEW)
+        assert (taken.value.code, taken.value.field) == ("exists", "name")
     assert fake.api.wait(begun["id"])["state"] == "done"
 
 
 def test_two_renames_of_one_guest_follow_each_other(fake, slow):
     path = "/v1/guests/slow.example.org/actions/rename"
-    first, second = (fake.api.begin("POST", path, {"name": name}) for name in (NEW, "last.example.org"))
-    back = fake.api.begin("POST", path, {"name": "slow.example.org"})
+    with faults.held(fake, "update"):
+        first, second, back = (fake.api.begin("POST", path, {"name": name})
+                               for name in (NEW, "last.example.org", "slow.example.org"))
     assert [fake.api.wait(o["id"])["state"] for o in (first, second, back)] == ["done"] * 3
     assert [g["name"] for g in fake.api.guests()] == ["slow.example.org"]
     fake.api.create(NEW, driver="fake")
 
 
 def test_a_rename_that_fails_leaves_the_old_name_and_frees_the_new_one(fake, slow):
-    slow({"update": {"count": 1, "error": {"code": "driver_failed", "message": "no ink"}}})
+    faults.order(fake, update={"count": 1, "error": {"code": "driver_failed", "message": "no ink"}})
     before = fake.api.guest("slow.example.org")
     with pytest.raises(Problem) as failed:
         rename(fake, "slow.example.org", NEW)
