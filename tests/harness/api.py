@@ -56,21 +56,24 @@ class Api:
 
     def send(self, method, path, body=None, headers=None, query=None, timeout=WAIT + 30):
         """One request, whatever the answer is. `body`: JSON, or bytes as they are, or a file."""
+        with self.unanswered(method, path, body, headers, query, timeout) as connection:
+            answer = _read(connection.getresponse())
+        if method != "HEAD":  # it has no body
+            contract().check(method, path, answer)
+        return answer
+
+    @contextlib.contextmanager
+    def unanswered(self, method, path, body=None, headers=None, query=None, timeout=WAIT + 30):
+        """As send(), but only asks; whoever leaves without the answer hangs up."""
         headers = dict(headers or {})
         if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
         target = path + ("?" + urllib.parse.urlencode(query) if query else "")
-        connection = Connection(self.socket_path, timeout)
-        try:
+        with contextlib.closing(Connection(self.socket_path, timeout)) as connection:
             with contextlib.suppress(BrokenPipeError):  # it is answered before its end, then
                 connection.request(method, target, body, headers)
-            answer = _read(connection.getresponse())
-        finally:
-            connection.close()
-        if method != "HEAD":  # it has no body
-            contract().check(method, path, answer)
-        return answer
+            yield connection
 
     def send_as(self, uid, method, path, body=None, **options):
         """As send(), for another user: whoever connects is who asks (SO_PEERCRED)."""

@@ -258,6 +258,7 @@ def test_a_client_that_vanishes_hangs_up_unless_told_otherwise(fake):
     pid = fake.api.session(stream.session)["pid"]
     stream.close()
     wait_for("the command ends", lambda: not os.path.exists(f"/proc/{pid}"))
+    await_state(fake, stream.session, "ended")
     stream = fake.api.exec_stream(NAME, "sleep", "60", persist=True)
     stream.close()
     wait_for("it is seen", lambda: fake.api.session(stream.session)["clients"] == 0)
@@ -272,9 +273,9 @@ def test_a_client_that_vanishes_hangs_up_unless_told_otherwise(fake):
 
 def test_a_request_that_nobody_waits_for_hangs_up(fake):
     before = {s["id"] for s in fake.api.sessions()}
-    with pytest.raises(TimeoutError):
-        fake.api.send("POST", f"/v1/guests/{NAME}/exec", {"command": ["sleep", "61"]}, timeout=0.5)
-    mine, = [s for s in fake.api.sessions() if s["id"] not in before]
+    with fake.api.unanswered("POST", f"/v1/guests/{NAME}/exec", {"command": ["sleep", "61"]}):
+        mine, = wait_for("its session", lambda: [
+            s for s in fake.api.sessions() if s["id"] not in before])
     assert await_state(fake, mine["id"], "ended")["signal"] == "HUP"
     fake.api.call("DELETE", f"/v1/sessions/{mine['id']}")
 
