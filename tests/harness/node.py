@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+import warnings
 
 import yaml
 
@@ -23,6 +24,7 @@ TOP = pathlib.Path(__file__).parents[2]
 BUILD = TOP / os.environ.get("CORPUS_BUILD", "build/test")
 CACHE = pathlib.Path(os.environ.get("CORPUS_CACHE", "/var/cache/corpus-dev"))
 GIB = 1 << 30
+BOOT = 300  # seconds that an emulated machine may take to boot, on a host that does much besides
 
 
 def program(name):
@@ -204,12 +206,29 @@ class Node:
                 return self.fetch(port, timeout=5) == page or page is None
         wait_for(f"the page on port {port}", look, seconds)
 
-    def await_inside(self, name, seconds=300):
-        """Waits until commands can be run in a machine, which boots for a while."""
+    def await_inside(self, name, seconds=BOOT):
+        """Waits until commands can be run in a machine."""
         def look():
             with contextlib.suppress(Problem):
                 return self.api.exec(name, "true")["status"] == 0
         wait_for(f"a way into {name}", look, seconds)
+
+    def await_boot(self, name, port=None, page=None):
+        """Waits until a machine that boots serves its page, when it has a port for that, and commands
+        can be run in it. Emulated on a machine that is busy, a kernel has been seen to stand still
+        while it booted: once that is forgiven, and told."""
+        def boot():
+            if port:
+                self.await_page(port, page, BOOT)
+            self.await_inside(name)
+
+        try:
+            boot()
+        except TimeoutError as late:
+            warnings.warn(f"{name} did not boot, and is started once more: {late}", stacklevel=2)
+            self.api.act(name, "kill")
+            self.api.act(name, "start")
+            boot()
 
     def in_guest(self, name, *argv, check=True):
         """Runs a command inside a guest, as its root; returns what it printed."""

@@ -1,11 +1,11 @@
 """First boot of real machines: what their own hook makes of the disk that they are given, and what is
 pushed into one that runs. One boot for all of it, and one of a clone."""
 import pytest
+from harness.node import BOOT
 from harness.shell import wait_for
 from test_first_boot import KEY, OTHER, opens
 
 NAME, NEW, CLONE = "vm1.example.org", "vm2.example.org", "clone.example.org"
-BOOT = 300  # seconds that one may take, on a machine that does other things besides
 SCRIPT = "#!/bin/sh\necho \"ran as $(id -u) on $(hostname)\" >>/root/ran\nexit 3\n"
 
 
@@ -24,10 +24,11 @@ def guest(node):
     return made
 
 
-def how_user_data_ended(node, guest, seconds=BOOT):
+def how_user_data_ended(node, guest):
     def is_it(event):
         return event["type"] == "guest.user_data" and event["id"] == guest["id"]
-    with node.api.events(after=0, timeout=seconds) as stream:
+    node.await_boot(guest["name"])
+    with node.api.events(after=0, timeout=BOOT) as stream:
         return stream.until(is_it)[-1]
 
 

@@ -8,13 +8,12 @@ import pytest
 from crash import agent_and_driver_die
 from harness import disks
 from harness.api import Problem
-from harness.node import CACHE
+from harness.node import BOOT, CACHE
 from harness.shell import run, wait_for
 
 NAME = "vm1.example.org"
 PATH = f"/v1/guests/{NAME}"
 MIB = 1 << 20
-BOOT = 300  # seconds, with a busy machine that emulates it
 FOREIGN = """<domain type='qemu'><name>corpus-somebodys</name><memory unit='MiB'>32</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"""
 
@@ -37,14 +36,19 @@ def web(node, tmp_path_factory):
     node.remember()
     node.key = key
     port = node.port_of(NAME, "web")
-    await_page(node, port)
+    await_boot(node, port)
     return port
 
 
-def await_page(node, port, name=NAME):
+def await_boot(node, port, name=NAME):
     """Waits for its page, and for its agent, which comes up a moment later."""
-    node.await_page(port, page=f"{name}\n".encode(), seconds=BOOT)
-    node.await_inside(name)
+    node.await_boot(name, port, f"{name}\n".encode())
+
+
+def await_page(node, port):
+    """The same of one that does not boot, but goes on."""
+    node.await_page(port, f"{NAME}\n".encode(), BOOT)
+    node.await_inside(NAME)
 
 
 def inside(node, script, name=NAME):
@@ -189,7 +193,7 @@ def test_a_snapshot_is_restored_and_newer_ones_stay(node, web):
     inside(node, "echo two >/root/note")
     node.api.change("POST", f"{PATH}/snapshots", {"name": "second"})
     node.api.change("POST", f"{PATH}/snapshots/first/restore")
-    await_page(node, web)
+    await_boot(node, web)
     assert inside(node, "cat /root/note") == "one"
     assert [s["name"] for s in node.api.guest(NAME)["snapshots"]] == ["first", "second"]
 
@@ -216,7 +220,7 @@ def test_a_guest_that_powers_off_is_seen_as_stopped(node, web):
     assert not node.api.guest(NAME).get("pid")
     assert node.links() == [] and node.monitors() == {}
     node.api.act(NAME, "start")
-    await_page(node, web)
+    await_boot(node, web)
 
 
 def test_stop_asks_the_guest_and_restart_starts_another_boot(node, web):
@@ -228,7 +232,7 @@ def test_stop_asks_the_guest_and_restart_starts_another_boot(node, web):
     assert node.api.guest(NAME)["state"] == "stopped"
     assert node.links() == [] and node.monitors() == {}
     node.api.act(NAME, "start")
-    await_page(node, web)
+    await_boot(node, web)
     assert inside(node, "cat /root/note") == "kept" and boot_id(node) != boot
 
 
@@ -244,7 +248,7 @@ def test_a_trim_gives_room_back_and_shrinks_only_by_permission(node, web):
     assert refused.value.status == 422 and re.search(r"least.*\d+", refused.value.detail)
     node.api.change("POST", f"{PATH}/storage/trim", {"to": "96MiB", "restart": True})
     assert node.api.guest(NAME)["storage"]["size"] == 96 * MIB
-    await_page(node, web)
+    await_boot(node, web)
     assert int(inside(node, "df -k / | tail -n 1 | awk '{ print $2 }'")) < 96 * 1024
 
 
@@ -272,7 +276,7 @@ def test_disks_boot_by_bios_and_by_uefi(node):
         made[name] = node.port_of(name, "web")
     node.remember()
     for name, port in made.items():
-        await_page(node, port, name)
+        await_boot(node, port, name)
         node.api.destroy(name)
     for kind in ("bios", "uefi"):
         node.api.change("DELETE", f"/v1/images/{kind}")

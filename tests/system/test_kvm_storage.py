@@ -21,7 +21,7 @@ ENLARGE = Crash("guest.enlarge", "POST", f"{PATH}/storage/enlarge", {"to": LARGE
 def kvm(machine_node):
     machine_node.api.create(NAME, driver="kvm", storage={"size": SIZE},
                             limits={"memory": "128MiB", "cpus": 1})
-    await_shell(machine_node, 300)
+    machine_node.await_boot(NAME)
     return machine_node
 
 
@@ -32,12 +32,12 @@ def sh(node, script):
     return done["stdout"].strip()
 
 
-def await_shell(node, seconds=60):
+def await_shell(node):
     """Which boot of the machine it is that answers."""
     def look():
         with contextlib.suppress(Problem):
             return sh(node, "cat /proc/sys/kernel/random/boot_id")
-    return wait_for(f"a shell in {NAME}", look, seconds)
+    return wait_for(f"a shell in {NAME}", look)
 
 
 def killed(node, crash, *faults):

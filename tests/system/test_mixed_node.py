@@ -3,9 +3,9 @@ dockerd that has its own bridge, rules and a container of somebody's."""
 import pytest
 from harness import rootfs, testbed
 from harness.http import fetch
+from harness.node import BOOT
 from harness.shell import run, wait_for
 
-BOOT = 120  # seconds that an emulated machine may take on a busy host
 LXC, KVM, DOCKER = NAMES = [f"{kind}.example.org" for kind in ("lxc", "kvm", "docker")]
 PAGES = {LXC: rootfs.PAGE, KVM: f"{KVM}\n".encode(), DOCKER: f"{DOCKER}\n".encode()}
 
@@ -25,9 +25,9 @@ def node(mixed_node):
     image = next(i["id"] for i in node.api.get("/v1/images")["images"] if i["kind"] == "oci")
     node.docker.docker("run", "--detach", "--name=somebodys", image)
     node.web = {name: node.port_of(name, kind(name)) for name in NAMES}
-    for name in NAMES:
+    for name in (LXC, DOCKER):
         node.await_page(node.web[name], PAGES[name], BOOT)
-    node.await_inside(KVM)
+    node.await_boot(KVM, node.web[KVM], PAGES[KVM])
     yield node
     node.docker.docker("rm", "--force", "somebodys")
 
