@@ -281,7 +281,8 @@ def test_what_nobody_knows_is_one_problem_of_each_kind_until_it_is_gone(make_nod
 def standing_still(pid):
     os.kill(pid, signal.SIGSTOP)
     try:
-        wait_for("it to stand still", lambda: ") T " in pathlib.Path(f"/proc/{pid}/stat").read_text())
+        status = pathlib.Path(f"/proc/{pid}/status")
+        wait_for("it to stand still", lambda: "T (stopped)" in status.read_text())
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import node_for
 from crash import settle
-from harness import iso
+from harness import faults, iso
 from harness.shell import run, wait_for
 
 KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdW/xSQUtw7v/IFOP9maf8CsdaNQuODMqQH8VdK/E6C "
@@ -48,13 +48,9 @@ def node(request):
 def guest(node):
     node.api.create(NAME, "blank", driver="fake", ssh_keys=[KEY], storage={"size": 64 << 20})
     yield node.api.guest(NAME)
-    faults(node)
+    faults.order(node)
     node.clear()
     node.assert_empty()
-
-
-def faults(node, **wanted):
-    (node.dir / "state/drivers/fake/faults.json").write_text(json.dumps(wanted))
 
 
 def on_seed(node, name, file):
@@ -131,7 +127,7 @@ def test_keys_and_name_are_given_to_it_while_it_runs(node, guest):
 
 
 def test_what_cannot_be_reached_is_tried_again(node, guest):
-    faults(node, **AWAY)
+    faults.order(node, **AWAY)
     began = time.monotonic()
     node.api.change("PATCH", PATH, {"ssh_keys": []})
     assert time.monotonic() - began < 30
@@ -140,20 +136,20 @@ def test_what_cannot_be_reached_is_tried_again(node, guest):
     node.api.act(NAME, "freeze")
     node.api.act(NAME, "thaw")
     assert pending(node) == ["ssh_keys"]
-    faults(node)
+    faults.order(node)
     wait_until_given(node)
     assert inside(node, guest, "root/.ssh/authorized_keys") == block(node)
 
 
 def test_what_is_pending_outlives_corpusd_and_is_done_at_the_next_start(node, guest):
-    faults(node, **AWAY)
+    faults.order(node, **AWAY)
     node.api.change("PATCH", PATH, {"ssh_keys": []})
     node.kill9()
     node.start()
     assert pending(node) == ["ssh_keys"]
     node.api.act(NAME, "stop")
     assert pending(node) == ["ssh_keys"]
-    faults(node)
+    faults.order(node)
     node.api.act(NAME, "start")
     assert block(node) in on_seed(node, NAME, "corpus-seed")
     wait_until_given(node)
