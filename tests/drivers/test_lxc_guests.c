@@ -180,6 +180,25 @@ static void an_init_that_exits_at_once_is_told_with_its_status(void **state)
 	assert_null(node_leftovers(GUEST_A, true));
 }
 
+/* Another driver on the host may be about to make its guest's groups in it. */
+static void the_group_above_all_guests_outlives_the_last_one(void **state)
+{
+	struct driver_guest guest = facts(GUEST_A);
+	struct err err = {0};
+
+	(void)state;
+	run_guest(&guest);
+	check(lxc_driver_ops.destroy(g_driver, GUEST_A, &err), &err);
+	assert_null(node_leftovers(GUEST_A, false));
+	for (size_t i = 0; i < g_groups.cgroups.count; i++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", g_groups.cgroups.hierarchies[i].mount,
+			g_groups.root);
+		assert_int_equal(access(path, F_OK), 0);
+	}
+}
+
 /* --- Statistics ------------------------------------------------------------------------------- */
 
 static void statistics_are_of_those_that_run(void **state)
@@ -289,6 +308,7 @@ int main(void)
 		guest_test(what_was_stopped_or_killed_has_no_status_of_its_own),
 		guest_test(a_guest_that_reboots_runs_on_with_another_init),
 		guest_test(an_init_that_exits_at_once_is_told_with_its_status),
+		guest_test(the_group_above_all_guests_outlives_the_last_one),
 		guest_test(statistics_are_of_those_that_run),
 		guest_test(lines_added_by_hand_are_taken_up_at_each_start),
 		guest_test(raw_lines_that_cannot_be_are_refused_at_once),
