@@ -107,13 +107,16 @@ void a_save_or_a_start_cut_off_anywhere_is_finished_by_its_repeat(void **state)
 	}
 }
 
+/* To the middle of it, or to its end where that is reached before this is seen. */
 static pid_t begin_save(void)
 {
-	int64_t end = clock_monotonic_ns() + 60LL * 1000000000;
+	int64_t end = clock_monotonic_ns() + LIVE_PATIENCE_S * INT64_C(1000000000);
 	pid_t pid = live_begin(save, "");
 
-	while (access(in_volume("memory.new"), F_OK) < 0)
+	while (access(in_volume("memory.new"), F_OK) < 0 && access(in_volume("memory"), F_OK) < 0) {
 		assert_true(clock_monotonic_ns() < end);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
 	return pid;
 }
 
@@ -130,20 +133,31 @@ void a_save_whose_caller_dies_is_waited_for(void **state)
 	assert_marked();
 }
 
-void a_save_that_libvirtd_does_not_survive_leaves_the_guest_running(void **state)
+static int save_without_libvirtd(void)
 {
 	pid_t pid = begin_save();
 
-	(void)state;
 	kvm_node_signal(SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(g_result->err.code, ERR_UNAVAILABLE);
 	kvm_node_start();
 	virDomainFree(g_domain);
 	virConnectClose(g_conn);
 	g_domain = NULL;
 	g_conn = virConnectOpen(KVM_NODE_URI);
 	assert_non_null(g_conn);
+	return g_result->r;
+}
+
+void a_save_that_libvirtd_does_not_survive_leaves_the_guest_running(void **state)
+{
+	(void)state;
+	/* One that was quicker says nothing of that. */
+	for (int tries = 5; save_without_libvirtd() == 0; tries--) {
+		assert_true(tries > 1);
+		live_ok(start);
+		assert_true(runs());
+	}
+	assert_int_equal(g_result->err.code, ERR_UNAVAILABLE);
 	live_ok(start);
 	assert_true(runs());
 	assert_false(left_over());
