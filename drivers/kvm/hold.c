@@ -170,10 +170,28 @@ static int suspend(struct kvm_guest *g, struct err *err)
 	return connect_error(err, "cannot hold guest %s still", g->definition.guest.id);
 }
 
+/* It was held when what watched had let go of it already: so all of that is undone again, watched
+ * anew until it is. */
+static int too_late(struct kvm_guest *g, const char *path, const struct held *held, struct err *err)
+{
+	int r = note(path, held, err);
+
+	if (r == 0)
+		r = start_watch(g, path, err);
+	if (r == 0)
+		r = guest_look(g, err);
+	if (r == 0)
+		r = hold_end(g, err);
+	return r < 0 ? r
+		     : err_set(err, ERR_TIMEOUT, NULL, "guest %s was not held still in time",
+			       g->definition.guest.id);
+}
+
 static int hold_still(struct kvm_guest *g, const char *path, bool *ret_rest, struct err *err)
 {
 	struct held held = {.still = true}; /* noted before: letting go on what does is no harm */
 	int r = note(path, &held, err);
+	AUTOCLOSE int mine = overdue_open(path);
 
 	if (r == 0)
 		r = start_watch(g, path, err);
@@ -184,6 +202,8 @@ static int hold_still(struct kvm_guest *g, const char *path, bool *ret_rest, str
 	if (r == 0)
 		r = suspend(g, err);
 	fault_point("driver.kvm.hold.still");
+	if (mine >= 0 && !overdue_is_noted(mine))
+		return too_late(g, path, &held, err);
 	/* As long as nobody says what it is, the note stays. */
 	if (r < 0 && guest_look(g, NULL) == 0)
 		hold_end(g, NULL);
