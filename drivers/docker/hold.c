@@ -78,13 +78,18 @@ static int pause_it(struct docker_guest *g, struct err *err)
 	return r;
 }
 
-/* It was held when nobody watched over it any more. */
+/* It was held when what watched had let go of it already: so that is undone again, watched anew
+ * until it is. */
 static int too_late(struct docker_guest *g, struct err *err)
 {
-	int r = guest_look(g, err);
+	int r = note(g, "", err);
 
 	if (r == 0)
-		r = freeze_set(g, false, err);
+		r = watch_over(g, 0, err);
+	if (r == 0)
+		r = guest_look(g, err);
+	if (r == 0)
+		r = hold_end(g, err);
 	return r < 0 ? r
 		     : err_set(err, ERR_TIMEOUT, NULL, "the container was not held still in time");
 }

@@ -40,8 +40,12 @@ int main(void)
 	struct driver_config config;
 	int failed;
 
-	/* Read once: the third hold of them all is short, the fourth impatient. */
-	setenv("CORPUS_FAULT", "driver.docker.hold.short=fail@3,driver.docker.hold.late=fail@4", 1);
+	/* Read once: the third hold of them all is short, the fourth impatient, the fifth both
+	 * short and slow. */
+	setenv("CORPUS_FAULT",
+		"driver.docker.hold.short=fail@3,driver.docker.hold.late=fail@4,"
+		"driver.docker.hold.short=fail@5,driver.docker.hold.noted=wait:4000@5",
+		1);
 	docker_guests_enter(&(struct docker_node){.live_restore = true}, &config);
 	failed = inside_commands_run();
 	failed += inside_gate_run();

@@ -129,6 +129,14 @@ static void one_that_is_held_too_late_can_be_released(void **state)
 	await_held(GUEST_RUNNING); /* dockerd may take its own pause for a new one first */
 }
 
+/* The fifth: it waits longer than what watches over it. */
+static void one_that_stands_still_too_late_is_let_go(void **state)
+{
+	(void)state;
+	assert_int_equal(hold(DRIVER_DISK_HOLD), ERR_TIMEOUT);
+	assert_int_equal(state_of_held(), GUEST_RUNNING);
+}
+
 /* As whoever writes to the group, or as dockerd is before it has heard of what it has done. */
 static void freeze_without_dockerd(bool frozen)
 {
@@ -180,6 +188,7 @@ int inside_held_run(const struct driver_config *config)
 		cmocka_unit_test(one_that_nobody_releases_goes_on_by_itself),
 		cmocka_unit_test(one_that_is_held_too_late_can_be_released),
 		cmocka_unit_test(what_was_frozen_before_stays_so),
+		cmocka_unit_test(one_that_stands_still_too_late_is_let_go),
 		cmocka_unit_test(what_dockerd_denies_is_done_all_the_same),
 		cmocka_unit_test(one_that_does_not_run_is_not_held),
 	};
