@@ -31,10 +31,9 @@
 #define REACT_MS   6000
 #define BALLOON_MS 3000
 #define REFRESH_MS 2000 /* until it has said what it uses */
-#define NOTICE_MS  5000 /* until its kernel has seen what was plugged, and its agent done its part \
-			 */
-#define RETURN_MS 2000	/* until its agent is there again after it stood still */
-#define AGENT_S	  3	/* for one answer */
+#define NOTICE_MS  5000 /* until its kernel has seen what was plugged */
+#define RETURN_MS  2000 /* until its agent is there again after it stood still */
+#define AGENT_S	   3	/* for one answer */
 
 struct change {
 	struct kvm_guest *guest;

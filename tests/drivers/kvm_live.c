@@ -188,7 +188,7 @@ int start(struct result *ret)
 	return kvm_driver_ops.start(g_driver, ID, &status, &ret->err);
 }
 
-static int end(struct result *ret)
+static int end_it(struct result *ret)
 {
 	return kvm_driver_ops.kill(g_driver, ID, &ret->err);
 }
@@ -272,7 +272,7 @@ void wait_for_agent(void)
 
 static void start_anew(void)
 {
-	live_ok(end);
+	live_ok(end_it);
 	live_ok(start);
 	assert_true(runs());
 }
