@@ -4,7 +4,8 @@
     leftovers.py compare FILE    lists what is there that was not; exit status 1 when there is any
 
 Looks at network namespaces, links of the machine's own network, mounts, loop devices, control
-groups and processes. Processes count when their program is one of ours or one that we start."""
+groups, processes and temporary files. Processes count when their program is one of ours or one
+that we start, files when they have a name that we give; locks stay, for who comes next."""
 import contextlib
 import json
 import os
@@ -17,6 +18,8 @@ import time
 PROGRAMS = re.compile(
     r"^(corpus.*|dnsmasq|haproxy|lxd|lxcfs|lxc-.*|\[lxc monitor\].*|nsenter|debootstrap"
     r"|libvirtd|virtlogd|virtlockd|qemu-system-.*|dockerd|containerd.*|runc|docker-registry)$")
+
+FILES = re.compile(r"^(corpus-|cx[0-9a-f]{8}-|test-(http|listen|upgrade|accel)|fuzz-)(?!.*\.lock$)")
 
 
 def namespaces():
@@ -56,6 +59,11 @@ def processes():
     return found
 
 
+def files():
+    return [str(path) for folder in ("/tmp", "/var/tmp", "/dev/shm")
+            for path in pathlib.Path(folder).glob("*") if FILES.match(path.name)]
+
+
 def _read(path):
     try:
         return path.read_text(errors="replace")
@@ -64,7 +72,7 @@ def _read(path):
 
 
 KINDS = {"network namespace": namespaces, "link": links, "mount": mounts, "loop device": loops,
-         "control group": cgroups, "process": processes}
+         "control group": cgroups, "process": processes, "file": files}
 
 
 def snapshot():

@@ -40,35 +40,19 @@ int diskfile_raw(uint64_t size)
 	return fd;
 }
 
-static int into_memory(const char *path)
-{
-	int from = open(path, O_RDONLY | O_CLOEXEC), to = memfd_create("qcow2", MFD_CLOEXEC);
-	static uint8_t chunk[MIB];
-	ssize_t n;
-
-	assert_true(from >= 0 && to >= 0);
-	while ((n = read(from, chunk, sizeof(chunk))) > 0)
-		assert_int_equal(file_write_all(to, chunk, (size_t)n), 0);
-	close(from);
-	assert_int_equal(lseek(to, 0, SEEK_SET), 0);
-	return to;
-}
-
+/* In memory alone: who is killed meanwhile leaves nothing. */
 int diskfile_qcow2(uint64_t size, const char *options)
 {
-	char raw[] = "/var/tmp/corpus-disk-XXXXXX", qcow2[64];
-	int fd = mkstemp(raw);
+	AUTOCLOSE int raw = diskfile_raw(size);
+	int qcow2 = memfd_create("qcow2", MFD_CLOEXEC);
+	char from[64], to[64];
 
-	assert_true(fd >= 0);
-	fill(fd, size);
-	close(fd);
-	snprintf(qcow2, sizeof(qcow2), "%s.qcow2", raw);
+	assert_true(qcow2 >= 0);
+	snprintf(from, sizeof(from), "/proc/%d/fd/%d", getpid(), raw);
+	snprintf(to, sizeof(to), "/proc/%d/fd/%d", getpid(), qcow2);
 	diskfile_run((const char *[]){"qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o",
-		options ? options : "compat=1.1", raw, qcow2, NULL});
-	fd = into_memory(qcow2);
-	unlink(raw);
-	unlink(qcow2);
-	return fd;
+		options ? options : "compat=1.1", from, to, NULL});
+	return qcow2;
 }
 
 void diskfile_patch(int fd, uint64_t offset, size_t bytes, uint64_t value)
