@@ -144,10 +144,9 @@ static int start(struct carrier *c, struct err *err)
 		.timeout_ms = c->begin_ms};
 	AUTOFREE char *rest = NULL;
 	size_t size = 0;
-	int r;
+	int r = engine_hijack(c->engine, &request, &c->stream, &rest, &size, err);
 
-	c->started = true;
-	r = engine_hijack(c->engine, &request, &c->stream, &rest, &size, err);
+	c->started = r == 0 || err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE;
 	if (r < 0)
 		return r;
 	strbuf_add_bytes(&c->held, rest, size);

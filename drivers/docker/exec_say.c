@@ -156,10 +156,8 @@ static int fail_denied(const struct driver_exec *exec, const char *words, struct
 
 static int fail_unusable(const struct driver_exec *exec, const char *words, struct err *err)
 {
-	const char *why = strrchr(words, ':');
-
-	return err_set(err, ERR_INVALID, "command", "%.200s cannot be executed%.100s",
-		exec->argv[0], why ? why : "");
+	return err_set(err, ERR_INVALID, "command", "%.200s cannot be executed: %.*s",
+		exec->argv[0], (int)strcspn(words, "\r\n"), words);
 }
 
 static int fail_state(const struct driver_exec *exec, const char *words, struct err *err)

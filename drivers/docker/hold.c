@@ -167,8 +167,9 @@ static int forget(void *data, struct err *err)
 {
 	const struct docker_guest *g = data;
 
-	(void)err;
-	return unlink(g->paths.hold) < 0 && errno != ENOENT ? -errno : 0;
+	if (unlink(g->paths.hold) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "cannot forget that a guest is held");
+	return 0;
 }
 
 int hold_forget(struct docker_guest *g, struct err *err)

@@ -1,15 +1,13 @@
 """The command line against the real agent, with the fake driver: one life of two guests."""
 import base64
 import json
-import os
 
 import pytest
 from cli.conftest import DEADLINE_S, Corpus
 from harness.rootfs import busybox_tar
 from harness.shell import wait_for
 
-pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root: namespaces, a pool"),
-              pytest.mark.xdist_group("cli-real-agent")]
+pytestmark = pytest.mark.xdist_group("cli-real-agent")
 
 WEB, DB = "web1.example.org", "db"
 ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0 "

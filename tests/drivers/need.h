@@ -1,5 +1,6 @@
-/* Tests of what not every machine can: there they are skipped, and say for want of what. What a
- * driver does not offer is no reason: tests of that are not registered with it. */
+/* Tests of what not every machine can: there they fail, and say for want of what. A test that is
+ * left out shows nothing, and nobody sees that it is. What a driver does not offer is no reason:
+ * tests of that are not registered with it. */
 #pragma once
 
 #include <setjmp.h>
@@ -17,12 +18,11 @@ __attribute__((format(printf, 2, 3))) static inline void need(bool there, const 
 
 	if (there)
 		return;
-	print_message("           not here, for want of ");
+	print_error("for want of ");
 	va_start(what, fmt);
-	vprint_message(fmt, what);
+	vprint_error(fmt, what);
 	va_end(what);
-	print_message("\n");
-	skip();
+	fail_msg("it cannot be shown on this machine");
 }
 
 static inline void need_root(void)

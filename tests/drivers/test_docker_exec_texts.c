@@ -114,6 +114,9 @@ static void failures_are_told_by_their_field(void **state)
 			ERR_INVALID, "cwd"},
 		{"unable to find user guy: no matching entries in passwd file", ERR_INVALID,
 			"user"},
+		{"corpus-gate: exec: Not a directory\n", ERR_NOT_FOUND, "command"},
+		{"corpus-gate: exec: File name too long\n", ERR_INVALID, "command"},
+		{"corpus-gate: exec: Text file busy\n", ERR_INVALID, "command"},
 		{"cannot exec in a stopped state: unknown", ERR_ILLEGAL_STATE, ""},
 		{"ttrpc: closed", ERR_DRIVER, ""},
 		{"", ERR_DRIVER, ""},
@@ -126,6 +129,7 @@ static void failures_are_told_by_their_field(void **state)
 		assert_true(exec_explain(&exec, cases[i].words, &err) < 0);
 		assert_int_equal(err.code, cases[i].code);
 		assert_string_equal(err.field, cases[i].field);
+		assert_null(strchr(err.message, '\n'));
 	}
 }
 

@@ -1,6 +1,6 @@
 /* A guest whose init is systemd comes up without a failed unit that matters, and shuts down when
  * asked to. It needs a Debian root tree as a tar file: the environment variable
- * CORPUS_TEST_DEBIAN_TAR, or where ./dev keeps its own; without one the tests are skipped. */
+ * CORPUS_TEST_DEBIAN_TAR, or where ./dev keeps its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

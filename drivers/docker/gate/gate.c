@@ -151,7 +151,7 @@ static int refuse(scmp_filter_ctx filter, unsigned long request)
  * profile, which stays as well, knows nothing of them. */
 static int confine(void)
 {
-	/* What else the processor executes; the rest is killed. */
+	/* What else the processor executes, up to 0; the rest is killed. */
 	static const uint32_t others[] = {
 #if defined(__x86_64__)
 		SCMP_ARCH_X86,
@@ -161,13 +161,14 @@ static int confine(void)
 #elif defined(__s390x__)
 		SCMP_ARCH_S390,
 #endif
+		0
 	};
 	static const unsigned long refused[] = {BTRFS_IOC_SUBVOL_CREATE, BTRFS_IOC_SUBVOL_CREATE_V2,
 		BTRFS_IOC_SNAP_CREATE, BTRFS_IOC_SNAP_CREATE_V2};
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 	int r = filter ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; r == 0 && others[i]; i++)
 		r = seccomp_arch_add(filter, others[i]);
 	for (size_t i = 0; r == 0 && i < sizeof(refused) / sizeof(refused[0]); i++)
 		r = refuse(filter, refused[i]);
